@@ -1,0 +1,577 @@
+"""Search the layer sizes of a network that reads handwritten digits, and picture the best.
+
+The job: MNIST (70,000 images; without a network, the small digits that come with scikit-learn),
+scaled in a Pipeline, a GridSearchCV over layer sizes on all cores, the best setting fitted to all
+training images, and what it does to the test images it has never seen. Run it from the top of the
+repository, with what it needs beyond skann itself:
+
+    python -m pip install ".[examples]" && python examples/mnist_grid.py
+
+Pictures, the table of the search and the fitted model go to `--output`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+try:
+    import joblib
+    import numpy as np
+    import pandas as pd
+    import rich  # noqa: F401  the progress bars need it; better said now than after the download
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
+    from sklearn import config_context
+    from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import MinMaxScaler
+
+    from skann import ANNClassifier
+    from skann.callbacks import SearchProgress
+    from skann.datasets import DATA_SETS, ImageData, MnistUnavailableError, load_images
+except ImportError as error:
+    sys.exit(f'{error}. Install what this needs with: python -m pip install ".[examples]"')
+except KeyboardInterrupt:
+    print("Stopped.", file=sys.stderr)
+    sys.exit(130)
+
+LAYERS = ((64,), (128,), (128, 64), (256,), (256, 128), (512, 256))
+QUICK_LAYERS = ((32,), (64,), (64, 32))
+QUICK_EPOCHS = 3
+QUICK_TRAIN, QUICK_TEST = 6_000, 2_000
+MAX_UNITS = 10_000
+
+# Colours that people with any kind of colour vision can tell apart (Okabe and Ito, 2008).
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
+
+
+class Interrupted(BaseException):
+    """Ctrl-C. Not KeyboardInterrupt, which a fit takes as "keep what you have learned"."""
+
+
+# Options ----------------------------------------------------------------------------------------
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser that answers a bad value in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and exit."""
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+
+
+def parse_options(arguments: Sequence[str] | None) -> tuple[OneLineParser, argparse.Namespace]:
+    """Read the command line, and fill in what depends on `--quick`."""
+    parser = OneLineParser(
+        description="Search the layer sizes of a network that reads handwritten digits.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: mnist_grid.py --layers 64 128 128,64 --epochs 5 --output pictures",
+    )
+    add = parser.add_argument
+    add(
+        "--data",
+        choices=DATA_SETS,
+        default="auto",
+        help="auto: MNIST, or the 8x8 digits where OpenML cannot be reached (default)",
+    )
+    add(
+        "--layers",
+        nargs="+",
+        type=layer_sizes,
+        metavar="SIZES",
+        help="settings to compare, each the sizes of its hidden layers, such as 64 128 128,64"
+        f" (default: {show_all(LAYERS)})",
+    )
+    add(
+        "--folds",
+        type=whole_number(2),
+        metavar="N",
+        help="parts for cross-validation (default: 3)",
+    )
+    add(
+        "--epochs",
+        type=whole_number(1),
+        metavar="N",
+        help="rounds through the images in each fit (default: what ANNClassifier chooses)",
+    )
+    add(
+        "--jobs",
+        type=number_of_jobs,
+        default=-1,
+        metavar="N",
+        help="fits at a time; -1, the default, is one for each core",
+    )
+    add(
+        "--seed",
+        type=whole_number(0, 2**32 - 1),
+        default=0,
+        metavar="N",
+        help="of everything random (default: 0)",
+    )
+    add(
+        "--output",
+        type=Path,
+        default=Path("mnist_grid"),
+        metavar="FOLDER",
+        help="where the pictures go (default: mnist_grid)",
+    )
+    add(
+        "--quick",
+        action="store_true",
+        help=f"a first look: {QUICK_TRAIN:,} images, {QUICK_EPOCHS} epochs, 2 folds,"
+        f" {show_all(QUICK_LAYERS)}",
+    )
+    options = parser.parse_args(arguments)
+    options.layers = list(
+        dict.fromkeys(options.layers or (QUICK_LAYERS if options.quick else LAYERS))
+    )
+    options.folds = options.folds or (2 if options.quick else 3)
+    options.epochs = options.epochs or (QUICK_EPOCHS if options.quick else "auto")
+    return parser, options
+
+
+def layer_sizes(text: str) -> tuple[int, ...]:
+    """Turn "128,64" into (128, 64)."""
+    try:
+        sizes = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or not all(1 <= size <= MAX_UNITS for size in sizes):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of layer sizes: give whole numbers from 1 to {MAX_UNITS:,}"
+            " with commas between them, such as 128,64"
+        )
+    return sizes
+
+
+def whole_number(lowest: int, highest: int | None = None) -> Callable[[str], int]:
+    """Return a reader of whole numbers in a range."""
+    allowed = f"of at least {lowest}" if highest is None else f"from {lowest} to {highest}"
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = lowest - 1
+        if number < lowest or (highest is not None and number > highest):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {allowed}")
+        return number
+
+    return read
+
+
+def number_of_jobs(text: str) -> int:
+    """Turn text into a number of jobs: -1, or 1 and more."""
+    return -1 if text == "-1" else whole_number(1)(text)
+
+
+def show(sizes: Sequence[int]) -> str:
+    """Turn (128, 64) into "128,64", as it is given to `--layers`."""
+    return ",".join(str(size) for size in sizes)
+
+
+def show_all(settings: Sequence[Sequence[int]]) -> str:
+    """Join several settings with spaces."""
+    return " ".join(show(sizes) for sizes in settings)
+
+
+# The job ----------------------------------------------------------------------------------------
+
+
+def search_layers(images: ImageData, options: argparse.Namespace) -> GridSearchCV:
+    """Cross-validate every setting of the layers."""
+    pipeline = Pipeline(
+        [
+            ("scale", MinMaxScaler(clip=True)),
+            ("network", ANNClassifier(max_iter=options.epochs, random_state=options.seed)),
+        ]
+    )
+    # The longest fits first, so that no core is idle while the last one finishes.
+    layers = sorted(options.layers, key=lambda sizes: -n_parameters(sizes, images))
+    search = GridSearchCV(
+        pipeline,
+        {"network__hidden_layer_sizes": layers},
+        cv=options.folds,
+        n_jobs=options.jobs,
+        refit=False,  # fit_best does it, and watches the test images meanwhile
+    )
+    with deaf_workers():
+        return search.set_callbacks(SearchProgress()).fit(images.X_train, images.y_train)
+
+
+def fit_best(search: GridSearchCV, images: ImageData) -> Pipeline:
+    """Fit the best setting to all training images.
+
+    After each epoch the test images are scored for the learning curves. Nothing is decided on
+    them: with ``early_stopping=False`` the network never learns what they say.
+    """
+    model = search.estimator.set_params(**search.best_params_, transform_input=["X_val"])
+    with config_context(enable_metadata_routing=True):
+        model["network"].set_fit_request(X_val=True, y_val=True)
+        model.set_callbacks(SearchProgress()).fit(
+            images.X_train, images.y_train, X_val=images.X_test, y_val=images.y_test
+        )
+    # The saved model should do without the bars and without metadata routing.
+    return model.set_callbacks().set_params(transform_input=None)
+
+
+def tabulate(search: GridSearchCV, images: ImageData) -> pd.DataFrame:
+    """Return the results of the search, best first."""
+    table = pd.DataFrame(search.cv_results_)
+    sizes = table.pop("param_network__hidden_layer_sizes")
+    table.insert(0, "layers", [show(setting) for setting in sizes])
+    table.insert(1, "n_parameters", [n_parameters(setting, images) for setting in sizes])
+    return table.drop(columns="params").sort_values("rank_test_score", kind="stable")
+
+
+def n_parameters(sizes: Sequence[int], images: ImageData) -> int:
+    """Count the weights and intercepts of a network."""
+    widths = [images.X_train.shape[1], *sizes, len(np.unique(images.y_train))]
+    return sum((n_in + 1) * n_out for n_in, n_out in zip(widths[:-1], widths[1:], strict=True))
+
+
+# Pictures ---------------------------------------------------------------------------------------
+
+
+def draw_scores(table: pd.DataFrame, title: str) -> Figure:
+    """Draw the accuracy of each setting, and the accuracy against the size of the network."""
+    table = table.sort_values(["n_parameters", "layers"])
+    folds = table.filter(regex=r"^split\d+_test_score$").to_numpy() * 100
+    mean, spread = table["mean_test_score"].to_numpy() * 100, table["std_test_score"] * 100
+    best = table["rank_test_score"].to_numpy() == 1
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    by_layers, by_size = figure.subplots(1, 2, sharey=True)
+    for axes, x in ((by_layers, np.arange(len(table))), (by_size, table["n_parameters"])):
+        x = np.asarray(x)
+        axes.plot(np.repeat(x, folds.shape[1]), folds.ravel(), "o", ms=4, color=GREY, alpha=0.6)
+        axes.errorbar(x, mean, spread, fmt="o", ms=8, capsize=5, color=BLUE)
+        axes.plot(x[best], mean[best], "D", ms=10, color=ORANGE, zorder=3)
+        tidy(axes)
+    by_layers.set_xticks(np.arange(len(table)), table["layers"], rotation=30, ha="right")
+    by_layers.set(xlabel="hidden layers", ylabel="accuracy on the held-out fold (%)")
+    by_layers.set_xlim(-0.6, len(table) - 0.4)
+    by_size.set(xlabel="weights in the network", xscale="log")
+    by_size.margins(x=0.15, y=0.12)
+    by_size.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    for place, name in enumerate(table["layers"]):
+        # Above and below by turns: networks of about the same size stand close together.
+        y, down = (folds[place].min(), -1) if place % 2 else (folds[place].max(), 1)
+        where = (table["n_parameters"].iloc[place], y)
+        by_size.annotate(
+            name, where, (0, down * 16), textcoords="offset points", ha="center", va="center"
+        )
+    figure.suptitle(
+        f"{title}: accuracy by layer sizes"
+        f" (mean ± standard deviation; dots: {folds.shape[1]} folds; diamond: best)"
+    )
+    return figure
+
+
+def draw_learning_curves(network: ANNClassifier, title: str) -> Figure:
+    """Draw loss and accuracy, epoch by epoch."""
+    epochs = np.arange(1, len(network.loss_curve_) + 1)
+    scores = 100 * np.asarray(network.validation_scores_)
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    loss.plot(
+        epochs, network.loss_curve_, "o-", color=BLUE, label="training images, while learning"
+    )
+    loss.plot(epochs, network.validation_loss_curve_, "s--", color=ORANGE, label="test images")
+    loss.set(xlabel="epoch", ylabel="loss (log scale)", yscale="log")
+    loss.legend(frameon=False)
+    accuracy.plot(epochs, scores, "s--", color=ORANGE)
+    accuracy.set(xlabel="epoch", ylabel="accuracy on the test images (%)")
+    accuracy.annotate(
+        f"{scores[-1]:.2f} %",
+        (epochs[-1], scores[-1]),
+        (0, -18),
+        textcoords="offset points",
+        ha="right",
+        color=ORANGE,
+        fontweight="bold",
+    )
+    for axes in (loss, accuracy):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        tidy(axes)
+    figure.suptitle(f"{title}: learning (the test images are watched, never learned from)")
+    return figure
+
+
+def draw_confusion(truth: np.ndarray, guess: np.ndarray, title: str) -> Figure:
+    """Draw how often each digit is taken for each other."""
+    counts = confusion_matrix(truth, guess)
+    figure = Figure(figsize=(7.5, 6.6), layout="constrained")
+    axes = figure.subplots()
+    # A log scale, or else the right answers would hide the wrong ones.
+    picture = axes.imshow(np.where(counts, counts, np.nan), cmap="Blues", norm=LogNorm(vmin=0.5))
+    for (row, column), count in np.ndenumerate(counts):
+        dark = count > np.sqrt(0.5 * counts.max()) * 2
+        axes.text(
+            column,
+            row,
+            str(count) if count else "",
+            ha="center",
+            va="center",
+            fontsize=10,
+            color="white" if dark else "black",
+        )
+    axes.set(xlabel="guess", ylabel="truth")
+    axes.set_xticks(range(len(counts)))
+    axes.set_yticks(range(len(counts)))
+    figure.colorbar(picture, label="test images (log scale)", shrink=0.8)
+    wrong = int(np.sum(truth != guess))
+    figure.suptitle(f"{title}: {wrong:,} of {len(truth):,} test images misread")
+    return figure
+
+
+def draw_mistakes(images: ImageData, guess: np.ndarray, sureness: np.ndarray, title: str) -> Figure:
+    """Draw the test images that the network gets wrong, the most confidently wrong first."""
+    wrong = np.flatnonzero(guess != images.y_test)
+    wrong = wrong[np.argsort(-sureness[wrong], kind="stable")]
+    n_columns, n_rows = 8, 5
+    shown = wrong[: n_columns * n_rows]
+    n_rows = max(-(-len(shown) // n_columns), 1)
+    figure = Figure(figsize=(11, 1.55 * n_rows + 0.5), layout="constrained")
+    for place, index in enumerate(shown, start=1):
+        axes = figure.add_subplot(n_rows, n_columns, place)
+        axes.imshow(images.X_test[index].reshape(images.image_shape), cmap="gray_r")
+        axes.set_title(
+            f"{images.y_test[index]} → {guess[index]}   {sureness[index]:.0%}", fontsize=11
+        )
+        axes.set(xticks=[], yticks=[])
+    if not len(shown):
+        figure.text(0.5, 0.5, "No mistakes.", ha="center", fontsize=20)
+    figure.suptitle(
+        f"{title}: {len(shown)} of {len(wrong)} mistakes, the surest first"
+        " (truth → guess, and how sure)"
+    )
+    return figure
+
+
+def draw_first_layer(network: ANNClassifier, images: ImageData, title: str) -> Figure:
+    """Draw what each unit of the first layer looks for: its weights, pixel by pixel.
+
+    Each weight is multiplied by how much its pixel varies, which makes it what the pixel has to
+    say: the weights of a pixel that is hardly ever inked keep their random start.
+    """
+    weights = network.coefs_[0].T * images.X_train.std(axis=0, dtype=np.float32)
+    strongest = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")[:60]
+    figure = Figure(figsize=(11, 7.4), layout="constrained")
+    for place, unit in enumerate(strongest, start=1):
+        axes = figure.add_subplot(6, 10, place)
+        limit = np.abs(weights[unit]).max()
+        picture = weights[unit].reshape(images.image_shape)
+        axes.imshow(picture, cmap="PuOr", vmin=-limit, vmax=limit)
+        axes.set(xticks=[], yticks=[])
+    figure.suptitle(
+        f"{title}: first layer, the {len(strongest)} strongest of {len(weights)} units\n"
+        "(weights times the spread of the pixel; purple: ink excites, orange: ink inhibits)"
+    )
+    return figure
+
+
+def tidy(axes: Axes) -> None:
+    """Leave out what carries no information."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+class Folder:
+    """A folder that never holds half a file."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.written: list[str] = []
+        with self._whole(".writable"):
+            pass  # better found out now than after the search
+
+    def save_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a table as CSV."""
+        with self._whole(name) as path:
+            table.to_csv(path, index=False)
+        self.written.append(name)
+
+    def save_picture(self, name: str, figure: Figure) -> None:
+        """Write a figure as PNG."""
+        with self._whole(name) as path:
+            figure.savefig(path, format="png", dpi=130)
+        self.written.append(name)
+
+    def save_model(self, name: str, model: Any) -> None:
+        """Write a fitted model, for `joblib.load`."""
+        with self._whole(name) as path:
+            joblib.dump(model, path)
+        self.written.append(name)
+
+    @contextmanager
+    def _whole(self, name: str) -> Iterator[Path]:
+        """Yield where to write a file that takes its name only once it is complete."""
+        path = self.path / f".{name}.{os.getpid()}.part"
+        try:
+            path.touch()
+            yield path
+            if name != ".writable":
+                path.replace(self.path / name)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+# Ctrl-C -----------------------------------------------------------------------------------------
+
+
+def stop_on_ctrl_c() -> None:
+    """Turn Ctrl-C into `Interrupted`; a second one soon after does not disturb the tidying up."""
+    pressed_at = -np.inf
+
+    def handle(signum: int, frame: Any) -> None:
+        nonlocal pressed_at
+        now = time.monotonic()
+        if now - pressed_at > 2:
+            pressed_at = now
+            raise Interrupted
+
+    signal.signal(signal.SIGINT, handle)
+
+
+def deaf_workers() -> joblib.parallel_config:
+    """Have worker processes leave Ctrl-C to this process, which ends them without a traceback."""
+    return joblib.parallel_config(
+        backend="loky", initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    )
+
+
+# All together -----------------------------------------------------------------------------------
+
+
+def run(images: ImageData, folder: Folder, options: argparse.Namespace) -> None:
+    """Search, fit, evaluate and draw, writing each result as soon as it is there."""
+    say(
+        f"{images.name}: {len(images.X_train):,} images to train on, {len(images.X_test):,} to"
+        f" test with. {len(options.layers)} settings, {options.folds} folds."
+    )
+    search = search_layers(images, options)
+    table = tabulate(search, images)
+    folder.save_table("cv_results.csv", table)
+    folder.save_picture("scores.png", draw_scores(table, images.name))
+    say(f"\n{summary(table)}\n")
+
+    say("Fitting the best setting to all training images.")
+    model = fit_best(search, images)
+    folder.save_model("best_model.joblib", model)
+
+    probability = model.predict_proba(images.X_test)
+    guess = model.classes_[probability.argmax(axis=1)]
+    say(f"\n{report(images.y_test, guess)}\n")
+
+    network = model["network"]
+    title = f"{images.name}, layers {show(network.hidden_layer_sizes)}"
+    for name, figure in {
+        "learning_curves.png": draw_learning_curves(network, title),
+        "confusion_matrix.png": draw_confusion(images.y_test, guess, title),
+        "mistakes.png": draw_mistakes(images, guess, probability.max(axis=1), title),
+        "first_layer.png": draw_first_layer(network, images, title),
+    }.items():
+        folder.save_picture(name, figure)
+
+
+def summary(table: pd.DataFrame) -> str:
+    """Return the search as lines of text."""
+    lines = ["layers           weights   accuracy in cross-validation   seconds a fit"]
+    for row in table.itertuples():
+        lines.append(
+            f"{row.layers:<12} {row.n_parameters:>11,}   {row.mean_test_score:.2%} ±"
+            f" {row.std_test_score:.2%}{row.mean_fit_time:>29.1f}"
+        )
+    return "\n".join(lines)
+
+
+def report(truth: np.ndarray, guess: np.ndarray) -> str:
+    """Return how good the guesses are, in figures."""
+    return (
+        f"{classification_report(truth, guess, digits=4)}\n"
+        f"Confusion matrix (rows: truth, columns: guess):\n{confusion_matrix(truth, guess)}\n\n"
+        f"Accuracy on the test images: {accuracy_score(truth, guess):.2%}"
+    )
+
+
+def say(text: str) -> None:
+    """Print at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def complain(text: str) -> None:
+    """Print an error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def first_images(images: ImageData) -> ImageData:
+    """Keep as many images as `--quick` has time for."""
+    return replace(
+        images,
+        X_train=images.X_train[:QUICK_TRAIN],
+        y_train=images.y_train[:QUICK_TRAIN],
+        X_test=images.X_test[:QUICK_TEST],
+        y_test=images.y_test[:QUICK_TEST],
+    )
+
+
+def prepare(parser: OneLineParser, options: argparse.Namespace) -> tuple[ImageData, Folder]:
+    """Open the folder and load the images; what does not fit the options ends here."""
+    try:
+        folder = Folder(options.output)
+    except OSError as error:
+        parser.error(f"argument --output: cannot write to {str(options.output)!r}: {error}")
+    images = load_images(options.data)
+    if images.note:
+        say(images.note)
+    if options.quick:
+        images = first_images(images)
+    rarest = int(np.unique(images.y_train, return_counts=True)[1].min())
+    if options.folds > rarest:
+        parser.error(
+            f"argument --folds: {options.folds} is too many, the rarest digit has {rarest} images"
+        )
+    return images, folder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the example and return its exit code."""
+    stop_on_ctrl_c()
+    # Scaling is quick and shows no progress of its own, which is no news.
+    warnings.filterwarnings("ignore", "The estimator MinMaxScaler does not support callbacks")
+    folder = None
+    try:
+        parser, options = parse_options(arguments)
+        images, folder = prepare(parser, options)
+        run(images, folder, options)
+    except MnistUnavailableError as error:
+        complain(f"{parser.prog}: error: {error}")
+        return 1
+    except Interrupted:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
+        kept = ", ".join(folder.written) if folder and folder.written else "nothing yet"
+        complain(f"Stopped. Written to {options.output}: {kept}.")
+        return 130
+    say(f"\nPictures, table and model are in {folder.path.resolve()}:")
+    say("  " + "  ".join(folder.written))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

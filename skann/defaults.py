@@ -1,0 +1,83 @@
+"""What ``"auto"`` stands for, by solver and number of training rows."""
+
+import math
+from typing import NamedTuple
+
+from skann.engine.schedules import SCHEDULES
+
+
+class Resolved(NamedTuple):
+    """Settings without an ``"auto"`` left.
+
+    Attributes
+    ----------
+    batch_size : int
+        Rows of a batch.
+    learning_rate_init : float
+        Rate that the schedule multiplies.
+    max_iter : int
+        Most epochs, or iterations of L-BFGS.
+    """
+
+    batch_size: int
+    learning_rate_init: float
+    max_iter: int
+
+
+# Rates for a schedule that ends near zero, and for one that need not. The former are peaks.
+_RATES = {"adam": (5e-3, 1e-3), "sgd": (0.2, 0.05), "lbfgs": (1.0, 1.0)}
+
+# Steps after which more of them hardly raise the accuracy of small data sets, and the epochs
+# that large ones need all the same.
+_STEPS = 2000
+_MIN_EPOCHS, _MAX_EPOCHS = 10, 100
+_LBFGS_ITERATIONS = 1000
+
+
+def resolve(
+    solver: str,
+    n_rows: int,
+    schedule: str,
+    batch_size: int | str,
+    learning_rate_init: float | str,
+    max_iter: int | str,
+) -> Resolved:
+    """Replace ``"auto"`` by the rules that the docstring of `ANNClassifier` states.
+
+    Parameters
+    ----------
+    solver : {"adam", "sgd", "lbfgs"}
+        The solver.
+    n_rows : int
+        Training rows.
+    schedule : str
+        Name of the learning-rate schedule.
+    batch_size, learning_rate_init, max_iter : number or "auto"
+        As given to the estimator.
+
+    Returns
+    -------
+    Resolved
+
+    Examples
+    --------
+    >>> from skann.defaults import resolve
+    >>> resolve("adam", 60_000, "one_cycle", "auto", "auto", "auto")
+    Resolved(batch_size=256, learning_rate_init=0.005, max_iter=10)
+    """
+    has_end = SCHEDULES[schedule].has_end
+    if solver == "lbfgs":
+        batch_size = n_rows
+    elif batch_size == "auto":
+        batch_size = min(max(2 ** round(math.log2(n_rows) / 2), 16), 256)
+    batch_size = min(int(batch_size), n_rows)
+    if learning_rate_init == "auto":
+        learning_rate_init = _RATES[solver][0 if has_end else 1]
+    if max_iter == "auto":
+        max_iter = _LBFGS_ITERATIONS
+        if solver != "lbfgs":
+            epochs = math.ceil(_STEPS / math.ceil(n_rows / batch_size))
+            max_iter = min(max(epochs, _MIN_EPOCHS), _MAX_EPOCHS)
+            # Without an end of its own, a schedule runs until the loss no longer falls.
+            max_iter = max_iter if has_end else 200
+    return Resolved(batch_size, float(learning_rate_init), int(max_iter))

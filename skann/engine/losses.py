@@ -1,0 +1,290 @@
+"""Losses, each with its link: value, gradient and probabilities from raw scores.
+
+Raw scores (logits) are stored class by class, as arrays of shape (n_outputs, n_rows):
+reductions over a handful of classes then run along whole vectors of rows, which NumPy does
+several times faster than many reductions of ten numbers.
+
+A loss object holds the scratch arrays for batches of up to `max_rows` rows and so belongs
+to one fit. The probabilities need none: they are static methods, safe from any thread.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy.special import expit, log_expit, logsumexp
+
+
+class Loss(Protocol):
+    """What training and prediction ask of a loss."""
+
+    out_activation: str
+
+    def __init__(self, n_outputs: int, max_rows: int, dtype: DTypeLike) -> None: ...
+
+    def value_and_gradient(
+        self, logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float
+    ) -> float:
+        """Return the loss; overwrite `logits` with its gradient."""
+
+    @staticmethod
+    def probabilities(logits: NDArray) -> NDArray:
+        """Return probabilities of shape (n_rows, n_columns)."""
+
+    @staticmethod
+    def log_probabilities(logits: NDArray) -> NDArray:
+        """Return their logarithms, without the loss of precision of taking them after."""
+
+
+class SoftmaxCrossEntropy:
+    r"""Multinomial log-loss of integer class codes.
+
+    .. math:: \frac{1}{d} \sum_i w_i \left(\log \sum_k e^{z_{ki}} - z_{y_i i}\right)
+
+    Parameters
+    ----------
+    n_outputs : int
+        Number of classes.
+    max_rows : int
+        Rows of the largest batch.
+    dtype : dtype-like
+        Computing dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.losses import SoftmaxCrossEntropy
+    >>> loss = SoftmaxCrossEntropy(2, 1, np.float64)
+    >>> logits = np.array([[0.0], [0.0]])
+    >>> round(loss.value_and_gradient(logits, np.array([1]), None, 1.0), 4)
+    0.6931
+    >>> logits.ravel()
+    array([ 0.5, -0.5])
+    """
+
+    out_activation = "softmax"
+
+    def __init__(self, n_outputs: int, max_rows: int, dtype: DTypeLike) -> None:
+        self._row = np.empty(max_rows, dtype)
+        self._picked = np.empty(max_rows, dtype)
+        self._scale = np.empty(max_rows, dtype)
+        self._columns = np.arange(max_rows, dtype=np.intp)
+        self._index = np.empty(max_rows, dtype=np.intp)
+
+    def value_and_gradient(
+        self, logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float
+    ) -> float:
+        """Return the loss of a batch and overwrite its logits with the gradient.
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n_outputs, n_rows), C-contiguous
+            Raw scores; on return, the gradient with respect to them.
+        targets : ndarray of shape (n_rows,), intp
+            Class codes.
+        weights : ndarray of shape (n_rows,) or None
+            Weight of each row.
+        divisor : float
+            What the weighted sum over the rows is divided by.
+
+        Returns
+        -------
+        float
+        """
+        n_rows = logits.shape[1]
+        row, picked, index = self._row[:n_rows], self._picked[:n_rows], self._index[:n_rows]
+        # Flat position of each row's true class.
+        np.multiply(targets, n_rows, out=index)
+        index += self._columns[:n_rows]
+        flat = logits.reshape(-1)
+
+        np.maximum.reduce(logits, axis=0, out=row)
+        logits -= row
+        np.take(flat, index, out=picked, mode="clip")
+        np.exp(logits, out=logits)
+        np.add.reduce(logits, axis=0, out=row)
+
+        # Normalise, weight and divide in one pass over the logits.
+        scale: NDArray | float = 1.0 / divisor
+        if weights is not None:
+            scale = np.multiply(weights, scale, out=self._scale[:n_rows])
+        value = -(np.add.reduce(picked) if weights is None else np.dot(picked, weights))
+        np.divide(scale, row, out=picked)
+        logits *= picked
+        np.take(flat, index, out=picked, mode="clip")
+        picked -= scale
+        flat[index] = picked
+
+        np.log(row, out=row)
+        value += np.add.reduce(row) if weights is None else np.dot(row, weights)
+        return float(value) / divisor
+
+    @staticmethod
+    def probabilities(logits: NDArray) -> NDArray:
+        """Return the softmax of `logits`, kept inside the open interval (0, 1).
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n_outputs, n_rows)
+            Raw scores.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs)
+        """
+        shifted = logits - np.maximum.reduce(logits, axis=0)
+        _squeeze_in_order(shifted)
+        probabilities = np.exp(shifted, out=shifted)
+        probabilities /= np.add.reduce(probabilities, axis=0)
+        return _inside_unit_interval(probabilities).T.copy()
+
+    @staticmethod
+    def log_probabilities(logits: NDArray) -> NDArray:
+        """Return the log-softmax of `logits`.
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n_outputs, n_rows)
+            Raw scores.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs)
+        """
+        return (logits - logsumexp(logits, axis=0)).T.copy()
+
+
+class LogisticCrossEntropy:
+    r"""Sum of binary log-losses, one for each output.
+
+    .. math:: \frac{1}{d} \sum_i w_i \sum_k
+        \left(\log(1 + e^{z_{ki}}) - y_{ik} z_{ki}\right)
+
+    One output and codes 0 and 1 make binary classification, several outputs and an
+    indicator matrix make multilabel classification.
+
+    Parameters
+    ----------
+    n_outputs : int
+        Number of outputs.
+    max_rows : int
+        Rows of the largest batch.
+    dtype : dtype-like
+        Computing dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.losses import LogisticCrossEntropy
+    >>> loss = LogisticCrossEntropy(1, 2, np.float64)
+    >>> logits = np.array([[0.0, 0.0]])
+    >>> round(loss.value_and_gradient(logits, np.array([0, 1]), None, 2.0), 4)
+    0.6931
+    >>> logits
+    array([[ 0.25, -0.25]])
+    """
+
+    out_activation = "logistic"
+
+    def __init__(self, n_outputs: int, max_rows: int, dtype: DTypeLike) -> None:
+        self._scratch = np.empty(n_outputs * max_rows, dtype)
+        self._n_outputs = n_outputs
+
+    def value_and_gradient(
+        self, logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float
+    ) -> float:
+        """Return the loss of a batch and overwrite its logits with the gradient.
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n_outputs, n_rows), C-contiguous
+            Raw scores; on return, the gradient with respect to them.
+        targets : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+            Zeros and ones.
+        weights : ndarray of shape (n_rows,) or None
+            Weight of each row.
+        divisor : float
+            What the weighted sum over the rows is divided by.
+
+        Returns
+        -------
+        float
+        """
+        targets = targets.T
+        scratch = self._scratch[: logits.size].reshape(logits.shape)
+        # log(1 + e^z) - y z equals log(1 + e^s) with s = z for y = 0 and s = -z for y = 1.
+        np.multiply(targets, -2, out=scratch)
+        scratch += 1
+        scratch *= logits
+        np.logaddexp(0, scratch, out=scratch)
+        if weights is not None:
+            scratch *= weights
+        value = float(np.add.reduce(scratch, axis=None)) / divisor
+
+        expit(logits, out=logits)
+        logits -= targets
+        if weights is not None:
+            logits *= weights
+        logits *= 1.0 / divisor
+        return value
+
+    @staticmethod
+    def probabilities(logits: NDArray) -> NDArray:
+        """Return logistic probabilities, kept inside the open interval (0, 1).
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n_outputs, n_rows)
+            Raw scores.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs), or (n_rows, 2) for one output
+        """
+        return _inside_unit_interval(expit(_both_signs(logits))).T.copy()
+
+    @staticmethod
+    def log_probabilities(logits: NDArray) -> NDArray:
+        """Return the logarithms of the logistic probabilities.
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n_outputs, n_rows)
+            Raw scores.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs), or (n_rows, 2) for one output
+        """
+        return log_expit(_both_signs(logits)).T.copy()
+
+
+def _both_signs(logits: NDArray) -> NDArray:
+    """Make the logit of "not" the row above that of the single output."""
+    return np.vstack([-logits, logits]) if len(logits) == 1 else logits
+
+
+def _squeeze_in_order(log_ratios: NDArray) -> None:
+    """Keep logarithms above that of the smallest normal number, in place and in order.
+
+    Equal probabilities for unequal logits would rank classes otherwise than the logits do.
+    """
+    lowest = 0.9 * np.log(np.finfo(log_ratios.dtype).tiny)
+    below = log_ratios < lowest
+    if below.any():
+        room = 0.05 * -lowest
+        depth = (lowest - log_ratios[below]) / room
+        log_ratios[below] = lowest - room * depth / (1 + depth)
+
+
+def _inside_unit_interval(probabilities: NDArray) -> NDArray:
+    """Move rounded zeros and ones to the nearest number inside (0, 1), in place."""
+    info = np.finfo(probabilities.dtype)
+    return np.clip(probabilities, info.tiny, 1 - info.epsneg, out=probabilities)
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "binary": LogisticCrossEntropy,
+    "multiclass": SoftmaxCrossEntropy,
+    "multilabel-indicator": LogisticCrossEntropy,
+}

@@ -1,0 +1,288 @@
+"""Optimizers on the flat parameter vector.
+
+A stochastic optimizer is a class with `step`, `state` and `load_state` and an entry in
+`OPTIMIZERS`. The penalty ``decay / 2 * ||weights||^2`` is part of the objective, so its
+gradient goes through the same moments as the rest.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.optimize
+from numpy.typing import NDArray
+
+from skann.engine.memory import aligned_empty
+
+# Numbers of a vector that a step works on at once: the handful of vectors that it passes
+# over ten times, 64 KB of each, then stay in the second-level cache.
+_BLOCK = 16_384
+
+
+class Optimizer(Protocol):
+    """What training asks of a stochastic optimizer."""
+
+    def step(self, rate: float, decay: float) -> None:
+        """Update the parameters in place from the gradient, which is overwritten."""
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of what must be kept to go on later."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+
+
+class _Blocks:
+    """Views of block after block of some vectors of one length."""
+
+    def __init__(self, n_weights: int, *vectors: NDArray) -> None:
+        size = vectors[0].size
+        # The first blocks hold weights, which decay, the others biases, which do not.
+        starts = [*range(0, n_weights, _BLOCK), *range(n_weights, size, _BLOCK)]
+        self._parts = [
+            (start < n_weights, [vector[start:stop] for vector in vectors])
+            for start, stop in zip(starts, [*starts[1:], size], strict=True)
+        ]
+        scratch = aligned_empty(min(_BLOCK, size), vectors[0].dtype)
+        for _, views in self._parts:
+            views.append(scratch[: len(views[0])])
+
+    def __iter__(self):
+        return iter(self._parts)
+
+
+class Adam:
+    r"""Adam [1]_.
+
+    With gradient g, moments :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g`,
+    :math:`v \leftarrow \beta_2 v + (1 - \beta_2) g^2` and their bias corrections, a step is
+    :math:`-\eta \hat m / (\sqrt{\hat v} + \epsilon)`. The moments are kept without the
+    factors :math:`1 - \beta`, which saves two passes: they and both corrections go into two
+    scalars of the step.
+
+    Parameters
+    ----------
+    parameters, gradient : ndarray of shape (n_parameters,)
+        Both are kept, the first is updated in place.
+    n_weights : int
+        The first `n_weights` parameters decay.
+    beta_1, beta_2, epsilon : float
+        As in the paper.
+
+    References
+    ----------
+    .. [1] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015,
+       https://arxiv.org/abs/1412.6980
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.optimizers import Adam
+    >>> parameters = np.array([1.0])
+    >>> Adam(parameters, np.array([0.5]), 1, beta_1=0.9, beta_2=0.999, epsilon=1e-8).step(0.1, 0.0)
+    >>> parameters.round(6)
+    array([0.9])
+    """
+
+    def __init__(
+        self,
+        parameters: NDArray,
+        gradient: NDArray,
+        n_weights: int,
+        *,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+        **_: Any,
+    ) -> None:
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.n_steps = 0
+        self.first_moment = aligned_empty(parameters.size, parameters.dtype)
+        self.second_moment = aligned_empty(parameters.size, parameters.dtype)
+        self.first_moment.fill(0)
+        self.second_moment.fill(0)
+        self._blocks = _Blocks(
+            n_weights, parameters, gradient, self.first_moment, self.second_moment
+        )
+
+    def step(self, rate: float, decay: float) -> None:
+        """Update the parameters in place.
+
+        Parameters
+        ----------
+        rate : float
+            Learning rate of this step.
+        decay : float
+            Factor of the weights in the gradient of the penalty.
+        """
+        self.n_steps += 1
+        beta_1, beta_2 = self.beta_1, self.beta_2
+        root = math.sqrt((1 - beta_2) / (1 - beta_2**self.n_steps))
+        scale = rate * (1 - beta_1) / (1 - beta_1**self.n_steps) / root
+        epsilon = self.epsilon / root
+        for decays, (values, grad, first, second, scratch) in self._blocks:
+            if decays and decay:
+                np.multiply(values, decay, out=scratch)
+                grad += scratch
+            first *= beta_1
+            first += grad
+            np.square(grad, out=grad)
+            second *= beta_2
+            second += grad
+            np.sqrt(second, out=scratch)
+            scratch += epsilon
+            np.divide(first, scratch, out=scratch)
+            scratch *= scale
+            values -= scratch
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of the moments and the number of steps."""
+        return {
+            "n_steps": self.n_steps,
+            "first_moment": self.first_moment.copy(),
+            "second_moment": self.second_moment.copy(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.n_steps = state["n_steps"]
+        self.first_moment[...] = state["first_moment"]
+        self.second_moment[...] = state["second_moment"]
+
+
+class SGD:
+    r"""Stochastic gradient descent with momentum, by default Nesterov's [1]_.
+
+    :math:`u \leftarrow \mu u - \eta g`, then the step is u, or :math:`\mu u - \eta g` for
+    Nesterov's.
+
+    Parameters
+    ----------
+    parameters, gradient : ndarray of shape (n_parameters,)
+        Both are kept, the first is updated in place.
+    n_weights : int
+        The first `n_weights` parameters decay.
+    momentum : float
+        :math:`\mu`; 0 for none.
+    nesterovs_momentum : bool
+        Whether to look ahead along the velocity.
+
+    References
+    ----------
+    .. [1] Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and
+       momentum in deep learning", ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.optimizers import SGD
+    >>> parameters = np.array([1.0])
+    >>> SGD(parameters, np.array([0.5]), 1, momentum=0.9, nesterovs_momentum=False).step(0.1, 0.0)
+    >>> parameters
+    array([0.95])
+    """
+
+    def __init__(
+        self,
+        parameters: NDArray,
+        gradient: NDArray,
+        n_weights: int,
+        *,
+        momentum: float,
+        nesterovs_momentum: bool,
+        **_: Any,
+    ) -> None:
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.velocity = aligned_empty(parameters.size, parameters.dtype)
+        self.velocity.fill(0)
+        self._blocks = _Blocks(n_weights, parameters, gradient, self.velocity)
+
+    def step(self, rate: float, decay: float) -> None:
+        """Update the parameters in place.
+
+        Parameters
+        ----------
+        rate : float
+            Learning rate of this step.
+        decay : float
+            Factor of the weights in the gradient of the penalty.
+        """
+        for decays, (values, grad, velocity, scratch) in self._blocks:
+            if decays and decay:
+                np.multiply(values, decay, out=scratch)
+                grad += scratch
+            grad *= rate
+            velocity *= self.momentum
+            velocity -= grad
+            if self.nesterovs_momentum and self.momentum:
+                np.multiply(velocity, self.momentum, out=scratch)
+                values += scratch
+                values -= grad
+            else:
+                values += velocity
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of the velocity."""
+        return {"velocity": self.velocity.copy()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.velocity[...] = state["velocity"]
+
+
+OPTIMIZERS: dict[str, type[Adam] | type[SGD]] = {"adam": Adam, "sgd": SGD}
+
+
+def minimize_lbfgs(
+    objective: Callable[[NDArray], tuple[float, NDArray]],
+    start: NDArray,
+    callback: Callable[[NDArray], None],
+    *,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+) -> scipy.optimize.OptimizeResult:
+    """Minimise a smooth function of a float64 vector by L-BFGS [1]_.
+
+    Parameters
+    ----------
+    objective : callable (vector) -> (value, gradient)
+        The function.
+    start : ndarray of shape (n_parameters,)
+        First point.
+    callback : callable (vector) -> None
+        Called after every iteration; raises StopIteration to end the search there.
+    max_iter, max_fun : int
+        Most iterations and most evaluations.
+    tol : float
+        Largest entry of the gradient at which the search ends.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+
+    References
+    ----------
+    .. [1] Liu and Nocedal, "On the limited memory BFGS method for large scale
+       optimization", Mathematical Programming 45, 1989.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.optimizers import minimize_lbfgs
+    >>> result = minimize_lbfgs(lambda x: (x @ x, 2 * x), np.ones(2), lambda x: None,
+    ...                         max_iter=9, max_fun=99, tol=1e-6)
+    >>> result.success
+    True
+    """
+    return scipy.optimize.minimize(
+        objective,
+        start,
+        method="L-BFGS-B",
+        jac=True,
+        callback=callback,
+        # SciPy's own default for ftol at tol=1e-4, and in step with it elsewhere.
+        options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol, "ftol": 2.2e-5 * tol},
+    )

@@ -1,0 +1,154 @@
+"""Learning-rate schedules: pure functions of the step, and the registry of their names.
+
+A schedule gives the factor by which the initial learning rate is multiplied. To add one,
+write the function and its entry in `SCHEDULES`.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+def constant(step: int, **_: float) -> float:
+    """Return 1.
+
+    Parameters
+    ----------
+    step : int
+        Steps done so far.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> from skann.engine.schedules import constant
+    >>> constant(100)
+    1.0
+    """
+    return 1.0
+
+
+def inverse_scaling(
+    step: int, *, steps_per_epoch: int, rows_per_epoch: int, power_t: float, **_: float
+) -> float:
+    """Return ``(t + 1) ** -power_t``, t being the rows seen in whole epochs.
+
+    scikit-learn's ``"invscaling"``: the rate changes at the end of an epoch.
+
+    Parameters
+    ----------
+    step : int
+        Steps done so far.
+    steps_per_epoch, rows_per_epoch : int
+        Size of an epoch.
+    power_t : float
+        The exponent.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> from skann.engine.schedules import inverse_scaling
+    >>> inverse_scaling(4, steps_per_epoch=4, rows_per_epoch=99, power_t=0.5)
+    0.1
+    """
+    return (step // steps_per_epoch * rows_per_epoch + 1) ** -power_t
+
+
+def one_cycle(step: int, *, n_steps: int, **_: float) -> float:
+    """Rise along a cosine for three tenths of the steps, then fall along one to nothing.
+
+    The early rise lets the peak rate be several times what a constant rate could be, the
+    fall averages the noise away [1]_. It starts at 1/25 and ends at 1/10,000 of the peak,
+    as in PyTorch's ``OneCycleLR``.
+
+    Parameters
+    ----------
+    step : int
+        Steps done so far.
+    n_steps : int
+        Steps of the whole cycle.
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    .. [1] Smith and Topin, "Super-convergence: very fast training of neural networks using
+       large learning rates", 2018, https://arxiv.org/abs/1708.07120
+
+    Examples
+    --------
+    >>> from skann.engine.schedules import one_cycle
+    >>> [round(one_cycle(step, n_steps=11), 4) for step in (0, 3, 10)]
+    [0.04, 1.0, 0.0001]
+    """
+    last = max(n_steps - 1, 1)
+    top = 0.3 * last
+    if step < top:
+        return _cosine_between(1 / 25, 1.0, step / top)
+    return _cosine_between(1.0, 1e-4, min((step - top) / (last - top), 1.0))
+
+
+def cosine(step: int, *, n_steps: int, **_: float) -> float:
+    """Fall along half a cosine from 1 to 0.
+
+    Parameters
+    ----------
+    step : int
+        Steps done so far.
+    n_steps : int
+        Steps of the whole schedule.
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    .. [1] Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts",
+       2017, https://arxiv.org/abs/1608.03983
+
+    Examples
+    --------
+    >>> from skann.engine.schedules import cosine
+    >>> [cosine(step, n_steps=4) for step in (0, 2)]
+    [1.0, 0.5]
+    """
+    return _cosine_between(1.0, 0.0, min(step / n_steps, 1.0))
+
+
+def _cosine_between(start: float, stop: float, progress: float) -> float:
+    return stop + (start - stop) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class Schedule(NamedTuple):
+    """A schedule and how training treats it.
+
+    Attributes
+    ----------
+    factor : callable
+        ``factor(step, n_steps=, steps_per_epoch=, rows_per_epoch=, power_t=)``.
+    has_end : bool
+        Whether completing it counts as convergence.
+    drops_on_plateau : bool
+        Whether the rate is divided by five where training would stop for lack of progress.
+    """
+
+    factor: Callable[..., float]
+    has_end: bool = False
+    drops_on_plateau: bool = False
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "constant": Schedule(constant),
+    "invscaling": Schedule(inverse_scaling),
+    "adaptive": Schedule(constant, drops_on_plateau=True),
+    "one_cycle": Schedule(one_cycle, has_end=True),
+    "cosine": Schedule(cosine, has_end=True),
+}

@@ -1,0 +1,260 @@
+"""Labels to integer codes and back, class and sample weights, the validation split."""
+
+import warnings
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.model_selection import train_test_split
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+Kind = Literal["binary", "multiclass", "multilabel-indicator"]
+
+
+class Labels(NamedTuple):
+    """What the outputs of a network stand for.
+
+    Attributes
+    ----------
+    kind : {"binary", "multiclass", "multilabel-indicator"}
+        Kind of classification.
+    classes : ndarray of shape (n_classes,)
+        The labels, sorted; for multilabel targets the column numbers.
+    """
+
+    kind: Kind
+    classes: NDArray
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the network: one for two classes, else one for each."""
+        return 1 if self.kind == "binary" else len(self.classes)
+
+    @classmethod
+    def of(cls, y: Any) -> "Labels":
+        """Find the labels of a target.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,), or indicator matrix (n_samples, n_labels)
+            The target, with at least two classes.
+
+        Returns
+        -------
+        Labels
+
+        Raises
+        ------
+        ValueError
+            If `y` is not a classification target or has one class only.
+
+        Examples
+        --------
+        >>> from skann.targets import Labels
+        >>> Labels.of(["dog", "cat"]).classes.tolist()
+        ['cat', 'dog']
+        """
+        check_classification_targets(y)
+        kind = type_of_target(y, input_name="y")
+        if kind == "multilabel-indicator":
+            return cls("multilabel-indicator", np.arange(y.shape[1]))
+        if kind not in ("binary", "multiclass"):
+            raise ValueError(
+                f"ANNClassifier cannot learn a target of type {kind!r}: give one label for each"
+                " row, or an indicator matrix of zeros and ones with a column for each label."
+            )
+        classes = np.unique(column_or_1d(y))
+        if len(classes) < 2:
+            raise ValueError(
+                "The number of classes has to be greater than one; y holds one class only:"
+                f" {classes.tolist()}."
+            )
+        return cls("binary" if len(classes) == 2 else "multiclass", classes)
+
+    def encode(self, y: Any, name: str = "y") -> NDArray:
+        """Turn labels into codes.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,), or indicator matrix (n_samples, n_labels)
+            Labels.
+        name : str
+            What error messages call it.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), intp, or (n_samples, n_labels), int8
+            Positions in `classes`, or zeros and ones.
+
+        Raises
+        ------
+        ValueError
+            If a label is not among `classes`, or the shape is another.
+        """
+        if self.kind == "multilabel-indicator":
+            if not type_of_target(y, input_name=name).startswith("multilabel"):
+                raise ValueError(
+                    f"{name} must be an indicator matrix with {len(self.classes)} columns, as in"
+                    f" the first fit; got a target of type {type_of_target(y)!r}."
+                )
+            indicators = y.toarray() if sparse.issparse(y) else np.asarray(y)
+            if indicators.shape[1] != len(self.classes):
+                raise ValueError(
+                    f"{name} has {indicators.shape[1]} columns; the labels seen in the first fit"
+                    f" have {len(self.classes)}."
+                )
+            return indicators.astype(np.int8)
+        labels = column_or_1d(y, warn=True)
+        check_classification_targets(labels)
+        found, codes = np.unique(labels, return_inverse=True)
+        unseen = [label for label in found.tolist() if label not in set(self.classes.tolist())]
+        if unseen:
+            raise ValueError(
+                f"{name} has labels that are not among the classes: {unseen}. The classes are"
+                f" {self.classes.tolist()}."
+            )
+        return np.searchsorted(self.classes, found)[codes].astype(np.intp)
+
+    def decode(self, logits: NDArray) -> NDArray:
+        """Turn raw scores into labels.
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n_outputs, n_samples)
+            Raw scores.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_labels) of zeros and ones
+        """
+        if self.kind == "multilabel-indicator":
+            return (logits.T > 0).astype(int)
+        codes = (logits[0] > 0).astype(np.intp) if len(logits) == 1 else logits.argmax(axis=0)
+        return self.classes[codes]
+
+
+def combine_weights(
+    sample_weight: NDArray | None,
+    class_weight: dict | list | str | None,
+    labels: Labels,
+    codes: NDArray,
+) -> NDArray | None:
+    """Multiply the sample weights by the class weights.
+
+    Parameters
+    ----------
+    sample_weight : ndarray of shape (n_samples,) or None
+        Not negative.
+    class_weight : dict, list of dict, "balanced" or None
+        As scikit-learn's `compute_class_weight` and, for multilabel targets,
+        `compute_sample_weight` take it.
+    labels : Labels
+        The labels of the codes.
+    codes : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        Encoded targets.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float64, or None
+        None where all rows weigh the same.
+
+    Raises
+    ------
+    ValueError
+        If the weights are all zero, or `class_weight` lacks a class or is negative.
+    """
+    if sample_weight is not None and not sample_weight.any():
+        raise ValueError("All sample weights are zero: there is nothing to learn from.")
+    if class_weight is None:
+        return sample_weight
+    if labels.kind == "multilabel-indicator":
+        weights = compute_sample_weight(class_weight, codes)
+    else:
+        if isinstance(class_weight, list):
+            raise ValueError("A list as class_weight is for multilabel targets; give a dict.")
+        if isinstance(class_weight, dict):
+            class_weight = _checked_class_weight(class_weight, labels.classes)
+        present = np.unique(codes)
+        by_class = np.ones(len(labels.classes))
+        by_class[present] = compute_class_weight(
+            class_weight,
+            classes=labels.classes[present],
+            y=labels.classes[codes],
+            sample_weight=sample_weight,
+        )
+        weights = by_class[codes]
+    if sample_weight is not None:
+        weights = weights * sample_weight
+    if not weights.any():
+        raise ValueError("class_weight and sample_weight together leave no row a weight above 0.")
+    return weights
+
+
+def _checked_class_weight(class_weight: dict, classes: NDArray) -> dict:
+    """Return the weights of the classes that there are."""
+    known = classes.tolist()
+    missing = [label for label in known if label not in class_weight]
+    if missing:
+        raise ValueError(
+            f"class_weight has no weight for the classes {missing}; give one for each of {known}."
+        )
+    negative = {label: weight for label, weight in class_weight.items() if not weight >= 0}
+    if negative:
+        raise ValueError(f"class_weight must not be negative or NaN; got {negative}.")
+    extra = [label for label in class_weight if label not in known]
+    if extra:
+        # A warning only: a fold of a cross-validation may lose a rare class.
+        warnings.warn(f"class_weight has weights for classes that y lacks: {extra}.", stacklevel=5)
+    return {label: class_weight[label] for label in known}
+
+
+def validation_split(
+    codes: NDArray, labels: Labels, fraction: float, seed: int
+) -> tuple[NDArray, NDArray]:
+    """Choose the rows that early stopping holds out, stratified but for multilabel targets.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        Encoded targets.
+    labels : Labels
+        The labels of the codes.
+    fraction : float
+        Share of the rows to hold out.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    train, validation : ndarray of int
+        Row numbers.
+
+    Raises
+    ------
+    ValueError
+        If there are too few rows for a row of every class on both sides.
+    """
+    n_samples = len(codes)
+    stratify = None
+    if labels.kind != "multilabel-indicator":
+        stratify = codes
+        n_validation = int(np.ceil(fraction * n_samples))
+        present, counts = np.unique(codes, return_counts=True)
+        rarest = labels.classes[present[counts.argmin()]]
+        if counts.min() < 2 or min(n_validation, n_samples - n_validation) < len(present):
+            raise ValueError(
+                f"early_stopping=True holds out {n_validation} of {n_samples} rows, stratified by"
+                f" {len(present)} classes: too few. The rarest class, {rarest!r}, has"
+                f" {counts.min()} row(s), each class needs 2 and each part a row of every class."
+                " Give more rows, another validation_fraction, or validation data of your own"
+                " as X_val and y_val."
+            )
+    elif n_samples < 2:
+        raise ValueError("early_stopping=True needs at least 2 rows to hold one out.")
+    train, validation = train_test_split(
+        np.arange(n_samples), test_size=fraction, random_state=seed, stratify=stratify
+    )
+    return cast(NDArray, train), cast(NDArray, validation)
