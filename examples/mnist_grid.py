@@ -32,6 +32,7 @@ try:
     from matplotlib.axes import Axes
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
     from sklearn import config_context
     from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
     from sklearn.model_selection import GridSearchCV
@@ -264,6 +265,8 @@ def draw_scores(table: pd.DataFrame, title: str) -> Figure:
     by_layers.set_xlim(-0.6, len(table) - 0.4)
     by_size.set(xlabel="weights in the network", xscale="log")
     by_size.margins(x=0.15, y=0.12)
+    by_size.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    by_size.xaxis.set_minor_formatter(NullFormatter())
     by_size.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     for place, name in enumerate(table["layers"]):
         # Above and below by turns: networks of about the same size stand close together.
@@ -463,7 +466,7 @@ def run(images: ImageData, folder: Folder, options: argparse.Namespace) -> None:
     """Search, fit, evaluate and draw, writing each result as soon as it is there."""
     say(
         f"{images.name}: {len(images.X_train):,} images to train on, {len(images.X_test):,} to"
-        f" test with. {len(options.layers)} settings, {options.folds} folds."
+        f" test with.\nLayer sizes to compare in {options.folds} folds: {show_all(options.layers)}"
     )
     search = search_layers(images, options)
     table = tabulate(search, images)
@@ -561,6 +564,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         images, folder = prepare(parser, options)
         run(images, folder, options)
     except MnistUnavailableError as error:
+        complain(f"{parser.prog}: error: {error}")
+        return 1
+    except BrokenPipeError:  # no one reads on, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a full disk, say
         complain(f"{parser.prog}: error: {error}")
         return 1
     except Interrupted:

@@ -22,7 +22,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skann._epochs import EpochTasks, Unwatched
+from skann.callbacks import EpochTasks, Unwatched
 from skann.defaults import resolve
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.batches import Examples, Scaling, column_scaling, laid_out_by_rows, make_rows
@@ -38,7 +38,184 @@ from skann.targets import Labels, combine_weights, validation_split
 
 
 class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
-    """DOCSTRING"""
+    r"""Multi-layer perceptron classifier, trained by NumPy alone.
+
+    Minimises the mean log-loss plus an L2 penalty on the weights,
+
+    .. math::
+
+        \frac{1}{\sum_i w_i} \Big( \sum_i w_i \, \ell(y_i, f(x_i))
+        + \frac{\alpha}{2} \lVert W \rVert^2 \Big),
+
+    where :math:`f` is a stack of fully connected layers and :math:`\ell` the logistic loss of
+    one output (two classes), the cross-entropy of a softmax (more classes) or the sum of a
+    logistic loss for each output (multilabel indicator targets). With mini-batches the sum
+    runs over a batch of b rows, and its divisor is b times the mean weight of all training
+    rows, so that a batch of light rows makes a light step.
+
+    Parameters mean what they mean in scikit-learn's `MLPClassifier` where they share its
+    names. Features should be on similar scales: put a `StandardScaler` before the classifier
+    or set `input_scaling`.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(128, 64)
+        Units of the hidden layers. An int is one layer, ``()`` none: logistic regression.
+        Raise them when the training loss stays high, lower them for speed.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        Activation of the hidden layers.
+    solver : {"adam", "sgd", "lbfgs"}, default="adam"
+        How to minimise. "adam" [1]_ and "sgd" work on mini-batches; "lbfgs" [2]_ on all rows
+        at once in float64, which suits up to some thousand rows and smooth, strongly
+        penalised problems.
+    alpha : float, default=0.2
+        Strength of the L2 penalty. Raise it against overfitting. As in the objective above, it
+        is divided by the rows of a batch, so that small batches are penalised more.
+    batch_size : int or "auto", default="auto"
+        Rows of a mini-batch. "auto": the power of two next to the square root of the number
+        of training rows, from 16 to 256. Never more than there are rows. "lbfgs" ignores it.
+    learning_rate : {"one_cycle", "cosine", "constant", "invscaling", "adaptive"}, \
+default="one_cycle"
+        Schedule of the learning rate, whose factors multiply `learning_rate_init`.
+
+        - "one_cycle": up along a cosine for three tenths of the steps, then down to a
+          ten-thousandth [3]_.
+        - "cosine": down along a cosine to zero.
+        - "constant".
+        - "invscaling": ``(t + 1) ** -power_t`` with t the rows seen in this call.
+        - "adaptive": constant, divided by five when progress stops, until it is below 1e-6.
+
+        The first two run over all of `max_iter` epochs: reaching the end is convergence. The
+        others stop when there is no progress, and warn if that is not within `max_iter`.
+    learning_rate_init : float or "auto", default="auto"
+        The rate that the schedule multiplies. "auto": for "one_cycle" and "cosine"
+        0.008 with Adam and 0.05 with SGD; else 0.001 and 0.01. Lower it when training
+        diverges or the loss curve is ragged.
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+    max_iter : int or "auto", default="auto"
+        Epochs, at most; iterations with "lbfgs". "auto": for "one_cycle" and "cosine" as many
+        epochs as make 1000 steps, but from 10 to 100; for the other schedules 200; for "lbfgs"
+        1000.
+    shuffle : bool, default=True
+        Whether to draw the rows in a new order every epoch.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the weights, the validation split and the order of the rows. With an int, the
+        same data, versions and number of threads give the same model, bit for bit.
+    tol : float, default=1e-4
+        Least improvement of the loss, or with `early_stopping` of the validation score, that
+        counts as progress. With "lbfgs" the largest entry of the gradient at which to stop.
+    verbose : bool, default=False
+        Whether to print a line for every epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last fit. Weights, moments of the optimizer, `t_` and
+        the random stream are kept, with "lbfgs" the weights; the schedule starts anew.
+    momentum : float, default=0.9
+        Momentum of "sgd", in [0, 1).
+    nesterovs_momentum : bool, default=True
+        Whether it is Nesterov's.
+    early_stopping : bool, default=False
+        Whether to stop when the accuracy on validation data has not improved by `tol` for
+        `n_iter_no_change` epochs, and to keep the weights of the best epoch. The data is
+        `X_val` if `fit` is given it, else a split of the training rows, stratified unless the
+        targets are multilabel. Use it when epochs are many.
+    validation_fraction : float, default=0.1
+        Share of the rows that is split off.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of Adam's moments, in [0, 1).
+    epsilon : float, default=1e-8
+        Added to the root of Adam's second moment.
+    n_iter_no_change : int or inf, default=10
+        Epochs without progress to wait for.
+    max_fun : int, default=15000
+        Evaluations of the loss, at most, with "lbfgs".
+    class_weight : dict, "balanced", list of dict or None, default=None
+        Weights of the classes, as `sklearn.utils.class_weight.compute_class_weight` takes
+        them; for multilabel targets as `compute_sample_weight`. They multiply the sample
+        weights, of validation rows too. Use "balanced" when rare classes matter as much as
+        frequent ones.
+    dtype : {"float32", "float64"}, default="float32"
+        Computing dtype. "lbfgs" always computes in float64.
+    input_scaling : {"standard", "maxabs"} or None, default=None
+        Per-feature scaling measured in one pass over the training rows and applied as a
+        batch is cast, so that raw bytes or unscaled tables train without a copy in floating
+        point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1.
+        Rows count by their weights. Sparse input is scaled, never shifted. `partial_fit` and
+        `warm_start` keep the first call's.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels; for multilabel targets the column numbers.
+    coefs_ : list of ndarray of shape (fan_in, fan_out)
+        Weights of each layer, views of one vector; assigning writes into it.
+    intercepts_ : list of ndarray of shape (fan_out,)
+        Biases of each layer, views of the same vector.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X has names that are all strings.
+    n_iter_ : int
+        Epochs, or iterations of "lbfgs", of the last call.
+    n_layers_ : int
+        Number of layers, those of inputs and outputs included.
+    n_outputs_ : int
+        Number of outputs: one for two classes.
+    out_activation_ : {"logistic", "softmax"}
+        Link of the outputs.
+    t_ : int
+        Training rows seen since the weights were drawn; 0 with "lbfgs".
+    loss_ : float
+        Training loss of the last epoch, with the penalty.
+    best_loss_ : float or None
+        The lowest of them; None with `early_stopping`.
+    loss_curve_ : list of float
+        Training loss of each epoch of the last `fit`; `partial_fit` appends to it.
+    validation_scores_ : list of float or None
+        Accuracy on the validation data after each epoch; None without such data.
+    best_validation_score_ : float or None
+        The highest of them.
+    validation_loss_curve_ : list of float or None
+        Loss on the validation data after each epoch, without the penalty.
+    batch_size_, learning_rate_init_, max_iter_ : int, float, int
+        What "auto" was resolved to.
+
+    Raises
+    ------
+    ValueError
+        By `fit`, if a parameter or the data cannot be used or training diverges at once.
+
+    See Also
+    --------
+    sklearn.neural_network.MLPClassifier : The estimator whose parameters this one shares.
+
+    Notes
+    -----
+    A callback set with `set_callbacks` sees the task "fit" with a subtask "epoch" for every
+    epoch; one whose `on_fit_task_end` returns True ends training. Ctrl-C ends training with a
+    warning and keeps what was learned.
+
+    References
+    ----------
+    .. [1] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015,
+       https://arxiv.org/abs/1412.6980
+    .. [2] Liu and Nocedal, "On the limited memory BFGS method for large scale optimization",
+       Mathematical Programming 45, 1989.
+    .. [3] Smith and Topin, "Super-convergence: very fast training of neural networks using
+       large learning rates", 2018, https://arxiv.org/abs/1708.07120
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skann import ANNClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> classifier = make_pipeline(StandardScaler(), ANNClassifier(random_state=0))
+    >>> bool(cross_val_score(classifier, X, y).mean() > 0.94)
+    True
+    """
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -78,7 +255,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         activation="relu",
         *,
         solver="adam",
-        alpha=1e-4,
+        alpha=0.2,
         batch_size="auto",
         learning_rate="one_cycle",
         learning_rate_init="auto",
@@ -206,7 +383,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Go on training with one epoch over the given rows.
 
-        The rate is constant: `learning_rate_init`, and for ``"auto"`` 0.001 with Adam, 0.05
+        The rate is constant: `learning_rate_init`, and for ``"auto"`` 0.001 with Adam, 0.01
         with SGD. Weights, moments of the optimizer, `t_` and the random stream are kept from
         call to call. Not available with ``solver="lbfgs"``; callbacks are not run.
 
@@ -254,11 +431,11 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self._check_can_continue(labels, layer_sizes)
         rng = self._random_stream(continues)
         settings = self._settings(len(examples), labels, max_iter=1, learning_rate="constant")
-        earlier_losses = self.loss_curve_ if continues else []
+        earlier_losses = getattr(self, "loss_curve_", []) if continues else []
         if not continues:
             self._forget(labels, layer_sizes)
-        self._train(examples, None, layer_sizes, settings, rng, Unwatched())
-        self.loss_curve_ = earlier_losses + self.loss_curve_
+        outcome = self._train(examples, None, layer_sizes, settings, rng, Unwatched())
+        self.loss_curve_: list[float] = earlier_losses + outcome.stopping.loss_curve
         return self
 
     def predict(self, X: ArrayLike) -> NDArray:
@@ -496,7 +673,10 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.t_ = 0
 
     def _input_scaling(self) -> Scaling | None:
-        return Scaling(*self._scaling) if hasattr(self, "_scaling") else None
+        if not hasattr(self, "_scaling"):
+            return None
+        shift, factor = self._scaling
+        return Scaling(shift, factor)
 
     def _train(
         self,
@@ -543,7 +723,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         scores = stopping.validation_scores
         return {
             "n_iter_": len(stopping.loss_curve),
-            "loss_": stopping.loss_curve[-1],
+            "loss_": stopping.loss_curve[-1] if stopping.loss_curve else np.nan,
             "best_loss_": None if self.early_stopping else stopping.best_loss,
             "loss_curve_": list(stopping.loss_curve),
             "validation_scores_": list(scores) if scores else None,

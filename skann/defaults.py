@@ -25,11 +25,11 @@ class Resolved(NamedTuple):
 
 
 # Rates for a schedule that ends near zero, and for one that need not. The former are peaks.
-_RATES = {"adam": (5e-3, 1e-3), "sgd": (0.2, 0.05), "lbfgs": (1.0, 1.0)}
+_RATES = {"adam": (8e-3, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
 
 # Steps after which more of them hardly raise the accuracy of small data sets, and the epochs
 # that large ones need all the same.
-_STEPS = 2000
+_STEPS = 1000
 _MIN_EPOCHS, _MAX_EPOCHS = 10, 100
 _LBFGS_ITERATIONS = 1000
 
@@ -63,7 +63,7 @@ def resolve(
     --------
     >>> from skann.defaults import resolve
     >>> resolve("adam", 60_000, "one_cycle", "auto", "auto", "auto")
-    Resolved(batch_size=256, learning_rate_init=0.005, max_iter=10)
+    Resolved(batch_size=256, learning_rate_init=0.008, max_iter=10)
     """
     has_end = SCHEDULES[schedule].has_end
     if solver == "lbfgs":

@@ -329,7 +329,7 @@ def laid_out_by_rows(X: NDArray | sparse.sparray, dtype: DTypeLike) -> NDArray |
     """
     if sparse.issparse(X):
         return sparse.csr_array(X)
-    if X.flags.c_contiguous or X.strides[0] > X.strides[1]:
+    if X.flags.c_contiguous or abs(X.strides[0]) > abs(X.strides[1]):
         return X
     dtype = np.dtype(dtype)
     by_rows = np.empty(X.shape, dtype if dtype.itemsize < X.dtype.itemsize else X.dtype)

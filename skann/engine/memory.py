@@ -37,7 +37,7 @@ def aligned_empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray:
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
-def aligned_copy(array: NDArray, dtype: DTypeLike = None) -> NDArray:
+def aligned_copy(array: NDArray, dtype: DTypeLike | None = None) -> NDArray:
     """Return a C-contiguous copy of `array` that starts on a 64-byte boundary.
 
     Parameters

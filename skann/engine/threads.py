@@ -4,17 +4,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
 # Multiply-adds of a batch's largest product below which handing half of it to another
 # thread costs more than it saves. Measured with OpenBLAS on two cores.
-_MIN_WORK_FOR_THREADS = 1_000_000
+_MIN_WORK_FOR_THREADS = 4_000_000
 
 _lock = threading.Lock()
 _active = 0
-_outermost = None
+_outermost: Any = None
 
 
 @cache
@@ -38,8 +39,11 @@ def limit_threads(n_multiply_adds: int) -> Iterator[None]:
         Size of the largest matrix product.
     """
     global _active, _outermost
-    inside_threads = get_active_backend()[0].nesting_level > 0
-    if n_multiply_adds >= _MIN_WORK_FOR_THREADS and not inside_threads:
+    in_threading_backend = (
+        get_active_backend()[0].nesting_level
+        and threading.current_thread() is not threading.main_thread()
+    )
+    if n_multiply_adds >= _MIN_WORK_FOR_THREADS and not in_threading_backend:
         yield
         return
     with _lock:

@@ -159,14 +159,15 @@ def train_in_batches(
     Raises
     ------
     DivergenceError
-        When the first epoch's loss is not finite. Later ones leave the weights of the last
-        finite epoch.
+        When the loss of the first epoch is not finite. A later one ends training with the
+        weights of the epoch before.
     """
     batches, stopping, parameters = training.batches, training.stopping, training.network.parameters
     steps_per_epoch = batches.n_batches
+    initial_rate = learning_rate_init
 
-    def factor(step: int) -> float:
-        return schedule.factor(
+    def rate(step: int) -> float:
+        return initial_rate * schedule.factor(
             step,
             n_steps=training.max_iter * steps_per_epoch,
             steps_per_epoch=steps_per_epoch,
@@ -174,19 +175,15 @@ def train_in_batches(
             power_t=power_t,
         )
 
-    rate = learning_rate_init
     last_finite = parameters.copy()
     try:
         for epoch in range(training.max_iter):
             training.watcher.begin_epoch()
-            first_step = epoch * steps_per_epoch
-            loss = _run_epoch(
-                training, optimizer, lambda step, s=first_step, r=rate: r * factor(s + step), order
-            )
+            loss = _run_epoch(training, optimizer, rate, epoch * steps_per_epoch, order)
             last_finite[...] = parameters
             plateau = training.finish_epoch(loss)
-            if plateau and schedule.drops_on_plateau and rate > _PLATEAU_LAST_RATE:
-                rate /= _PLATEAU_DIVISOR
+            if plateau and schedule.drops_on_plateau and initial_rate > _PLATEAU_LAST_RATE:
+                initial_rate /= _PLATEAU_DIVISOR
                 stopping.wait_again()
             elif plateau:
                 stopping.reason = stopping.reason or "plateau"
@@ -208,6 +205,7 @@ def _run_epoch(
     training: Training,
     optimizer: "Optimizer",
     rate: Callable[[int], float],
+    first_step: int,
     order: np.random.Generator | None,
 ) -> float:
     """Step through every batch; return the mean loss with the penalty."""
@@ -216,13 +214,14 @@ def _run_epoch(
     mean_weight, alpha = batches.mean_weight, training.alpha
     total = 0.0
     epoch = batches.in_order() if order is None else batches.shuffled(order)
-    for step, (inputs, targets, weights) in enumerate(epoch):
-        divisor = inputs.shape[0] * mean_weight
+    for step, (inputs, targets, weights) in enumerate(epoch, start=first_step):
+        n_rows = inputs.shape[0]
+        divisor = n_rows * mean_weight
         value = backpropagate(inputs, targets, weights, divisor, loss)
         if not math.isfinite(value):
             raise DivergenceError
         optimizer.step(rate(step), alpha / divisor)
-        total += value * inputs.shape[0]
+        total += value * n_rows
     penalty = training.penalty(batches.batch_size * mean_weight)
     if not math.isfinite(penalty):
         raise DivergenceError
