@@ -36,6 +36,8 @@ from skann.engine.stopping import Stopping
 from skann.engine.training import DivergenceError, EpochWatcher
 from skann.targets import Labels, combine_weights, validation_split
 
+_SETTINGS = [field.name for field in fields(Settings)]
+
 
 class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     r"""Multi-layer perceptron classifier, trained by NumPy alone.
@@ -68,9 +70,10 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         How to minimise. "adam" [1]_ and "sgd" work on mini-batches; "lbfgs" [2]_ on all rows
         at once in float64, which suits up to some thousand rows and smooth, strongly
         penalised problems.
-    alpha : float, default=0.2
-        Strength of the L2 penalty. Raise it against overfitting. As in the objective above, it
-        is divided by the rows of a batch, so that small batches are penalised more.
+    alpha : float or "auto", default="auto"
+        Strength of the L2 penalty. "auto": 1 with "lbfgs", else 0.2. Raise it against
+        overfitting. As in the objective above, it is divided by the rows of a batch, so that
+        the weights are penalised more when batches are small.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto": the power of two next to the square root of the number
         of training rows, from 16 to 256. Never more than there are rows. "lbfgs" ignores it.
@@ -95,8 +98,8 @@ default="one_cycle"
         Exponent of "invscaling".
     max_iter : int or "auto", default="auto"
         Epochs, at most; iterations with "lbfgs". "auto": for "one_cycle" and "cosine" as many
-        epochs as make 1000 steps, but from 10 to 100; for the other schedules 200; for "lbfgs"
-        1000.
+        epochs as make 1000 steps, but from 10 to 60; for the other schedules 200; for "lbfgs"
+        2000.
     shuffle : bool, default=True
         Whether to draw the rows in a new order every epoch.
     random_state : int, RandomState instance or None, default=None
@@ -177,7 +180,7 @@ default="one_cycle"
         The highest of them.
     validation_loss_curve_ : list of float or None
         Loss on the validation data after each epoch, without the penalty.
-    batch_size_, learning_rate_init_, max_iter_ : int, float, int
+    alpha_, batch_size_, learning_rate_init_, max_iter_ : float, int, float, int
         What "auto" was resolved to.
 
     Raises
@@ -221,7 +224,7 @@ default="one_cycle"
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
@@ -255,7 +258,7 @@ default="one_cycle"
         activation="relu",
         *,
         solver="adam",
-        alpha=0.2,
+        alpha="auto",
         batch_size="auto",
         learning_rate="one_cycle",
         learning_rate_init="auto",
@@ -643,19 +646,21 @@ default="one_cycle"
         self, n_rows: int, labels: Labels, max_iter: int | str, learning_rate: str
     ) -> Settings:
         """Resolve every ``"auto"`` and expose what came of it."""
-        values = self.get_params(deep=False)
+        values: dict[str, Any] = {name: getattr(self, name, None) for name in _SETTINGS}
         values |= {"max_iter": max_iter, "learning_rate": learning_rate, "loss": labels.kind}
         if self.solver == "lbfgs":
             values["learning_rate"] = "constant"
-        values |= resolve(
+        resolved = resolve(
             self.solver,
             n_rows,
             values["learning_rate"],
+            self.alpha,
             self.batch_size,
             self.learning_rate_init,
             max_iter,
-        )._asdict()
-        settings = Settings(**{field.name: values[field.name] for field in fields(Settings)})
+        )
+        settings = Settings(**(values | resolved._asdict()))
+        self.alpha_ = settings.alpha
         self.batch_size_ = settings.batch_size
         self.learning_rate_init_ = settings.learning_rate_init
         self.max_iter_ = settings.max_iter
@@ -694,7 +699,7 @@ default="one_cycle"
         else:
             network = Network.random(layer_sizes, self.activation, self._computing_dtype, rng)
             if self.input_scaling is not None:
-                self._scaling = tuple(column_scaling(self.input_scaling, examples))
+                self._scaling: Any = tuple(column_scaling(self.input_scaling, examples))
         solver, state = getattr(self, "_optimizer_state", (None, None))
         try:
             outcome = fit_network(

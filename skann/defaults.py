@@ -11,6 +11,8 @@ class Resolved(NamedTuple):
 
     Attributes
     ----------
+    alpha : float
+        Strength of the penalty.
     batch_size : int
         Rows of a batch.
     learning_rate_init : float
@@ -19,10 +21,14 @@ class Resolved(NamedTuple):
         Most epochs, or iterations of L-BFGS.
     """
 
+    alpha: float
     batch_size: int
     learning_rate_init: float
     max_iter: int
 
+
+# With mini-batches the penalty is divided by the rows of a batch, with L-BFGS by all rows.
+_ALPHA, _ALPHA_LBFGS = 0.2, 1.0
 
 # Rates for a schedule that ends near zero, and for one that need not. The former are peaks.
 _RATES = {"adam": (8e-3, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
@@ -30,14 +36,15 @@ _RATES = {"adam": (8e-3, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
 # Steps after which more of them hardly raise the accuracy of small data sets, and the epochs
 # that large ones need all the same.
 _STEPS = 1000
-_MIN_EPOCHS, _MAX_EPOCHS = 10, 100
-_LBFGS_ITERATIONS = 1000
+_MIN_EPOCHS, _MAX_EPOCHS = 10, 60
+_LBFGS_ITERATIONS = 2000
 
 
 def resolve(
     solver: str,
     n_rows: int,
     schedule: str,
+    alpha: float | str,
     batch_size: int | str,
     learning_rate_init: float | str,
     max_iter: int | str,
@@ -52,7 +59,7 @@ def resolve(
         Training rows.
     schedule : str
         Name of the learning-rate schedule.
-    batch_size, learning_rate_init, max_iter : number or "auto"
+    alpha, batch_size, learning_rate_init, max_iter : number or "auto"
         As given to the estimator.
 
     Returns
@@ -62,8 +69,8 @@ def resolve(
     Examples
     --------
     >>> from skann.defaults import resolve
-    >>> resolve("adam", 60_000, "one_cycle", "auto", "auto", "auto")
-    Resolved(batch_size=256, learning_rate_init=0.008, max_iter=10)
+    >>> resolve("adam", 60_000, "one_cycle", "auto", "auto", "auto", "auto")
+    Resolved(alpha=0.2, batch_size=256, learning_rate_init=0.008, max_iter=10)
     """
     has_end = SCHEDULES[schedule].has_end
     if solver == "lbfgs":
@@ -71,6 +78,8 @@ def resolve(
     elif batch_size == "auto":
         batch_size = min(max(2 ** round(math.log2(n_rows) / 2), 16), 256)
     batch_size = min(int(batch_size), n_rows)
+    if alpha == "auto":
+        alpha = _ALPHA_LBFGS if solver == "lbfgs" else _ALPHA
     if learning_rate_init == "auto":
         learning_rate_init = _RATES[solver][0 if has_end else 1]
     if max_iter == "auto":
@@ -80,4 +89,4 @@ def resolve(
             max_iter = min(max(epochs, _MIN_EPOCHS), _MAX_EPOCHS)
             # Without an end of its own, a schedule runs until the loss no longer falls.
             max_iter = max_iter if has_end else 200
-    return Resolved(batch_size, float(learning_rate_init), int(max_iter))
+    return Resolved(float(alpha), batch_size, float(learning_rate_init), int(max_iter))

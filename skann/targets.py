@@ -57,11 +57,11 @@ class Labels(NamedTuple):
         >>> Labels.of(["dog", "cat"]).classes.tolist()
         ['cat', 'dog']
         """
-        check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
         if kind == "multilabel-indicator":
             return cls("multilabel-indicator", np.arange(y.shape[1]))
         if kind not in ("binary", "multiclass"):
+            check_classification_targets(y)  # Scikit-learn's own message, where it has one.
             raise ValueError(
                 f"ANNClassifier cannot learn a target of type {kind!r}: give one label for each"
                 " row, or an indicator matrix of zeros and ones with a column for each label."
@@ -108,7 +108,6 @@ class Labels(NamedTuple):
                 )
             return indicators.astype(np.int8)
         labels = column_or_1d(y, warn=True)
-        check_classification_targets(labels)
         found, codes = np.unique(labels, return_inverse=True)
         unseen = [label for label in found.tolist() if label not in set(self.classes.tolist())]
         if unseen:

@@ -12,6 +12,7 @@ from skann.engine.memory import aligned_empty
 # Rows of a pass over all of X (column statistics, laying out by rows): few enough for the
 # rows of a wide table to stay in cache, many enough for Python's share not to count.
 _PASS_ROWS = 512
+_EPSILON = np.finfo(np.float64).eps
 
 InputScaling = Literal["standard", "maxabs"]
 
@@ -116,7 +117,7 @@ class DenseRows:
         self._X = np.asarray(X)
         self._subset = subset
         self._as_is = self._X.dtype == dtype and scaling is None
-        # np.take copies its whole source first unless that is contiguous and native.
+        # ndarray.take copies its whole source first unless that is contiguous and native.
         flags = self._X.flags
         self._takes = flags.c_contiguous and flags.aligned and self._X.dtype.isnative
         self._index = np.empty(max_rows, dtype=np.intp)
@@ -138,10 +139,10 @@ class DenseRows:
         """Return the rows at `indices`, valid until the next call."""
         if self._subset is not None:
             index = self._index[: len(indices)]
-            indices = np.take(self._subset, indices, out=index, mode="clip")
+            indices = self._subset.take(indices, out=index, mode="clip")
         raw = self._raw[: len(indices)]
         if self._takes:
-            np.take(self._X, indices, axis=0, out=raw, mode="clip")
+            self._X.take(indices, axis=0, out=raw, mode="clip")
         else:
             raw[...] = self._X[indices]
         return raw if self._as_is else self._cast(raw)
@@ -210,7 +211,7 @@ class SparseRows:
         data = rows.data.astype(self._dtype, copy=False)
         if self._factor is not None:
             data = data * self._factor[rows.indices]
-        return sparse.csr_array((data, rows.indices, rows.indptr), shape=rows.shape)
+        return _with_data(rows, data)
 
 
 def make_rows(
@@ -288,11 +289,11 @@ class Batches:
         for start in range(0, self.n_rows, self.batch_size):
             indices = order[start : start + self.batch_size]
             targets = self._batch_targets[: len(indices)]
-            np.take(self._targets, indices, axis=0, out=targets, mode="clip")
+            self._targets.take(indices, axis=0, out=targets, mode="clip")
             weights = None
             if self._weights is not None:
                 weights = self._batch_weights[: len(indices)]
-                np.take(self._weights, indices, out=weights, mode="clip")
+                self._weights.take(indices, out=weights, mode="clip")
             yield Batch(self._rows.gather(indices), targets, weights)
 
     def in_order(self) -> Iterator[Batch]:
@@ -385,7 +386,7 @@ def column_scaling(kind: InputScaling, examples: Examples) -> Scaling:
         mean += difference * (part_total / total)
     if kind == "maxabs":
         return Scaling(None, _inverse_where_positive(largest))
-    return Scaling(mean, _inverse_deviation(mean, squares / total))
+    return Scaling(mean, _inverse_deviation(mean, squares / total, len(weights)))
 
 
 def _sparse_column_scaling(
@@ -400,19 +401,26 @@ def _sparse_column_scaling(
         largest = abs(X[weights > 0]).max(axis=0).toarray().ravel()
         return Scaling(None, _inverse_where_positive(largest.astype(np.float64)))
     share = weights / weights.sum()
-    mean = share @ X
-    values = X.astype(np.float64)
-    return Scaling(None, _inverse_deviation(mean, share @ values.power(2) - mean**2))
+    values = sparse.csr_array(X, dtype=np.float64)
+    mean = share @ values
+    absent = 1 - share @ _with_data(values, np.ones_like(values.data))
+    absent[absent < len(share) * _EPSILON] = 0
+    squares = _with_data(values, np.square(values.data - mean[values.indices]))
+    variance = share @ squares + absent * np.square(mean)
+    return Scaling(None, _inverse_deviation(mean, variance, len(share)))
+
+
+def _with_data(X: sparse.csr_array, data: NDArray) -> sparse.csr_array:
+    return sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)
 
 
 def _inverse_where_positive(largest: NDArray) -> NDArray:
     return 1 / np.where(largest > 0, largest, 1)
 
 
-def _inverse_deviation(mean: NDArray, variance: NDArray) -> NDArray:
-    # Rounding leaves a constant column a variance of about its mean's last place, squared;
-    # such a column is not scaled.
-    constant = variance <= (10 * np.finfo(np.float64).eps * np.abs(mean)) ** 2
+def _inverse_deviation(mean: NDArray, variance: NDArray, n_rows: int) -> NDArray:
+    # What rounding leaves of the variance of a constant column, which is not scaled.
+    constant = variance <= np.square(n_rows * _EPSILON * mean)
     return 1 / np.sqrt(np.where(constant, 1, variance))
 
 

@@ -35,7 +35,7 @@ class Dense:
         outputs : ndarray of shape (n_rows, fan_out)
             Overwritten. Row-major, or the transpose of a row-major array.
         """
-        if sparse.issparse(inputs):
+        if not isinstance(inputs, np.ndarray):
             outputs[...] = inputs @ self.weights
         elif outputs.flags.c_contiguous:
             np.dot(inputs, self.weights, out=outputs)
@@ -77,10 +77,10 @@ class Dense:
         """
         if self.activation is not None:
             self.activation.backpropagate(outputs, grad_outputs)
-        if sparse.issparse(inputs):
-            grad_weights[...] = inputs.T @ grad_outputs
-        else:
+        if isinstance(inputs, np.ndarray):
             np.dot(inputs.T, grad_outputs, out=grad_weights)
+        else:
+            grad_weights[...] = inputs.T @ grad_outputs
         np.dot(ones, grad_outputs, out=grad_bias)
         if grad_inputs is not None:
             np.dot(grad_outputs, self.weights.T, out=grad_inputs)

@@ -100,7 +100,7 @@ class SoftmaxCrossEntropy:
 
         np.maximum.reduce(logits, axis=0, out=row)
         logits -= row
-        np.take(flat, index, out=picked, mode="clip")
+        flat.take(index, out=picked, mode="clip")
         np.exp(logits, out=logits)
         np.add.reduce(logits, axis=0, out=row)
 
@@ -111,7 +111,7 @@ class SoftmaxCrossEntropy:
         value = -(np.add.reduce(picked) if weights is None else np.dot(picked, weights))
         np.divide(scale, row, out=picked)
         logits *= picked
-        np.take(flat, index, out=picked, mode="clip")
+        flat.take(index, out=picked, mode="clip")
         picked -= scale
         flat[index] = picked
 

@@ -7,7 +7,7 @@ gradient goes through the same moments as the rest.
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy.optimize
@@ -33,23 +33,37 @@ class Optimizer(Protocol):
         """Go on from what `state` returned."""
 
 
-class _Blocks:
-    """Views of block after block of some vectors of one length."""
+class _Block(NamedTuple):
+    """A stretch of the flat vectors, short enough to stay in cache while it is worked on."""
 
-    def __init__(self, n_weights: int, *vectors: NDArray) -> None:
-        size = vectors[0].size
-        # The first blocks hold weights, which decay, the others biases, which do not.
-        starts = [*range(0, n_weights, _BLOCK), *range(n_weights, size, _BLOCK)]
-        self._parts = [
-            (start < n_weights, [vector[start:stop] for vector in vectors])
-            for start, stop in zip(starts, [*starts[1:], size], strict=True)
-        ]
-        scratch = aligned_empty(min(_BLOCK, size), vectors[0].dtype)
-        for _, views in self._parts:
-            views.append(scratch[: len(views[0])])
+    parameters: NDArray
+    gradient: NDArray
+    state: list[NDArray]
+    scratch: NDArray
+    decaying: tuple[NDArray, NDArray, NDArray] | None
 
-    def __iter__(self):
-        return iter(self._parts)
+    def add_decay(self, decay: float) -> None:
+        """Add the gradient of the penalty to that of the loss."""
+        if self.decaying is not None and decay:
+            weights, gradient, scratch = self.decaying
+            np.multiply(weights, decay, out=scratch)
+            gradient += scratch
+
+
+def _blocks(
+    parameters: NDArray, gradient: NDArray, n_weights: int, *state: NDArray
+) -> list[_Block]:
+    """Split vectors of one length into blocks; the first `n_weights` parameters decay."""
+    scratch = aligned_empty(min(_BLOCK, parameters.size), parameters.dtype)
+    blocks = []
+    for start in range(0, parameters.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        values, grad = parameters[part], gradient[part]
+        room = scratch[: values.size]
+        n = max(n_weights - start, 0)
+        decaying = (values[:n], grad[:n], room[:n]) if n else None
+        blocks.append(_Block(values, grad, [vector[part] for vector in state], room, decaying))
+    return blocks
 
 
 class Adam:
@@ -102,8 +116,8 @@ class Adam:
         self.second_moment = aligned_empty(parameters.size, parameters.dtype)
         self.first_moment.fill(0)
         self.second_moment.fill(0)
-        self._blocks = _Blocks(
-            n_weights, parameters, gradient, self.first_moment, self.second_moment
+        self._blocks = _blocks(
+            parameters, gradient, n_weights, self.first_moment, self.second_moment
         )
 
     def step(self, rate: float, decay: float) -> None:
@@ -121,10 +135,9 @@ class Adam:
         root = math.sqrt((1 - beta_2) / (1 - beta_2**self.n_steps))
         scale = rate * (1 - beta_1) / (1 - beta_1**self.n_steps) / root
         epsilon = self.epsilon / root
-        for decays, (values, grad, first, second, scratch) in self._blocks:
-            if decays and decay:
-                np.multiply(values, decay, out=scratch)
-                grad += scratch
+        for block in self._blocks:
+            block.add_decay(decay)
+            values, grad, (first, second), scratch, _ = block
             first *= beta_1
             first += grad
             np.square(grad, out=grad)
@@ -197,7 +210,7 @@ class SGD:
         self.nesterovs_momentum = nesterovs_momentum
         self.velocity = aligned_empty(parameters.size, parameters.dtype)
         self.velocity.fill(0)
-        self._blocks = _Blocks(n_weights, parameters, gradient, self.velocity)
+        self._blocks = _blocks(parameters, gradient, n_weights, self.velocity)
 
     def step(self, rate: float, decay: float) -> None:
         """Update the parameters in place.
@@ -209,10 +222,9 @@ class SGD:
         decay : float
             Factor of the weights in the gradient of the penalty.
         """
-        for decays, (values, grad, velocity, scratch) in self._blocks:
-            if decays and decay:
-                np.multiply(values, decay, out=scratch)
-                grad += scratch
+        for block in self._blocks:
+            block.add_decay(decay)
+            values, grad, (velocity,), scratch, _ = block
             grad *= rate
             velocity *= self.momentum
             velocity -= grad
@@ -257,8 +269,7 @@ def minimize_lbfgs(
     max_iter, max_fun : int
         Most iterations and most evaluations.
     tol : float
-        Largest entry of the gradient at which the search ends; a thousandth of it is the
-        relative gain of an iteration at which it ends.
+        Largest entry of the gradient at which the search ends.
 
     Returns
     -------
@@ -285,6 +296,6 @@ def minimize_lbfgs(
         jac=True,
         callback=callback,
         # Rectifiers make the objective kinked, where the gradient need not vanish: the search
-        # also ends when an iteration gains less than a thousandth of tol, relatively.
-        options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol, "ftol": 1e-3 * tol},
+        # also ends when an iteration gains less than this, relative to the loss.
+        options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol, "ftol": 1e-4 * tol},
     )

@@ -1,0 +1,288 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+
+from skann.engine.batches import (
+    Batches,
+    DenseRows,
+    Examples,
+    Scaling,
+    SparseRows,
+    column_scaling,
+    laid_out_by_rows,
+    make_rows,
+)
+
+DTYPES = ["u1", "i1", "<i8", ">i8", ">i4", "f2", "<f4", ">f4", "f8", "?"]
+LAYOUTS = ["C", "F", "every second column", "reversed rows", "read-only", "unaligned"]
+
+
+def in_layout(X, layout):
+    if layout == "F":
+        return np.asfortranarray(X)
+    if layout == "every second column":
+        wide = np.zeros((len(X), 2 * X.shape[1]), X.dtype)
+        wide[:, ::2] = X
+        return wide[:, ::2]
+    if layout == "reversed rows":
+        return X[::-1].copy()[::-1]
+    if layout == "unaligned":
+        raw = np.zeros(X.nbytes + 1, np.uint8)[1:]
+        unaligned = raw.view(X.dtype).reshape(X.shape)
+        unaligned[...] = X
+        return unaligned
+    X = X.copy()
+    X.flags.writeable = layout != "read-only"
+    return X
+
+
+def numbers(n_rows, n_features, dtype, seed=0):
+    return np.random.default_rng(seed).integers(0, 100, (n_rows, n_features)).astype(dtype)
+
+
+@given(
+    dtype=st.sampled_from(DTYPES),
+    computing=st.sampled_from(["float32", "float64"]),
+    layout=st.sampled_from(LAYOUTS),
+    n_features=st.integers(1, 5),
+    use_subset=st.booleans(),
+    use_scaling=st.booleans(),
+    data=st.data(),
+)
+@settings(deadline=None, max_examples=150)
+def test_dense_rows_are_those_of_numpy_indexing(
+    dtype, computing, layout, n_features, use_subset, use_scaling, data
+):
+    X = in_layout(numbers(12, n_features, dtype), layout)
+    before = X.copy()
+    subset = np.array([7, 3, 3, 11, 0, 5]) if use_subset else None
+    presented = (X if subset is None else X[subset]).astype(computing)
+    scaling = None
+    if use_scaling:
+        scaling = Scaling(np.arange(n_features) / 3.0, np.arange(1, n_features + 1) / 7.0)
+        presented = ((presented - scaling.shift) * scaling.factor).astype(computing)
+    rows = DenseRows(X, computing, 12, scaling, subset)
+    assert len(rows) == len(presented)
+    indices = np.array(
+        data.draw(st.lists(st.integers(0, len(presented) - 1), min_size=1, max_size=12)), np.intp
+    )
+    gathered = rows.gather(indices)
+    assert gathered.dtype == computing
+    np.testing.assert_allclose(gathered, presented[indices], rtol=1e-5, atol=1e-4)
+    start = data.draw(st.integers(0, len(presented) - 1))
+    stop = data.draw(st.integers(start + 1, len(presented)))
+    chunk = rows.chunk(start, stop)
+    assert chunk.dtype == computing
+    np.testing.assert_allclose(chunk, presented[start:stop], rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(X, before)
+
+
+def test_gathering_reuses_one_buffer():
+    X = numbers(10, 3, "u1")
+    rows = make_rows(X, np.float32, 4)
+    first = rows.gather(np.array([0, 1, 2, 3]))
+    second = rows.gather(np.array([5, 6]))
+    assert np.shares_memory(first, second)
+    np.testing.assert_array_equal(second, X[[5, 6]])
+
+
+def test_a_chunk_in_the_computing_dtype_is_a_view():
+    X = numbers(10, 3, "f4")
+    assert np.shares_memory(make_rows(X, np.float32, 4).chunk(2, 5), X)
+
+
+def test_rows_of_a_memory_map_are_read_from_the_file(tmp_path):
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.uint8, (9, 4))
+    X[...] = numbers(9, 4, "u1")
+    X.flush()
+    rows = make_rows(np.load(tmp_path / "X.npy", mmap_mode="r"), np.float32, 5)
+    np.testing.assert_array_equal(rows.gather(np.array([8, 0, 4])), X[[8, 0, 4]])
+
+
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_matrix])
+@pytest.mark.parametrize("dtype", ["u1", "i8", "f4", "f8"])
+@pytest.mark.parametrize("use_subset", [False, True])
+def test_sparse_rows_are_scaled_but_never_shifted(container, dtype, use_subset):
+    dense = numbers(12, 5, dtype)
+    dense[dense < 60] = 0
+    X = container(dense)
+    subset = np.array([7, 3, 3, 11]) if use_subset else None
+    scaling = Scaling(np.ones(5), np.arange(1.0, 6.0))
+    rows = make_rows(X, np.float32, 12, scaling, subset)
+    assert isinstance(rows, SparseRows)
+    presented = (dense if subset is None else dense[subset]) * scaling.factor
+    assert len(rows) == len(presented)
+    gathered = rows.gather(np.array([2, 0, 2]))
+    assert gathered.dtype == np.float32
+    np.testing.assert_allclose(gathered.toarray(), presented[[2, 0, 2]])
+    np.testing.assert_allclose(rows.chunk(1, 3).toarray(), presented[1:3])
+    np.testing.assert_array_equal(X.toarray(), dense)
+
+
+class TestBatches:
+    X = np.arange(22.0, dtype=np.float32).reshape(11, 2)
+    targets = np.arange(11)
+    weights = np.arange(11) / 2
+
+    def batches(self, weights=weights, batch_size=4):
+        examples = Examples(self.X, self.targets, weights)
+        return Batches(examples, batch_size, np.float32, None)
+
+    def test_in_order_yields_every_row_once_the_last_batch_short(self):
+        got = [
+            (inputs.copy(), targets.copy(), weights.copy())
+            for inputs, targets, weights in self.batches().in_order()
+        ]
+        assert [len(targets) for _, targets, _ in got] == [4, 4, 3]
+        inputs, targets, weights = (np.concatenate(parts) for parts in zip(*got, strict=True))
+        np.testing.assert_array_equal(inputs, self.X)
+        np.testing.assert_array_equal(targets, self.targets)
+        np.testing.assert_array_equal(weights, self.weights)
+
+    def test_shuffled_keeps_rows_targets_and_weights_together(self):
+        seen = []
+        for inputs, targets, weights in self.batches().shuffled(np.random.default_rng(0)):
+            np.testing.assert_array_equal(inputs, self.X[targets])
+            np.testing.assert_array_equal(weights, self.weights[targets])
+            seen += targets.tolist()
+        assert sorted(seen) == list(range(11))
+        assert seen != list(range(11))
+
+    def test_every_epoch_has_an_order_of_its_own(self):
+        batches, rng = self.batches(), np.random.default_rng(0)
+        first, second = (
+            [target for batch in batches.shuffled(rng) for target in batch.targets.tolist()]
+            for _ in range(2)
+        )
+        assert first != second
+
+    def test_counts(self):
+        batches = self.batches()
+        assert (batches.n_rows, batches.n_batches, batches.batch_size) == (11, 3, 4)
+        assert batches.mean_weight == 2.5
+        assert self.batches(weights=None).mean_weight == 1
+
+    def test_a_batch_larger_than_the_data_holds_all_of_it(self):
+        batches = self.batches(batch_size=1000)
+        assert (batches.batch_size, batches.n_batches) == (11, 1)
+        (batch,) = batches.in_order()
+        assert len(batch.inputs) == 11
+
+    def test_without_weights_batches_have_none(self):
+        assert all(batch.weights is None for batch in self.batches(weights=None).in_order())
+
+    def test_some_of_the_rows_copy_nothing_of_X(self):
+        examples = Examples(self.X, self.targets, self.weights).at(np.array([9, 2, 4]))
+        assert len(examples) == 3
+        assert examples.X is self.X
+        (batch,) = Batches(examples, 5, np.float32, None).in_order()
+        np.testing.assert_array_equal(batch.inputs, self.X[[9, 2, 4]])
+        np.testing.assert_array_equal(batch.targets, [9, 2, 4])
+        np.testing.assert_array_equal(batch.weights, self.weights[[9, 2, 4]])
+
+
+class TestLayout:
+    @pytest.mark.parametrize("layout", ["C", "read-only", "every second column", "reversed rows"])
+    def test_rows_that_can_be_gathered_are_left_alone(self, layout):
+        X = in_layout(numbers(20, 6, "u1"), layout)
+        assert laid_out_by_rows(X, np.float32) is X
+
+    @pytest.mark.parametrize(
+        ("own", "computing", "expected"),
+        [
+            ("i8", "float32", "float32"),
+            ("i8", "float64", "i8"),
+            ("u1", "float32", "u1"),
+            ("f8", "float32", "float32"),
+            ("f2", "float64", "f2"),
+        ],
+    )
+    def test_column_major_is_copied_in_the_narrower_dtype(self, own, computing, expected):
+        X = np.asfortranarray(numbers(1100, 3, own))
+        got = laid_out_by_rows(X, computing)
+        assert got.flags.c_contiguous
+        assert got.dtype == expected
+        np.testing.assert_array_equal(got, X)
+
+    @pytest.mark.parametrize(
+        "container",
+        [sparse.csr_array, sparse.csr_matrix, sparse.csc_array, sparse.csc_matrix],
+    )
+    def test_sparse_becomes_a_csr_array(self, container):
+        dense = numbers(5, 4, "f8")
+        got = laid_out_by_rows(container(dense), np.float32)
+        assert isinstance(got, sparse.csr_array)
+        np.testing.assert_array_equal(got.toarray(), dense)
+
+
+class TestColumnScaling:
+    rng = np.random.default_rng(0)
+    # More rows than one pass takes, and a column far from zero.
+    X = rng.standard_normal((1300, 4)) * [1, 1e-3, 50, 2] + [0, 1, -300, 1e5]
+    weights = rng.integers(0, 4, 1300).astype(float)
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_standard_equals_standard_scaler(self, weighted):
+        weights = self.weights if weighted else None
+        scaling = column_scaling("standard", Examples(self.X, np.zeros(1300), weights))
+        reference = StandardScaler().fit(self.X, sample_weight=weights)
+        np.testing.assert_allclose(scaling.shift, reference.mean_, rtol=1e-9)
+        np.testing.assert_allclose(scaling.factor, 1 / reference.scale_, rtol=1e-7)
+
+    @pytest.mark.parametrize("dtype", ["u1", "i8", "f4", ">f8"])
+    def test_maxabs_equals_max_abs_scaler(self, dtype):
+        X = numbers(1300, 3, dtype)
+        scaling = column_scaling("maxabs", Examples(X, np.zeros(1300), None))
+        assert scaling.shift is None
+        np.testing.assert_allclose(scaling.factor, 1 / MaxAbsScaler().fit(X).scale_)
+
+    def test_maxabs_of_the_most_negative_integer(self):
+        X = np.array([[-128, -5], [127, 3]], np.int8)
+        scaling = column_scaling("maxabs", Examples(X, np.zeros(2), None))
+        np.testing.assert_allclose(scaling.factor, [1 / 128, 1 / 5])
+
+    @pytest.mark.parametrize("kind", ["standard", "maxabs"])
+    @pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
+    def test_rows_of_weight_zero_do_not_count(self, kind, convert):
+        weights = np.ones(1300)
+        weights[:700] = 0
+        X = np.abs(self.X)
+        X[:700] *= 100
+        got = column_scaling(kind, Examples(convert(X), np.zeros(1300), weights))
+        expected = column_scaling(kind, Examples(convert(X[700:]), np.zeros(600), None))
+        np.testing.assert_allclose(got.factor, expected.factor, rtol=1e-6)
+
+    @pytest.mark.parametrize("kind", ["standard", "maxabs"])
+    def test_sparse_factors_equal_dense_ones_without_shift(self, kind):
+        X = numbers(600, 4, "f8")
+        X[X < 70] = 0
+        dense = column_scaling(kind, Examples(X, np.zeros(600), None))
+        got = column_scaling(kind, Examples(sparse.csr_array(X), np.zeros(600), None))
+        assert got.shift is None
+        np.testing.assert_allclose(got.factor, dense.factor, rtol=1e-9)
+
+    def test_sparse_integers_do_not_overflow(self):
+        X = sparse.csr_array(np.array([[200, 0], [250, 3], [0, 9]], np.uint8))
+        got = column_scaling("standard", Examples(X, np.zeros(3), None))
+        np.testing.assert_allclose(got.factor, 1 / X.toarray().astype(float).std(axis=0))
+
+    @pytest.mark.parametrize("kind", ["standard", "maxabs"])
+    @pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
+    @pytest.mark.parametrize("constant", [0.0, 0.1, 1e8 / 3])
+    def test_constant_columns_get_finite_factors(self, kind, convert, constant):
+        X = np.full((1300, 1), constant)
+        factor = column_scaling(kind, Examples(convert(X), np.zeros(1300), None)).factor
+        expected = 1 / constant if kind == "maxabs" and constant else 1
+        np.testing.assert_allclose(factor, expected)
+
+    @pytest.mark.parametrize("kind", ["standard", "maxabs"])
+    @pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
+    def test_only_the_subset_counts(self, kind, convert):
+        X = np.abs(self.X)
+        rows = np.random.default_rng(1).permutation(1300)[:800]
+        examples = Examples(convert(X), np.zeros(1300), None).at(rows)
+        expected = column_scaling(kind, Examples(convert(X[rows]), np.zeros(800), None))
+        np.testing.assert_allclose(column_scaling(kind, examples).factor, expected.factor)

@@ -1,0 +1,59 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skann.defaults import resolve
+from skann.engine.optimizers import OPTIMIZERS
+from skann.engine.schedules import SCHEDULES
+
+AUTO = ("auto", "auto", "auto")
+
+
+@given(
+    solver=st.sampled_from([*sorted(OPTIMIZERS), "lbfgs"]),
+    n_rows=st.integers(1, 10**7),
+    schedule=st.sampled_from(sorted(SCHEDULES)),
+)
+@settings(deadline=None)
+def test_automatic_values_can_be_used_whatever_the_data(solver, n_rows, schedule):
+    got = resolve(solver, n_rows, schedule, *AUTO)
+    assert 1 <= got.batch_size <= n_rows
+    assert 0 < got.learning_rate_init <= 1
+    assert got.max_iter >= 1
+    assert [type(value) for value in got] == [int, float, int]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+def test_given_values_are_kept(solver, schedule):
+    assert resolve(solver, 1000, schedule, 64, 0.125, 7) == (64, 0.125, 7)
+
+
+def test_a_batch_never_exceeds_the_rows():
+    assert resolve("adam", 50, "constant", 200, 0.1, 7).batch_size == 50
+
+
+def test_lbfgs_takes_all_rows_at_once():
+    assert resolve("lbfgs", 12_345, "constant", 64, "auto", "auto").batch_size == 12_345
+
+
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+def test_batches_grow_with_the_data(solver):
+    sizes = [
+        resolve(solver, n_rows, "one_cycle", *AUTO).batch_size for n_rows in (30, 10**3, 10**5)
+    ]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+def test_epochs_shrink_with_the_data(solver):
+    epochs = [resolve(solver, n_rows, "one_cycle", *AUTO).max_iter for n_rows in (30, 10**3, 10**5)]
+    assert epochs == sorted(epochs, reverse=True)
+    assert epochs[0] > epochs[-1]
+
+
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+def test_a_schedule_that_ends_near_zero_has_a_higher_rate(solver):
+    peak = resolve(solver, 1000, "one_cycle", *AUTO).learning_rate_init
+    assert peak > resolve(solver, 1000, "constant", *AUTO).learning_rate_init

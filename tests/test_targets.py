@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+
+from skann.targets import Labels, combine_weights, validation_split
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
+LABELS = st.one_of(
+    st.lists(st.integers(-(2**40), 2**40), min_size=2, max_size=6, unique=True),
+    st.lists(st.integers(-1000, 1000).map(float), min_size=2, max_size=6, unique=True),
+    st.lists(TEXTS, min_size=2, max_size=6, unique=True),
+    st.just([False, True]),
+)
+
+
+def perfect_logits(codes, n_outputs):
+    if n_outputs == 1:
+        return np.where(codes > 0, 1.0, -1.0)[None, :]
+    return (codes[None, :] == np.arange(n_outputs)[:, None]).astype(float)
+
+
+@given(labels=LABELS, as_object=st.booleans(), data=st.data())
+@settings(deadline=None)
+def test_labels_of_any_type_survive_encoding_and_decoding(labels, as_object, data):
+    more = data.draw(st.lists(st.sampled_from(labels), max_size=10))
+    y = np.array(labels + more)
+    if as_object and y.dtype.kind == "U":
+        y = y.astype(object)
+    found = Labels.of(y)
+    assert found.kind == ("binary" if len(labels) == 2 else "multiclass")
+    assert found.n_outputs == (1 if len(labels) == 2 else len(labels))
+    codes = found.encode(y)
+    assert codes.dtype == np.intp
+    np.testing.assert_array_equal(found.classes[codes], y)
+    np.testing.assert_array_equal(found.decode(perfect_logits(codes, found.n_outputs)), y)
+
+
+@given(
+    indicators=st.integers(2, 5).flatmap(
+        lambda width: st.lists(
+            st.lists(st.integers(0, 1), min_size=width, max_size=width), min_size=2, max_size=8
+        )
+    )
+)
+@settings(deadline=None)
+def test_indicators_survive_encoding_and_decoding(indicators):
+    y = np.array(indicators)
+    labels = Labels.of(y)
+    assert labels.kind == "multilabel-indicator"
+    assert labels.n_outputs == y.shape[1]
+    codes = labels.encode(y)
+    np.testing.assert_array_equal(labels.decode(np.where(codes.T, 0.5, -0.5)), y)
+    np.testing.assert_array_equal(labels.encode(sparse.csr_array(y)), y)
+
+
+def test_classes_are_sorted():
+    np.testing.assert_array_equal(Labels.of(["b", "c", "a", "b"]).classes, ["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([1, 1, 1], r"holds one class only: \[1\]"),
+        ([0.5, 1.5, 2.5], "Unknown label type: continuous"),
+        (np.array([[1, 2], [3, 4]]), "multiclass-multioutput"),
+    ],
+)
+def test_what_is_no_classification_target_raises(y, message):
+    with pytest.raises(ValueError, match=message):
+        Labels.of(y)
+
+
+def test_unseen_labels_are_named():
+    labels = Labels.of(["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"y_val has labels .*: \['d', 'e'\]. .*\['a', 'b', 'c'\]"):
+        labels.encode(["a", "e", "d"], "y_val")
+
+
+def test_a_score_of_zero_is_the_first_class():
+    np.testing.assert_array_equal(Labels.of([3, 8]).decode(np.array([[0.0, 1e-9]])), [3, 8])
+
+
+class TestWeights:
+    y = np.array(["a"] * 6 + ["b"] * 3 + ["c"])
+    labels = Labels.of(y)
+    codes = labels.encode(y)
+
+    def test_none_and_none_are_none(self):
+        assert combine_weights(None, None, self.labels, self.codes) is None
+
+    def test_without_class_weights_sample_weights_come_back(self):
+        weights = np.arange(10.0)
+        assert combine_weights(weights, None, self.labels, self.codes) is weights
+
+    def test_balanced_is_compute_class_weights(self):
+        got = combine_weights(None, "balanced", self.labels, self.codes)
+        expected = compute_class_weight("balanced", classes=self.labels.classes, y=self.y)
+        np.testing.assert_allclose(got, expected[self.codes])
+
+    def test_balanced_counts_the_sample_weights(self):
+        weights = np.linspace(1, 2, 10)
+        got = combine_weights(weights, "balanced", self.labels, self.codes)
+        sums = [got[self.codes == code].sum() for code in range(3)]
+        np.testing.assert_allclose(sums, np.full(3, weights.sum() / 3))
+
+    def test_a_dict_multiplies(self):
+        got = combine_weights(np.full(10, 2.0), {"a": 1, "b": 3, "c": 0}, self.labels, self.codes)
+        np.testing.assert_array_equal(got, [2] * 6 + [6] * 3 + [0])
+
+    def test_rows_may_lack_a_class(self):
+        got = combine_weights(None, {"a": 1, "b": 3, "c": 7}, self.labels, np.array([2, 0, 2]))
+        np.testing.assert_array_equal(got, [7, 1, 7])
+
+    @pytest.mark.parametrize("class_weight", ["balanced", [{0: 1, 1: 5}, {0: 2, 1: 1}]])
+    def test_multilabel_is_compute_sample_weight(self, class_weight):
+        y = np.array([[0, 1], [1, 1], [0, 0], [0, 1]])
+        labels = Labels.of(y)
+        got = combine_weights(None, class_weight, labels, labels.encode(y))
+        np.testing.assert_allclose(got, compute_sample_weight(class_weight, y))
+
+    def test_all_zero_raises(self):
+        with pytest.raises(ValueError, match="All sample weights are zero"):
+            combine_weights(np.zeros(10), None, self.labels, self.codes)
+
+
+class TestSplit:
+    @given(
+        counts=st.lists(st.integers(8, 40), min_size=2, max_size=4),
+        fraction=st.floats(0.2, 0.8),
+        seed=st.integers(0, 2**31 - 1),
+    )
+    @settings(deadline=None)
+    def test_is_stratified_and_complete(self, counts, fraction, seed):
+        codes = np.repeat(np.arange(len(counts)), counts)
+        labels = Labels.of(codes)
+        train, validation = validation_split(codes, labels, fraction, seed)
+        np.testing.assert_array_equal(
+            np.sort(np.concatenate([train, validation])), np.arange(len(codes))
+        )
+        held_out = np.bincount(codes[validation], minlength=len(counts))
+        assert np.abs(held_out - fraction * np.array(counts)).max() <= 2
+
+    def test_depends_on_the_seed_alone(self):
+        codes = np.tile([0, 1, 2], 20)
+        labels = Labels.of(codes)
+        first, again, other = (validation_split(codes, labels, 0.2, seed) for seed in (0, 0, 1))
+        np.testing.assert_array_equal(first[1], again[1])
+        assert not np.array_equal(first[1], other[1])
+
+    def test_of_indicators_takes_any_rows(self):
+        codes = np.eye(10, dtype=np.int8)
+        train, validation = validation_split(codes, Labels.of(codes), 0.3, 0)
+        assert (len(train), len(validation)) == (7, 3)
+
+    @pytest.mark.parametrize(
+        ("codes", "fraction"),
+        [([0] * 9 + [1], 0.3), ([0, 1] * 5, 0.1), ([0, 1] * 5, 0.9)],
+    )
+    def test_of_too_few_rows_raises(self, codes, fraction):
+        codes = np.array(codes)
+        with pytest.raises(ValueError, match=r"stratified by 2 classes: too few.*X_val"):
+            validation_split(codes, Labels.of(codes), fraction, 0)

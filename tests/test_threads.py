@@ -1,0 +1,124 @@
+import threading
+
+import pytest
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from skann.engine.threads import limit_threads
+
+SMALL, LARGE = 1000, 10**9
+
+
+def blas_threads():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def set_blas_threads(number):
+    """Set the number of threads for good, from a thread that then ends.
+
+    Since threadpoolctl 3.8 the thread that sets a limit is the only one that can until it
+    leaves its with statement or ends.
+    """
+    with threadpool_limits(None):
+        pass
+    thread = threading.Thread(target=threadpool_limits, args=(number, "blas"))
+    thread.start()
+    thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _two_threads():
+    before = max(blas_threads())
+    set_blas_threads(2)
+    assert blas_threads() == {2}
+    yield
+    remaining = blas_threads()
+    set_blas_threads(before)
+    # Whatever a test did, the limit that it met is back.
+    assert remaining == {2}
+
+
+def test_small_products_use_one_thread():
+    with limit_threads(SMALL):
+        assert blas_threads() == {1}
+    assert blas_threads() == {2}
+
+
+def test_large_products_use_what_there_is():
+    with limit_threads(LARGE):
+        assert blas_threads() == {2}
+
+
+def test_the_limit_goes_after_an_error():
+    with pytest.raises(ZeroDivisionError), limit_threads(SMALL):
+        raise ZeroDivisionError
+    assert blas_threads() == {2}
+
+
+def test_nested_limits_end_with_the_outermost():
+    with limit_threads(SMALL):
+        with limit_threads(SMALL):
+            assert blas_threads() == {1}
+        assert blas_threads() == {1}
+    assert blas_threads() == {2}
+
+
+def test_a_limit_in_one_thread_leaves_other_threads_free_to_set_theirs():
+    with limit_threads(SMALL):
+        pass
+    seen = []
+
+    def other():
+        with limit_threads(SMALL):
+            seen.append(blas_threads())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert seen == [{1}]
+
+
+def test_limits_that_overlap_in_threads_end_with_the_last():
+    first_is_in, second_is_in, first_is_out, second_is_out = (threading.Event() for _ in range(4))
+    seen = []
+
+    def first():
+        with limit_threads(SMALL):
+            first_is_in.set()
+            second_is_in.wait(10)
+        first_is_out.set()
+        # Threads of a pool live on after their jobs.
+        second_is_out.wait(10)
+        seen.append(blas_threads())
+
+    def second():
+        first_is_in.wait(10)
+        with limit_threads(SMALL):
+            second_is_in.set()
+            first_is_out.wait(10)
+            seen.append(blas_threads())
+        second_is_out.set()
+
+    threads = [threading.Thread(target=target) for target in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [{1}, {2}]
+
+
+def count_in_job():
+    with limit_threads(LARGE):
+        return blas_threads()
+
+
+def test_jobs_in_threads_use_one_thread_each_also_for_large_products():
+    jobs = [delayed(count_in_job)() for _ in range(4)]
+    assert Parallel(2, backend="threading")(jobs) == [{1}] * 4
+
+
+def test_jobs_in_threads_use_one_thread_each_after_a_fit_outside_of_them():
+    with limit_threads(SMALL):
+        pass
+    jobs = [delayed(count_in_job)() for _ in range(4)]
+    assert Parallel(2, backend="threading")(jobs) == [{1}] * 4
