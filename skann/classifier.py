@@ -364,6 +364,7 @@ default="one_cycle"
             seed = int(rng.integers(2**31))
             train, rest = validation_split(examples.targets, labels, self.validation_fraction, seed)
             examples, held_out = examples.at(train), examples.at(rest)
+            _check_weights_of_both_parts(examples, held_out)
         settings = self._settings(len(examples), labels, self.max_iter, self.learning_rate)
         if not continues:
             self._forget(labels, layer_sizes)
@@ -439,6 +440,7 @@ default="one_cycle"
             self._forget(labels, layer_sizes)
         outcome = self._train(examples, None, layer_sizes, settings, rng, Unwatched())
         self.loss_curve_: list[float] = earlier_losses + outcome.stopping.loss_curve
+        self.best_loss_ = min(self.loss_curve_, default=None)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray:
@@ -602,6 +604,8 @@ default="one_cycle"
         return self._examples(X_val, y_val, sample_weight_val, labels, "_val")[0]
 
     def _labels_for_partial_fit(self, y: Any, classes: Any) -> Labels:
+        if hasattr(self, "_network") and classes is None:
+            return self._labels
         if type_of_target(y).startswith("multilabel") and classes is None:
             classes = np.arange(y.shape[1])
         first_call = _check_partial_fit_first_call(self, classes)
@@ -743,7 +747,7 @@ default="one_cycle"
             warnings.warn("Training interrupted by user.", stacklevel=4)
         elif reason == "diverged":
             warnings.warn(
-                f"{_DIVERGED} The weights of epoch {self.n_iter_} are kept.",
+                f"{_DIVERGED} The weights of epoch {self.n_iter_ - 1} are kept.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -771,6 +775,16 @@ default="one_cycle"
         at_once = chunk_rows(X.shape[1])
         rows = make_rows(X, network.parameters.dtype, at_once, self._input_scaling())
         return network.decision_function(rows, at_once)
+
+
+def _check_weights_of_both_parts(train: Examples, held_out: Examples) -> None:
+    for part, examples in (("training", train), ("validation", held_out)):
+        if examples.weights is not None and not examples.weights.any():
+            raise ValueError(
+                f"All rows of the {part} part that early_stopping=True splits off have a weight"
+                " of zero. Give more rows with a weight above 0, or validation data of your own"
+                " as X_val and y_val."
+            )
 
 
 _DIVERGED = (

@@ -169,20 +169,24 @@ def combine_weights(
         raise ValueError("All sample weights are zero: there is nothing to learn from.")
     if class_weight is None:
         return sample_weight
+    for by_label in class_weight if isinstance(class_weight, list) else [class_weight]:
+        if isinstance(by_label, dict):
+            _check_class_weight(by_label)
     if labels.kind == "multilabel-indicator":
         weights = compute_sample_weight(class_weight, codes)
     else:
         if isinstance(class_weight, list):
             raise ValueError("A list as class_weight is for multilabel targets; give a dict.")
         if isinstance(class_weight, dict):
-            class_weight = _checked_class_weight(class_weight, labels.classes)
-        present = np.unique(codes)
+            class_weight = _for_classes(class_weight, labels.classes)
+        counted = slice(None) if sample_weight is None else sample_weight > 0
+        present = np.unique(codes[counted])
         by_class = np.ones(len(labels.classes))
         by_class[present] = compute_class_weight(
             class_weight,
             classes=labels.classes[present],
-            y=labels.classes[codes],
-            sample_weight=sample_weight,
+            y=labels.classes[codes[counted]],
+            sample_weight=None if sample_weight is None else sample_weight[counted],
         )
         weights = by_class[codes]
     if sample_weight is not None:
@@ -192,7 +196,13 @@ def combine_weights(
     return weights
 
 
-def _checked_class_weight(class_weight: dict, classes: NDArray) -> dict:
+def _check_class_weight(class_weight: dict) -> None:
+    bad = {label: weight for label, weight in class_weight.items() if not 0 <= weight < np.inf}
+    if bad:
+        raise ValueError(f"class_weight must be finite and not negative; got {bad}.")
+
+
+def _for_classes(class_weight: dict, classes: NDArray) -> dict:
     """Return the weights of the classes that there are."""
     known = classes.tolist()
     missing = [label for label in known if label not in class_weight]
@@ -200,9 +210,6 @@ def _checked_class_weight(class_weight: dict, classes: NDArray) -> dict:
         raise ValueError(
             f"class_weight has no weight for the classes {missing}; give one for each of {known}."
         )
-    negative = {label: weight for label, weight in class_weight.items() if not weight >= 0}
-    if negative:
-        raise ValueError(f"class_weight must not be negative or NaN; got {negative}.")
     extra = [label for label in class_weight if label not in known]
     if extra:
         # A warning only: a fold of a cross-validation may lose a rare class.

@@ -110,7 +110,7 @@ def test_sparse_rows_are_scaled_but_never_shifted(container, dtype, use_subset):
     dense[dense < 60] = 0
     X = container(dense)
     subset = np.array([7, 3, 3, 11]) if use_subset else None
-    scaling = Scaling(np.ones(5), np.arange(1.0, 6.0))
+    scaling = Scaling(None, np.arange(1.0, 6.0))
     rows = make_rows(X, np.float32, 12, scaling, subset)
     assert isinstance(rows, SparseRows)
     presented = (dense if subset is None else dense[subset]) * scaling.factor
@@ -120,6 +120,15 @@ def test_sparse_rows_are_scaled_but_never_shifted(container, dtype, use_subset):
     np.testing.assert_allclose(gathered.toarray(), presented[[2, 0, 2]])
     np.testing.assert_allclose(rows.chunk(1, 3).toarray(), presented[1:3])
     np.testing.assert_array_equal(X.toarray(), dense)
+
+
+def test_sparse_rows_under_a_scaling_that_shifts_are_made_dense():
+    dense = numbers(12, 5, "f8")
+    scaling = Scaling(np.full(5, 3.0), np.arange(1.0, 6.0))
+    rows = make_rows(sparse.csr_array(dense), np.float32, 12, scaling)
+    expected = make_rows(dense, np.float32, 12, scaling)
+    for of in (lambda rows: rows.chunk(1, 3), lambda rows: rows.gather(np.array([2, 0, 2]))):
+        np.testing.assert_allclose(of(rows), of(expected), rtol=1e-6)
 
 
 class TestBatches:
@@ -140,13 +149,13 @@ class TestBatches:
         inputs, targets, weights = (np.concatenate(parts) for parts in zip(*got, strict=True))
         np.testing.assert_array_equal(inputs, self.X)
         np.testing.assert_array_equal(targets, self.targets)
-        np.testing.assert_array_equal(weights, self.weights)
+        np.testing.assert_allclose(weights, self.weights / 2.5, rtol=1e-6)
 
     def test_shuffled_keeps_rows_targets_and_weights_together(self):
         seen = []
         for inputs, targets, weights in self.batches().shuffled(np.random.default_rng(0)):
             np.testing.assert_array_equal(inputs, self.X[targets])
-            np.testing.assert_array_equal(weights, self.weights[targets])
+            np.testing.assert_allclose(weights, self.weights[targets] / 2.5, rtol=1e-6)
             seen += targets.tolist()
         assert sorted(seen) == list(range(11))
         assert seen != list(range(11))
@@ -181,7 +190,7 @@ class TestBatches:
         (batch,) = Batches(examples, 5, np.float32, None).in_order()
         np.testing.assert_array_equal(batch.inputs, self.X[[9, 2, 4]])
         np.testing.assert_array_equal(batch.targets, [9, 2, 4])
-        np.testing.assert_array_equal(batch.weights, self.weights[[9, 2, 4]])
+        np.testing.assert_allclose(batch.weights, np.array([9, 2, 4]) / 5, rtol=1e-6)
 
 
 class TestLayout:

@@ -288,7 +288,7 @@ class TestClassWeight:
 
     @pytest.mark.parametrize("bad", [-1, np.nan])
     def test_negative_or_nan(self, bad):
-        with pytest.raises(ValueError, match=f"must not be negative or NaN; got {{1: {bad}}}"):
+        with pytest.raises(ValueError, match=f"must be finite and not negative; got {{1: {bad}}}"):
             quick(class_weight={0: 1, 1: bad, 2: 1}).fit(X, y)
 
     def test_infinite(self):

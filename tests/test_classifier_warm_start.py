@@ -150,7 +150,7 @@ class TestPartialFit:
 
     @pytest.mark.parametrize("solver", STOCHASTIC_SOLVERS)
     def test_has_the_documented_rate(self, solver):
-        rate = resolve(solver, 60, "constant", "auto", "auto", 1).learning_rate_init
+        rate = resolve(solver, 60, "constant", "auto", "auto", "auto", 1).learning_rate_init
         assert str(rate) in ANNClassifier.partial_fit.__doc__
         settings = {"solver": solver, "random_state": 0}
         automatic = ANNClassifier((8,), **settings).partial_fit(X, y, CLASSES)

@@ -6,7 +6,7 @@ from skann.defaults import resolve
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.schedules import SCHEDULES
 
-AUTO = ("auto", "auto", "auto")
+AUTO = ("auto",) * 4
 
 
 @given(
@@ -20,21 +20,21 @@ def test_automatic_values_can_be_used_whatever_the_data(solver, n_rows, schedule
     assert 1 <= got.batch_size <= n_rows
     assert 0 < got.learning_rate_init <= 1
     assert got.max_iter >= 1
-    assert [type(value) for value in got] == [int, float, int]
+    assert [type(value) for value in got] == [float, int, float, int]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_given_values_are_kept(solver, schedule):
-    assert resolve(solver, 1000, schedule, 64, 0.125, 7) == (64, 0.125, 7)
+    assert resolve(solver, 1000, schedule, 0.5, 64, 0.125, 7) == (0.5, 64, 0.125, 7)
 
 
 def test_a_batch_never_exceeds_the_rows():
-    assert resolve("adam", 50, "constant", 200, 0.1, 7).batch_size == 50
+    assert resolve("adam", 50, "constant", 0.5, 200, 0.1, 7).batch_size == 50
 
 
 def test_lbfgs_takes_all_rows_at_once():
-    assert resolve("lbfgs", 12_345, "constant", 64, "auto", "auto").batch_size == 12_345
+    assert resolve("lbfgs", 12_345, "constant", "auto", 64, "auto", "auto").batch_size == 12_345
 
 
 @pytest.mark.parametrize("solver", OPTIMIZERS)

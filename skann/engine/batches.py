@@ -68,6 +68,7 @@ class Batch(NamedTuple):
     inputs : ndarray or CSR array of shape (n_batch, n_features)
     targets : ndarray of shape (n_batch,) or (n_batch, n_outputs)
     weights : ndarray of shape (n_batch,) or None
+        Divided by the mean weight of all rows.
     """
 
     inputs: NDArray | sparse.csr_array
@@ -125,11 +126,12 @@ class DenseRows:
         self._raw = self._buffer
         if not self._as_is:
             self._raw = aligned_empty((max_rows, X.shape[1]), self._X.dtype)
-        self._factor = self._offset = None
+        self._shift = self._factor = None
         if scaling is not None:
             self._factor = scaling.factor.astype(dtype)
             if scaling.shift is not None:
-                self._offset = (-scaling.shift * scaling.factor).astype(dtype)
+                # In the precision of X: far from zero, little would be left of it after.
+                self._shift = scaling.shift.astype(np.result_type(self._X.dtype, dtype))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -160,15 +162,19 @@ class DenseRows:
         batch = self._buffer[: len(rows)]
         if self._factor is None:
             np.copyto(batch, rows, casting="unsafe")
-        else:
+        elif self._shift is None:
             np.multiply(rows, self._factor, out=batch, casting="unsafe")
-            if self._offset is not None:
-                batch += self._offset
+        else:
+            np.subtract(rows, self._shift, out=batch, casting="unsafe")
+            batch *= self._factor
         return batch
 
 
 class SparseRows:
-    """Rows of a CSR array, scaled but never shifted, never made dense.
+    """Rows of a CSR array, kept sparse unless their scaling shifts.
+
+    A scaling measured on sparse rows does not shift. One measured on dense rows may; the
+    rows then are made dense, few at a time.
 
     Parameters
     ----------
@@ -177,7 +183,7 @@ class SparseRows:
     dtype : dtype-like
         Computing dtype.
     scaling : Scaling or None
-        Applied as rows are cast; its shift is ignored.
+        Applied as rows are cast.
     subset : ndarray of shape (n_rows,), intp, or None
         Which rows of X these are; None for all.
     """
@@ -192,25 +198,28 @@ class SparseRows:
         self._X = sparse.csr_array(X)
         self._dtype = dtype
         self._subset = subset
-        self._factor = None if scaling is None else scaling.factor.astype(dtype)
+        self._scaling = scaling
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return self._X.shape[0] if self._subset is None else len(self._subset)
 
-    def gather(self, indices: NDArray) -> sparse.csr_array:
+    def gather(self, indices: NDArray) -> NDArray | sparse.csr_array:
         """Return the rows at `indices`."""
         return self._cast(self._X[indices if self._subset is None else self._subset[indices]])
 
-    def chunk(self, start: int, stop: int) -> sparse.csr_array:
+    def chunk(self, start: int, stop: int) -> NDArray | sparse.csr_array:
         """Return consecutive rows."""
         rows = slice(start, stop)
         return self._cast(self._X[rows if self._subset is None else self._subset[rows]])
 
-    def _cast(self, rows: sparse.csr_array) -> sparse.csr_array:
-        data = rows.data.astype(self._dtype, copy=False)
-        if self._factor is not None:
-            data = data * self._factor[rows.indices]
+    def _cast(self, rows: sparse.csr_array) -> NDArray | sparse.csr_array:
+        if self._scaling is None:
+            return _with_data(rows, rows.data.astype(self._dtype, copy=False))
+        shift, factor = self._scaling
+        if shift is not None:
+            return ((rows.toarray() - shift) * factor).astype(self._dtype)
+        data = (rows.data * factor[rows.indices]).astype(self._dtype)
         return _with_data(rows, data)
 
 
@@ -279,7 +288,8 @@ class Batches:
         self.mean_weight = 1.0 if weights is None else float(weights.mean(dtype=np.float64))
         self._rows = make_rows(X, dtype, self.batch_size, scaling, subset)
         self._targets = targets
-        self._weights = None if weights is None else weights.astype(dtype)
+        # Relative weights: their scale may be beyond the computing dtype.
+        self._weights = None if weights is None else (weights / self.mean_weight).astype(dtype)
         self._batch_targets = np.empty((self.batch_size, *targets.shape[1:]), targets.dtype)
         self._batch_weights = np.empty(self.batch_size, dtype)
 

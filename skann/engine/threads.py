@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
 from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
@@ -13,15 +12,53 @@ from threadpoolctl import ThreadpoolController
 # thread costs more than it saves. Measured with OpenBLAS on two cores.
 _MIN_WORK_FOR_THREADS = 4_000_000
 
-_lock = threading.Lock()
-_active = 0
-_outermost: Any = None
-
 
 @cache
 def _controller() -> ThreadpoolController:
     # Finding the libraries takes milliseconds, limiting them microseconds.
     return ThreadpoolController()
+
+
+class _OneThread:
+    """The limit to one thread, shared by the fits that are running.
+
+    The limit is the process's, but only the thread that sets it can take it back, and fits
+    in a pool of threads end in any order: so a thread of its own holds it, from the first
+    fit's beginning to the last one's end.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_users = 0
+        self._holder = threading.Thread()
+        self._release = threading.Event()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._n_users == 0:
+                is_set, self._release = threading.Event(), threading.Event()
+                self._holder = threading.Thread(target=self._hold, args=(is_set,), daemon=True)
+                self._holder.start()
+                is_set.wait()
+            self._n_users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._n_users -= 1
+            if self._n_users == 0:
+                self._release.set()
+                self._holder.join()
+
+    def _hold(self, is_set: threading.Event) -> None:
+        try:
+            with _controller().limit(limits=1, user_api="blas"):
+                is_set.set()
+                self._release.wait()
+        finally:
+            is_set.set()
+
+
+_one_thread = _OneThread()
 
 
 @contextmanager
@@ -30,30 +67,19 @@ def limit_threads(n_multiply_adds: int) -> Iterator[None]:
 
     More do not pay for small products. They oversubscribe inside joblib's threading
     backend, where the jobs already fill the cores; its process backends limit their
-    workers themselves. The limit is the process's, so fits that overlap share it: the
-    first sets it, the last takes it back.
+    workers themselves.
 
     Parameters
     ----------
     n_multiply_adds : int
         Size of the largest matrix product.
     """
-    global _active, _outermost
     in_threading_backend = (
         get_active_backend()[0].nesting_level
         and threading.current_thread() is not threading.main_thread()
     )
     if n_multiply_adds >= _MIN_WORK_FOR_THREADS and not in_threading_backend:
         yield
-        return
-    with _lock:
-        if _active == 0:
-            _outermost = _controller().limit(limits=1, user_api="blas")
-        _active += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _active -= 1
-            if _active == 0:
-                _outermost.restore_original_limits()
+    else:
+        with _one_thread:
+            yield

@@ -25,6 +25,10 @@ class DivergenceError(Exception):
     """The loss is no longer a finite number."""
 
 
+class _CallbackError(Exception):
+    """Carries an exception of a callback past a solver that would catch it."""
+
+
 class EpochWatcher(Protocol):
     """Whoever is told of the epochs: progress displays, user callbacks."""
 
@@ -117,10 +121,10 @@ class Training:
             self.stopping.reason = "callback"
         return plateau
 
-    def penalty(self, divisor: float) -> float:
-        """Return ``alpha / 2 * ||weights||^2 / divisor``."""
+    def penalty(self, n_rows: int) -> float:
+        """Return ``alpha / 2 * ||weights||^2``, over the rows times their mean weight."""
         weights = self.network.parameters[: self.network.n_weights]
-        return 0.5 * self.alpha * float(weights @ weights) / divisor
+        return 0.5 * self.alpha * float(weights @ weights) / (n_rows * self.batches.mean_weight)
 
     def restore_best(self) -> None:
         """Put the weights of the best epoch back, where they were kept."""
@@ -159,8 +163,8 @@ def train_in_batches(
     Raises
     ------
     DivergenceError
-        When the loss of the first epoch is not finite. A later one ends training with the
-        weights of the epoch before.
+        When the loss is not finite in the first two epochs. Later, training ends with the
+        weights that the last finished epoch began with.
     """
     batches, stopping, parameters = training.batches, training.stopping, training.network.parameters
     steps_per_epoch = batches.n_batches
@@ -175,12 +179,15 @@ def train_in_batches(
             power_t=power_t,
         )
 
-    last_finite = parameters.copy()
+    # A finite loss proves the weights that its epoch began with, not those it ended with.
+    begun = parameters.copy()
+    proven = parameters.copy()
     try:
         for epoch in range(training.max_iter):
             training.watcher.begin_epoch()
             loss = _run_epoch(training, optimizer, rate, epoch * steps_per_epoch, order)
-            last_finite[...] = parameters
+            proven, begun = begun, proven
+            begun[...] = parameters
             plateau = training.finish_epoch(loss)
             if plateau and schedule.drops_on_plateau and initial_rate > _PLATEAU_LAST_RATE:
                 initial_rate /= _PLATEAU_DIVISOR
@@ -194,8 +201,8 @@ def train_in_batches(
     except KeyboardInterrupt:
         stopping.reason = "interrupted"
     except DivergenceError:
-        parameters[...] = last_finite
-        if not stopping.loss_curve:
+        parameters[...] = proven
+        if len(stopping.loss_curve) < 2:
             raise
         stopping.reason = "diverged"
     training.restore_best()
@@ -211,18 +218,17 @@ def _run_epoch(
     """Step through every batch; return the mean loss with the penalty."""
     batches, loss = training.batches, training.loss
     backpropagate = training.backpropagation.run
-    mean_weight, alpha = batches.mean_weight, training.alpha
+    alpha = training.alpha / batches.mean_weight
     total = 0.0
     epoch = batches.in_order() if order is None else batches.shuffled(order)
     for step, (inputs, targets, weights) in enumerate(epoch, start=first_step):
         n_rows = inputs.shape[0]
-        divisor = n_rows * mean_weight
-        value = backpropagate(inputs, targets, weights, divisor, loss)
+        value = backpropagate(inputs, targets, weights, n_rows, loss)
         if not math.isfinite(value):
             raise DivergenceError
-        optimizer.step(rate(step), alpha / divisor)
+        optimizer.step(rate(step), alpha / n_rows)
         total += value * n_rows
-    penalty = training.penalty(batches.batch_size * mean_weight)
+    penalty = training.penalty(batches.batch_size)
     if not math.isfinite(penalty):
         raise DivergenceError
     return total / batches.n_rows + penalty
@@ -260,7 +266,11 @@ def train_in_full(training: Training, minimize: Callable, max_fun: int, tol: flo
     def finish_iteration(intermediate_result) -> None:
         parameters[...] = accepted[...] = intermediate_result.x
         objective.in_iteration = False
-        if training.finish_epoch(float(intermediate_result.fun)):
+        try:
+            plateau = training.finish_epoch(float(intermediate_result.fun))
+        except StopIteration as error:  # SciPy would take it for the end of the search.
+            raise _CallbackError(*error.args) from error
+        if plateau:
             stopping.reason = stopping.reason or "plateau"
         if stopping.reason:
             raise StopIteration
@@ -281,6 +291,8 @@ def train_in_full(training: Training, minimize: Callable, max_fun: int, tol: flo
             message = str(result.message)
     except KeyboardInterrupt:
         stopping.reason = "interrupted"
+    except _CallbackError as error:
+        raise StopIteration(*error.args) from error
     if objective.in_iteration:
         training.watcher.end_epoch(
             training.network, stopping
@@ -308,12 +320,12 @@ class _Objective:
             self.in_iteration = True
         network, batches = training.network, training.batches
         network.parameters[...] = vector
-        divisor = batches.n_rows * batches.mean_weight
-        value = training.penalty(divisor)
+        n_rows = batches.n_rows
+        value = training.penalty(n_rows)
         self._gradient.fill(0)
         self._gradient[: network.n_weights] = vector[: network.n_weights]
-        self._gradient *= training.alpha / divisor
+        self._gradient *= training.alpha / (n_rows * batches.mean_weight)
         for inputs, targets, weights in batches.in_order():
-            value += training.backpropagation.run(inputs, targets, weights, divisor, training.loss)
+            value += training.backpropagation.run(inputs, targets, weights, n_rows, training.loss)
             self._gradient += training.backpropagation.gradient
         return value, self._gradient.copy()
