@@ -71,9 +71,9 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         at once in float64, which suits up to some thousand rows and smooth, strongly
         penalised problems.
     alpha : float or "auto", default="auto"
-        Strength of the L2 penalty. "auto": 1 with "lbfgs", else 0.2. Raise it against
-        overfitting. As in the objective above, it is divided by the rows of a batch, so that
-        the weights are penalised more when batches are small.
+        Strength of the L2 penalty. "auto": 1 with "lbfgs"; else 0.2, and 0.1 from 10,000 rows
+        on. Raise it against overfitting. As in the objective above, it is divided by the rows
+        of a batch, so that the weights are penalised more when batches are small.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto": the power of two next to the square root of the number
         of training rows, from 16 to 256. Never more than there are rows. "lbfgs" ignores it.

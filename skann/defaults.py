@@ -28,7 +28,8 @@ class Resolved(NamedTuple):
 
 
 # With mini-batches the penalty is divided by the rows of a batch, with L-BFGS by all rows.
-_ALPHA, _ALPHA_LBFGS = 0.2, 1.0
+_ALPHA_FEW_ROWS, _ALPHA_MANY_ROWS, _ALPHA_LBFGS = 0.2, 0.1, 1.0
+_MANY_ROWS = 10_000
 
 # Rates for a schedule that ends near zero, and for one that need not. The former are peaks.
 _RATES = {"adam": (8e-3, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
@@ -70,7 +71,7 @@ def resolve(
     --------
     >>> from skann.defaults import resolve
     >>> resolve("adam", 60_000, "one_cycle", "auto", "auto", "auto", "auto")
-    Resolved(alpha=0.2, batch_size=256, learning_rate_init=0.008, max_iter=10)
+    Resolved(alpha=0.1, batch_size=256, learning_rate_init=0.008, max_iter=10)
     """
     has_end = SCHEDULES[schedule].has_end
     if solver == "lbfgs":
@@ -79,7 +80,9 @@ def resolve(
         batch_size = min(max(2 ** round(math.log2(n_rows) / 2), 16), 256)
     batch_size = min(int(batch_size), n_rows)
     if alpha == "auto":
-        alpha = _ALPHA_LBFGS if solver == "lbfgs" else _ALPHA
+        alpha = _ALPHA_FEW_ROWS if n_rows < _MANY_ROWS else _ALPHA_MANY_ROWS
+        if solver == "lbfgs":
+            alpha = _ALPHA_LBFGS
     if learning_rate_init == "auto":
         learning_rate_init = _RATES[solver][0 if has_end else 1]
     if max_iter == "auto":

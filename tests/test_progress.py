@@ -247,9 +247,9 @@ def run_on_a_terminal(code, tmp_path, ctrl_c_after=None):
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_draws_bars_on_a_terminal(tmp_path, n_jobs):
-    text = run_on_a_terminal(ON_A_TERMINAL.format(epochs=40, n_jobs=n_jobs), tmp_path)
+    text = run_on_a_terminal(ON_A_TERMINAL.format(epochs=1000, n_jobs=n_jobs), tmp_path)
     assert "4 of 4 fits" in text
-    assert "of 40 epochs" in text
+    assert "of 1000 epochs" in text
     assert text.count(HIDE_CURSOR) == text.count(SHOW_CURSOR) == 1
 
 
