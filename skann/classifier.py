@@ -77,8 +77,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto": the power of two next to the square root of the number
         of training rows, from 16 to 256. Never more than there are rows. "lbfgs" ignores it.
-    learning_rate : {"one_cycle", "cosine", "constant", "invscaling", "adaptive"}, \
-default="one_cycle"
+    learning_rate : str, default="one_cycle"
         Schedule of the learning rate, whose factors multiply `learning_rate_init`.
 
         - "one_cycle": up along a cosine for three tenths of the steps, then down to a
