@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 
 from skann.engine.activations import ACTIVATIONS
-from skann.engine.layers import Dense
+from skann.engine.layers import Dense, SparseGradient
 from tests.gradients import assert_gradient_matches
 
 N_ROWS, FAN_IN, FAN_OUT = 7, 5, 4
@@ -54,3 +54,25 @@ def test_backward_matches_finite_differences(activation, container, order):
     layer.backward(inputs, outputs, grad_outputs, ones, grad_weights, grad_bias, grad_inputs)
     gradient = np.concatenate([grad_inputs.ravel(), grad_weights.ravel(), grad_bias])
     assert_gradient_matches(weighted_sum, gradient, vector)
+
+
+class TestSparseGradient:
+    @pytest.mark.parametrize("fan_out", [1, 4])
+    def test_is_the_product_in_the_touched_rows_and_zero_elsewhere(self, fan_out):
+        rng = np.random.default_rng(0)
+        gradient = SparseGradient(30)
+        for n_rows in (5, 3):  # The second batch must not see what the first one touched.
+            dense = rng.normal(size=(n_rows, 30)) * (rng.random((n_rows, 30)) < 0.1)
+            grad_outputs = rng.normal(size=(n_rows, fan_out))
+            gradient.compute(sparse.csr_array(dense), grad_outputs)
+            expected = dense.T @ grad_outputs
+            np.testing.assert_array_equal(gradient.rows, np.flatnonzero(dense.any(axis=0)))
+            np.testing.assert_allclose(gradient.values, expected[gradient.rows])
+            untouched = np.setdiff1d(np.arange(30), gradient.rows)
+            assert not expected[untouched].any()
+
+    def test_of_a_batch_of_empty_rows_is_empty(self):
+        gradient = SparseGradient(6)
+        gradient.compute(sparse.csr_array((2, 6)), np.ones((2, 3)))
+        assert gradient.rows.size == 0
+        assert gradient.values.shape == (0, 3)

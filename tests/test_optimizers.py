@@ -3,6 +3,7 @@ import pytest
 from scipy.optimize import rosen, rosen_der
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
+from skann.engine.layers import SparseGradient
 from skann.engine.optimizers import OPTIMIZERS, Adam, minimize_lbfgs
 
 HYPERPARAMETERS = {
@@ -181,3 +182,59 @@ def test_float32_stays_float32(name):
     arrays = [value for value in optimizer.state().values() if isinstance(value, np.ndarray)]
     assert arrays
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
+
+
+class TestLazyRows:
+    """Adam on a weight matrix of 5 rows and 2 columns, followed by 3 other parameters."""
+
+    def pair(self):
+        rng = np.random.default_rng(0)
+        parameters = rng.normal(size=13)
+        full_gradient, rest = np.empty(13), np.empty(3)
+        sparse_gradient = SparseGradient(5)
+        dense = Adam(parameters.copy(), full_gradient, 11, **HYPERPARAMETERS)
+        lazy = Adam(parameters.copy(), rest, 11, sparse_gradient, **HYPERPARAMETERS)
+        return rng, (dense, full_gradient), (lazy, rest, sparse_gradient)
+
+    def steps(self, touched, n_steps, decay=0.0):
+        rng, (dense, full_gradient), (lazy, rest, sparse_gradient) = self.pair()
+        for step in range(n_steps):
+            rows = np.flatnonzero(touched(step))
+            full_gradient[:] = 0
+            full_gradient[10:] = rest[:] = rng.normal(size=3)
+            values = rng.normal(size=(len(rows), 2))
+            full_gradient[:10].reshape(5, 2)[rows] = values
+            sparse_gradient.rows, sparse_gradient.values = rows, values
+            dense.step(0.01, decay)
+            lazy.step(0.01, decay)
+        return dense, lazy
+
+    def test_equals_the_dense_update_where_every_batch_touches_every_row(self):
+        dense, lazy = self.steps(lambda step: np.ones(5), 7, decay=0.1)
+        for name, expected in dense.state().items():
+            np.testing.assert_allclose(lazy.state()[name], expected, rtol=1e-12)
+        np.testing.assert_allclose(self.parameters_of(lazy), self.parameters_of(dense), rtol=1e-12)
+
+    def test_moments_of_rows_that_rest_decay_as_under_gradients_of_zero(self):
+        dense, lazy = self.steps(lambda step: np.arange(5) % 3 == step % 3, 8)
+        for name, expected in dense.state().items():
+            np.testing.assert_allclose(lazy.state()[name], expected, rtol=1e-12)
+
+    def test_rows_that_no_batch_touches_rest(self):
+        _, lazy = self.steps(lambda step: np.array([1, 0, 1, 1, 0]), 5, decay=0.1)
+        before = self.parameters_of(self.pair()[2][0])
+        moved = (self.parameters_of(lazy) != before)[:10].reshape(5, 2)
+        np.testing.assert_array_equal(moved.all(axis=1), [True, False, True, True, False])
+
+    def test_goes_on_from_its_state(self):
+        _, lazy = self.steps(lambda step: np.arange(5) == step, 3)
+        _, _, (other, _, _) = self.pair()
+        other.load_state(lazy.state())
+        for name, expected in lazy.state().items():
+            np.testing.assert_array_equal(other.state()[name], expected)
+
+    def parameters_of(self, optimizer):
+        blocks = [block.parameters for block in optimizer._blocks]
+        if optimizer._lazy_rows is not None:
+            blocks.insert(0, optimizer._lazy_rows._weights.ravel())
+        return np.concatenate(blocks)

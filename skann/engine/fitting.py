@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from skann.engine.batches import Batches, Examples, Scaling, make_rows
 from skann.engine.losses import LOSSES
@@ -133,7 +134,9 @@ def fit_network(
     )
     training = Training(
         network=network,
-        backpropagation=Backpropagation(network, rows_at_once),
+        backpropagation=Backpropagation(
+            network, rows_at_once, _is_compact(examples, scaling, settings)
+        ),
         batches=Batches(examples, rows_at_once, dtype, scaling),
         loss=LOSSES[settings.loss](n_outputs, rows_at_once, dtype),
         alpha=settings.alpha,
@@ -151,6 +154,7 @@ def fit_network(
             network.parameters,
             training.backpropagation.gradient,
             network.n_weights,
+            sparse_gradient=training.backpropagation.sparse_gradient,
             momentum=settings.momentum,
             nesterovs_momentum=settings.nesterovs_momentum,
             beta_1=settings.beta_1,
@@ -168,6 +172,12 @@ def fit_network(
             rng if settings.shuffle else None,
         )
         return Outcome(stopping, "", optimizer.state())
+
+
+def _is_compact(examples: Examples, scaling: Scaling | None, settings: Settings) -> bool:
+    """Whether batches stay sparse and the solver can do with the rows that they touch."""
+    stays_sparse = sparse.issparse(examples.X) and (scaling is None or scaling.shift is None)
+    return stays_sparse and settings.solver == "adam"
 
 
 def _validation(

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.initializers import INITIALIZERS
-from skann.engine.layers import Dense
+from skann.engine.layers import Dense, SparseGradient
 from skann.engine.memory import aligned_copy, aligned_empty
 
 if TYPE_CHECKING:
@@ -186,18 +186,27 @@ class Backpropagation:
         The network; its parameters are read.
     max_rows : int
         Rows of the largest batch.
+    compact : bool
+        Whether the batches are sparse and the gradient of the first weight matrix is to be
+        computed in the rows that they touch only.
 
     Attributes
     ----------
     gradient : ndarray of shape (n_parameters,)
-        Gradient with respect to ``network.parameters``, overwritten by every batch.
+        Gradient with respect to ``network.parameters``, overwritten by every batch; if
+        compact, without the first weight matrix.
+    sparse_gradient : SparseGradient or None
+        Gradient with respect to the first weight matrix, if compact.
     """
 
-    def __init__(self, network: Network, max_rows: int) -> None:
+    def __init__(self, network: Network, max_rows: int, compact: bool = False) -> None:
         self.network = network
-        dtype = network.parameters.dtype
-        self.gradient = aligned_empty(network.parameters.size, dtype)
-        self._coefs, self._intercepts = parameter_views(network.layer_sizes, self.gradient)
+        dtype, sizes = network.parameters.dtype, network.layer_sizes
+        self.sparse_gradient = SparseGradient(sizes[0]) if compact else None
+        left_out = network.coefs[0].size if compact else 0
+        self.gradient = aligned_empty(network.parameters.size - left_out, dtype)
+        coefs, self._intercepts = parameter_views(sizes, self.gradient, skip_first=compact)
+        self._coefs = [self.sparse_gradient, *coefs] if self.sparse_gradient else coefs
         self._ones = np.ones(max_rows, dtype)
         self._max_rows = max_rows
         self._buffers: dict[int, tuple[list[NDArray], list[NDArray]]] = {}
@@ -276,7 +285,7 @@ def n_parameters(layer_sizes: tuple[int, ...]) -> int:
 
 
 def parameter_views(
-    layer_sizes: tuple[int, ...], parameters: NDArray
+    layer_sizes: tuple[int, ...], parameters: NDArray, skip_first: bool = False
 ) -> tuple[ParameterViews, ParameterViews]:
     """Split a parameter vector into views.
 
@@ -286,18 +295,19 @@ def parameter_views(
         Units of every layer, from the inputs to the outputs.
     parameters : ndarray of shape (n_parameters,)
         Weights first, then biases.
+    skip_first : bool
+        Whether the first weight matrix is not part of the vector.
 
     Returns
     -------
     coefs, intercepts : ParameterViews
         Weight matrices of shape (fan_in, fan_out), bias vectors of shape (fan_out,).
     """
-    shapes: list[tuple[int, ...]] = list(pairwise(layer_sizes))
-    shapes += [(fan_out,) for fan_out in layer_sizes[1:]]
+    coef_shapes = list(pairwise(layer_sizes))[skip_first:]
+    shapes: list[tuple[int, ...]] = [*coef_shapes, *((width,) for width in layer_sizes[1:])]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
     views = [
         part.reshape(shape)
         for part, shape in zip(np.split(parameters, ends[:-1]), shapes, strict=True)
     ]
-    n_layers = len(layer_sizes) - 1
-    return ParameterViews(views[:n_layers]), ParameterViews(views[n_layers:])
+    return ParameterViews(views[: len(coef_shapes)]), ParameterViews(views[len(coef_shapes) :])

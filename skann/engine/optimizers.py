@@ -7,13 +7,16 @@ gradient goes through the same moments as the rest.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
 
 from skann.engine.memory import aligned_empty
+
+if TYPE_CHECKING:
+    from skann.engine.layers import SparseGradient
 
 # Numbers of a vector that a step works on at once: the handful of vectors that it passes
 # over ten times, 64 KB of each, then stay in the second-level cache.
@@ -75,12 +78,23 @@ class Adam:
     factors :math:`1 - \beta`, which saves two passes: they and both corrections go into two
     scalars of the step.
 
+    With a sparse gradient, the rows of the first weight matrix are updated lazily: only when
+    a batch touches them. Their moments then decay for all the steps since, as they would have
+    under gradients of zero. What differs from updating every row at every step is that in
+    between a row rests, where its moments would have moved it on a little, and that the
+    penalty pulls only on the rows that a batch touches. If every batch touches every row, the
+    two are the same.
+
     Parameters
     ----------
-    parameters, gradient : ndarray of shape (n_parameters,)
-        Both are kept, the first is updated in place.
+    parameters : ndarray of shape (n_parameters,)
+        Updated in place.
+    gradient : ndarray of shape (n_parameters,)
+        Of the parameters; with `sparse_gradient`, without the first weight matrix.
     n_weights : int
         The first `n_weights` parameters decay.
+    sparse_gradient : SparseGradient or None
+        Gradient with respect to the first weight matrix (see `skann.engine.layers`).
     beta_1, beta_2, epsilon : float
         As in the paper.
 
@@ -104,6 +118,7 @@ class Adam:
         parameters: NDArray,
         gradient: NDArray,
         n_weights: int,
+        sparse_gradient: "SparseGradient | None" = None,
         *,
         beta_1: float,
         beta_2: float,
@@ -116,9 +131,22 @@ class Adam:
         self.second_moment = aligned_empty(parameters.size, parameters.dtype)
         self.first_moment.fill(0)
         self.second_moment.fill(0)
+        n_sparse = parameters.size - gradient.size
         self._blocks = _blocks(
-            parameters, gradient, n_weights, self.first_moment, self.second_moment
+            parameters[n_sparse:],
+            gradient,
+            n_weights - n_sparse,
+            self.first_moment[n_sparse:],
+            self.second_moment[n_sparse:],
         )
+        self._lazy_rows: _LazyRows | None = None
+        if sparse_gradient is not None:
+            self._lazy_rows = _LazyRows(
+                sparse_gradient,
+                parameters[:n_sparse],
+                self.first_moment[:n_sparse],
+                self.second_moment[:n_sparse],
+            )
 
     def step(self, rate: float, decay: float) -> None:
         """Update the parameters in place.
@@ -148,9 +176,13 @@ class Adam:
             np.divide(first, scratch, out=scratch)
             scratch *= scale
             values -= scratch
+        if self._lazy_rows is not None:
+            self._lazy_rows.step(self.n_steps, beta_1, beta_2, epsilon, scale, decay)
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of the moments and the number of steps."""
+        """Return a copy of the moments, all up to date, and the number of steps."""
+        if self._lazy_rows is not None:
+            self._lazy_rows.catch_up(self.n_steps, self.beta_1, self.beta_2)
         return {
             "n_steps": self.n_steps,
             "first_moment": self.first_moment.copy(),
@@ -162,6 +194,67 @@ class Adam:
         self.n_steps = state["n_steps"]
         self.first_moment[...] = state["first_moment"]
         self.second_moment[...] = state["second_moment"]
+        if self._lazy_rows is not None:
+            self._lazy_rows.last_step.fill(self.n_steps)
+
+
+class _LazyRows:
+    """Adam in the rows of a weight matrix that have a gradient."""
+
+    def __init__(
+        self, gradient: "SparseGradient", weights: NDArray, first: NDArray, second: NDArray
+    ) -> None:
+        self._gradient = gradient
+        shape = gradient.n_features, -1
+        self._weights, self._first, self._second = (
+            vector.reshape(shape) for vector in (weights, first, second)
+        )
+        self.last_step = np.zeros(gradient.n_features, dtype=np.int64)
+
+    def step(
+        self,
+        n_steps: int,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+        scale: float,
+        decay: float,
+    ) -> None:
+        """Update the touched rows, a few at a time so that they stay in cache."""
+        n_at_once = max(_BLOCK // self._weights.shape[1], 1)
+        for start in range(0, len(self._gradient.rows), n_at_once):
+            part = slice(start, start + n_at_once)
+            rows, grad = self._gradient.rows[part], self._gradient.values[part]
+            weights = self._weights.take(rows, axis=0)
+            first, second = self._decayed(rows, n_steps, beta_1, beta_2)
+            grad += decay * weights
+            first += grad
+            self._first[rows] = first
+            np.square(grad, out=grad)
+            second += grad
+            self._second[rows] = second
+            np.sqrt(second, out=second)
+            second += epsilon
+            first /= second
+            first *= scale
+            weights -= first
+            self._weights[rows] = weights
+            self.last_step[rows] = n_steps
+
+    def catch_up(self, n_steps: int, beta_1: float, beta_2: float) -> None:
+        """Decay the moments of every row for the steps that it has rested."""
+        rows = np.flatnonzero(self.last_step < n_steps)
+        self._first[rows], self._second[rows] = self._decayed(rows, n_steps, beta_1, beta_2)
+        self.last_step.fill(n_steps)
+
+    def _decayed(
+        self, rows: NDArray, n_steps: int, beta_1: float, beta_2: float
+    ) -> tuple[NDArray, NDArray]:
+        elapsed = (n_steps - self.last_step[rows]).astype(self._weights.dtype)[:, np.newaxis]
+        first, second = self._first.take(rows, axis=0), self._second.take(rows, axis=0)
+        first *= beta_1**elapsed
+        second *= beta_2**elapsed
+        return first, second
 
 
 class SGD:
