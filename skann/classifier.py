@@ -768,7 +768,8 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _logits(self, X: Any) -> NDArray:
         """Validate rows and compute their raw scores, of shape (n_outputs, n_samples)."""
-        check_is_fitted(self)
+        if not hasattr(self, "_network"):  # The check costs more than predicting a row.
+            check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         network = self._network
         at_once = chunk_rows(X.shape[1])

@@ -1,6 +1,7 @@
 """Rows of X, as it is, gathered, scaled and cast one batch at a time."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -121,11 +122,8 @@ class DenseRows:
         # ndarray.take copies its whole source first unless that is contiguous and native.
         flags = self._X.flags
         self._takes = flags.c_contiguous and flags.aligned and self._X.dtype.isnative
-        self._index = np.empty(max_rows, dtype=np.intp)
-        self._buffer = aligned_empty((max_rows, X.shape[1]), dtype)
-        self._raw = self._buffer
-        if not self._as_is:
-            self._raw = aligned_empty((max_rows, X.shape[1]), self._X.dtype)
+        self._dtype = dtype
+        self._max_rows = max_rows
         self._shift = self._factor = None
         if scaling is not None:
             self._factor = scaling.factor.astype(dtype)
@@ -136,6 +134,22 @@ class DenseRows:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self._X) if self._subset is None else len(self._subset)
+
+    # Made on first use: a prediction that needs no cast needs none of them.
+
+    @cached_property
+    def _buffer(self) -> NDArray:
+        return aligned_empty((self._max_rows, self._X.shape[1]), self._dtype)
+
+    @cached_property
+    def _raw(self) -> NDArray:
+        if self._as_is:
+            return self._buffer
+        return aligned_empty(self._buffer.shape, self._X.dtype)
+
+    @cached_property
+    def _index(self) -> NDArray:
+        return np.empty(self._max_rows, dtype=np.intp)
 
     def gather(self, indices: NDArray) -> NDArray:
         """Return the rows at `indices`, valid until the next call."""

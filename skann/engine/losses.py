@@ -8,7 +8,8 @@ A loss object holds the scratch arrays for batches of up to `max_rows` rows and 
 to one fit. The probabilities need none: they are static methods, safe from any thread.
 """
 
-from typing import Protocol
+from functools import cache
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -259,6 +260,19 @@ class LogisticCrossEntropy:
         return log_expit(_both_signs(logits)).T.copy()
 
 
+class _Limits(NamedTuple):
+    lowest: float
+    highest: float
+    lowest_log: float
+
+
+@cache
+def _limits(dtype: np.dtype) -> _Limits:
+    """Return the probabilities next to 0 and 1, and a logarithm safely above the former's."""
+    info = np.finfo(dtype)
+    return _Limits(float(info.tiny), float(1 - info.epsneg), 0.9 * float(np.log(info.tiny)))
+
+
 def _both_signs(logits: NDArray) -> NDArray:
     """Make the logit of "not" the row above that of the single output."""
     return np.vstack([-logits, logits]) if len(logits) == 1 else logits
@@ -269,9 +283,9 @@ def _squeeze_in_order(log_ratios: NDArray) -> None:
 
     Equal probabilities for unequal logits would rank classes otherwise than the logits do.
     """
-    lowest = 0.9 * np.log(np.finfo(log_ratios.dtype).tiny)
-    below = log_ratios < lowest
-    if below.any():
+    lowest = _limits(log_ratios.dtype).lowest_log
+    if log_ratios.min() < lowest:
+        below = log_ratios < lowest
         room = 0.05 * -lowest
         depth = (lowest - log_ratios[below]) / room
         log_ratios[below] = lowest - room * depth / (1 + depth)
@@ -279,8 +293,9 @@ def _squeeze_in_order(log_ratios: NDArray) -> None:
 
 def _inside_unit_interval(probabilities: NDArray) -> NDArray:
     """Move rounded zeros and ones to the nearest number inside (0, 1), in place."""
-    info = np.finfo(probabilities.dtype)
-    return np.clip(probabilities, info.tiny, 1 - info.epsneg, out=probabilities)
+    limits = _limits(probabilities.dtype)
+    np.maximum(probabilities, limits.lowest, out=probabilities)
+    return np.minimum(probabilities, limits.highest, out=probabilities)
 
 
 LOSSES: dict[str, type[Loss]] = {

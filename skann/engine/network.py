@@ -1,5 +1,6 @@
 """The layer stack over one flat parameter vector."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
@@ -140,12 +141,12 @@ class Network:
             inputs = outputs
         return activations[-1].T
 
-    def activation_buffers(self, n_rows: int) -> list[NDArray]:
+    def activation_buffers(self, n_rows: int, empty: Callable = aligned_empty) -> list[NDArray]:
         """Return arrays for the outputs of every layer, for `n_rows` rows."""
         *hidden, n_outputs = self.layer_sizes[1:]
         dtype = self.parameters.dtype
-        logits = aligned_empty((n_outputs, n_rows), dtype)
-        return [aligned_empty((n_rows, width), dtype) for width in hidden] + [logits.T]
+        logits = empty((n_outputs, n_rows), dtype)
+        return [empty((n_rows, width), dtype) for width in hidden] + [logits.T]
 
     def decision_function(self, rows: "RowSource", chunk_rows: int) -> NDArray:
         """Compute raw scores chunk by chunk; the network is only read.
@@ -162,6 +163,8 @@ class Network:
         ndarray of shape (n_outputs, n_rows)
         """
         n_rows = len(rows)
+        if 1 < n_rows <= chunk_rows:
+            return self.forward(rows.chunk(0, n_rows), self.activation_buffers(n_rows, np.empty))
         logits = np.empty((self.layer_sizes[-1], n_rows), self.parameters.dtype)
         buffers: list[NDArray] = []
         for start in range(0, n_rows, chunk_rows):
@@ -172,7 +175,7 @@ class Network:
                 # rows, a row gets the same scores alone as among others.
                 inputs = np.repeat(inputs, 2, axis=0)
             if not buffers or len(buffers[-1]) != inputs.shape[0]:
-                buffers = self.activation_buffers(inputs.shape[0])
+                buffers = self.activation_buffers(inputs.shape[0], np.empty)
             logits[:, start:stop] = self.forward(inputs, buffers)[:, : stop - start]
         return logits
 
