@@ -56,10 +56,17 @@ class EpochTasks:
             _print_epoch(stopping)
         if self._epoch_task is None:
             return False
-        return self._epoch_task.call_on_fit_task_end(
+        task, self._epoch_task = self._epoch_task, None
+        return task.call_on_fit_task_end(
             **self._data,
             reconstruction_attributes=lambda: self._fitted_attributes(network.copy(), stopping),
         )
+
+    def abandon_epoch(self) -> None:
+        """End the task of an epoch that has begun, without a result."""
+        if self._epoch_task is not None:
+            task, self._epoch_task = self._epoch_task, None
+            task.call_on_fit_task_end(**self._data)
 
     def end_fit(self) -> None:
         """End the root task, of an estimator that is fitted by now."""
@@ -81,6 +88,9 @@ class Unwatched:
     def end_epoch(self, network: "Network", stopping: "Stopping") -> bool:
         """Do nothing; never stop."""
         return False
+
+    def abandon_epoch(self) -> None:
+        """Do nothing."""
 
 
 def _print_epoch(stopping: "Stopping") -> None:

@@ -1,7 +1,6 @@
 """`ANNClassifier`, the scikit-learn contract: parameters, validation, attributes, tags."""
 
 import copy
-import warnings
 from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, Self
@@ -10,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -34,7 +32,8 @@ from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.schedules import SCHEDULES
 from skann.engine.stopping import Stopping
 from skann.engine.training import DivergenceError, EpochWatcher
-from skann.targets import Labels, combine_weights, validation_split
+from skann.outcome import DIVERGED, warn_of
+from skann.targets import Labels, combine_weights, hold_out
 
 _SETTINGS = [field.name for field in fields(Settings)]
 
@@ -53,7 +52,8 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     one output (two classes), the cross-entropy of a softmax (more classes) or the sum of a
     logistic loss for each output (multilabel indicator targets). With mini-batches the sum
     runs over a batch of b rows, and its divisor is b times the mean weight of all training
-    rows, so that a batch of light rows makes a light step.
+    rows, so that a batch of light rows makes a light step; the penalty's divisor is
+    `batch_size_` times that mean, also for a last batch that is shorter.
 
     Parameters mean what they mean in scikit-learn's `MLPClassifier` where they share its
     names. Features should be on similar scales: put a `StandardScaler` before the classifier
@@ -73,7 +73,8 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     alpha : float or "auto", default="auto"
         Strength of the L2 penalty. "auto": 1 with "lbfgs"; else 0.2, and 0.1 from 10,000 rows
         on. Raise it against overfitting. As in the objective above, it is divided by the rows
-        of a batch, so that the weights are penalised more when batches are small.
+        of a batch (`batch_size_`), so that the weights are penalised more when batches are
+        small.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto": the power of two next to the square root of the number
         of training rows, from 16 to 256. Never more than there are rows. "lbfgs" ignores it.
@@ -361,18 +362,16 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         rng = self._random_stream(continues)
         if self.early_stopping and held_out is None:
             seed = int(rng.integers(2**31))
-            train, rest = validation_split(examples.targets, labels, self.validation_fraction, seed)
-            examples, held_out = examples.at(train), examples.at(rest)
-            _check_weights_of_both_parts(examples, held_out)
-        settings = self._settings(len(examples), labels, self.max_iter, self.learning_rate)
+            examples, held_out = hold_out(examples, labels, self.validation_fraction, seed)
         if not continues:
             self._forget(labels, layer_sizes)
+        settings = self._settings(len(examples), labels, self.max_iter, self.learning_rate)
         tasks = EpochTasks(self, settings.max_iter, X, y, sample_weight)
         outcome = self._train(examples, held_out, layer_sizes, settings, rng, tasks)
         if not self.warm_start:
             del self._optimizer_state, self._stream
         tasks.end_fit()
-        self._warn_of(outcome, settings)
+        warn_of(outcome, settings)
         return self
 
     @available_if(lambda self: self._check_stochastic())
@@ -433,10 +432,10 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if continues:
             self._check_can_continue(labels, layer_sizes)
         rng = self._random_stream(continues)
-        settings = self._settings(len(examples), labels, max_iter=1, learning_rate="constant")
-        earlier_losses = getattr(self, "loss_curve_", []) if continues else []
         if not continues:
             self._forget(labels, layer_sizes)
+        settings = self._settings(len(examples), labels, max_iter=1, learning_rate="constant")
+        earlier_losses = getattr(self, "loss_curve_", [])
         outcome = self._train(examples, None, layer_sizes, settings, rng, Unwatched())
         self.loss_curve_: list[float] = earlier_losses + outcome.stopping.loss_curve
         self.best_loss_ = min(self.loss_curve_, default=None)
@@ -513,20 +512,22 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     @property
     def coefs_(self) -> ParameterViews:
         """Weight matrices, views of the one parameter vector; assigning writes into it."""
+        check_is_fitted(self)
         return self._network.coefs
 
     @coefs_.setter
     def coefs_(self, values: list[NDArray]) -> None:
-        self._network.coefs[:] = values
+        self.coefs_[:] = values
 
     @property
     def intercepts_(self) -> ParameterViews:
         """Bias vectors, views of the one parameter vector; assigning writes into it."""
+        check_is_fitted(self)
         return self._network.intercepts
 
     @intercepts_.setter
     def intercepts_(self, values: list[NDArray]) -> None:
-        self._network.intercepts[:] = values
+        self.intercepts_[:] = values
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_network")
@@ -570,7 +571,9 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         X, y = validate_data(
             self, X, y, accept_sparse=("csr", "csc"), multi_output=True, reset=reset
         )
-        return laid_out_by_rows(X, self._computing_dtype), y
+        # What is to be shifted keeps its precision: rounded first, little would be left of it.
+        shifts = self.input_scaling == "standard"
+        return laid_out_by_rows(X, X.dtype if shifts else self._computing_dtype), y
 
     def _examples(
         self, X: Any, y: Any, sample_weight: Any, labels: Labels, suffix: str = ""
@@ -595,12 +598,17 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"Validation data needs both X_val and y_val; given was only {' and '.join(given)}."
             )
-        X_val = validate_data(self, X_val, accept_sparse="csr", reset=False)
-        y_val = check_array(
-            y_val, ensure_2d=False, accept_sparse="csr", dtype=None, input_name="y_val"
-        )
-        check_consistent_length(X_val, y_val)
-        return self._examples(X_val, y_val, sample_weight_val, labels, "_val")[0]
+        try:
+            X_val = validate_data(self, X_val, accept_sparse="csr", reset=False)
+            y_val = check_array(
+                y_val, ensure_2d=False, accept_sparse="csr", dtype=None, input_name="y_val"
+            )
+            check_consistent_length(X_val, y_val)
+            return self._examples(X_val, y_val, sample_weight_val, labels, "_val")[0]
+        except ValueError as error:  # Scikit-learn's messages say X where X_val is meant.
+            raise ValueError(
+                f"X_val, y_val and sample_weight_val cannot be used: {error}"
+            ) from error
 
     def _labels_for_partial_fit(self, y: Any, classes: Any) -> Labels:
         if hasattr(self, "_network") and classes is None:
@@ -615,7 +623,8 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _layer_sizes(self, n_outputs: int) -> tuple[int, ...]:
         hidden = self.hidden_layer_sizes
-        sizes = [hidden] if isinstance(hidden, Integral) else list(hidden)
+        is_one = isinstance(hidden, dict | set) or np.ndim(hidden) == 0
+        sizes = [hidden] if is_one else list(hidden)
         for size in sizes:
             if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
                 raise ValueError(
@@ -669,10 +678,16 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.max_iter_ = settings.max_iter
         return settings
 
+    def _clear(self) -> None:
+        """Delete what training sets; what validation sets has been set anew."""
+        kept = {"n_features_in_", "feature_names_in_"}
+        fitted = {name for name in vars(self) if name.endswith("_") and name[0] != "_"} - kept
+        for name in fitted | {"_network", "_optimizer_state", "_stream", "_scaling"}:
+            self.__dict__.pop(name, None)
+
     def _forget(self, labels: Labels, layer_sizes: tuple[int, ...]) -> None:
         """Drop what an earlier fit left; set what does not depend on training."""
-        for name in ("_network", "_optimizer_state", "_stream", "_scaling"):
-            self.__dict__.pop(name, None)
+        self._clear()
         self.classes_ = labels.classes
         self._target_kind = labels.kind
         self.n_outputs_ = labels.n_outputs
@@ -715,15 +730,18 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 state if solver == self.solver else None,
                 watcher,
             )
-        except DivergenceError:
-            raise ValueError(_DIVERGED + " Nothing was learned.") from None
+        except BaseException as error:
+            if not hasattr(self, "_network"):
+                self._clear()
+            if isinstance(error, DivergenceError):
+                raise ValueError(f"{DIVERGED} Nothing was learned.") from None
+            raise
         self._network = network
         self._optimizer_state = self.solver, outcome.optimizer_state
         self._stream = rng
         for name, value in self._history(outcome.stopping).items():
             setattr(self, name, value)
-        if self.solver != "lbfgs":
-            self.t_ += self.n_iter_ * len(examples)
+        self.t_ += outcome.n_rows_seen
         return outcome
 
     def _history(self, stopping: Stopping) -> dict[str, Any]:
@@ -732,39 +750,12 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return {
             "n_iter_": len(stopping.loss_curve),
             "loss_": stopping.loss_curve[-1] if stopping.loss_curve else np.nan,
-            "best_loss_": None if self.early_stopping else stopping.best_loss,
+            "best_loss_": None if self.early_stopping else min(stopping.loss_curve, default=None),
             "loss_curve_": list(stopping.loss_curve),
             "validation_scores_": list(scores) if scores else None,
             "best_validation_score_": stopping.best_validation_score if scores else None,
             "validation_loss_curve_": list(stopping.validation_loss_curve) if scores else None,
         }
-
-    def _warn_of(self, outcome: Outcome, settings: Settings) -> None:
-        """Warn if training ended otherwise than it should."""
-        reason = outcome.stopping.reason
-        if reason == "interrupted":
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-        elif reason == "diverged":
-            warnings.warn(
-                f"{_DIVERGED} The weights of epoch {self.n_iter_ - 1} are kept.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        elif reason == "max_iter":
-            warnings.warn(
-                f"Stochastic optimizer: maximum iterations ({settings.max_iter}) reached and the"
-                " optimization hasn't converged yet. Raise max_iter, or choose a learning_rate"
-                " schedule with an end.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        elif outcome.message:
-            warnings.warn(
-                f"lbfgs failed to converge after {self.n_iter_} iterations: {outcome.message}."
-                " Raise max_iter or max_fun, or scale the data.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
 
     def _logits(self, X: Any) -> NDArray:
         """Validate rows and compute their raw scores, of shape (n_outputs, n_samples)."""
@@ -774,21 +765,12 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         network = self._network
         at_once = chunk_rows(X.shape[1])
         rows = make_rows(X, network.parameters.dtype, at_once, self._input_scaling())
-        return network.decision_function(rows, at_once)
-
-
-def _check_weights_of_both_parts(train: Examples, held_out: Examples) -> None:
-    for part, examples in (("training", train), ("validation", held_out)):
-        if examples.weights is not None and not examples.weights.any():
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = network.decision_function(rows, at_once)
+        if not np.isfinite(logits).all():
             raise ValueError(
-                f"All rows of the {part} part that early_stopping=True splits off have a weight"
-                " of zero. Give more rows with a weight above 0, or validation data of your own"
-                " as X_val and y_val."
+                f"X has values too large to compute with in {network.parameters.dtype}. Were they"
+                " scaled like the training rows? If they are right, set dtype='float64' or"
+                " input_scaling='standard' and fit again."
             )
-
-
-_DIVERGED = (
-    "Training diverged: the loss is no longer a finite number. The likely causes are features on"
-    " very different scales (try input_scaling='standard', or a StandardScaler in a Pipeline) and"
-    " too high a learning_rate_init."
-)
+        return logits

@@ -1,7 +1,8 @@
 """Labels to integer codes and back, class and sample weights, the validation split."""
 
 import warnings
-from typing import Any, Literal, NamedTuple, cast
+from numbers import Real
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+from skann.engine.batches import Examples
 
 Kind = Literal["binary", "multiclass", "multilabel-indicator"]
 
@@ -109,7 +112,8 @@ class Labels(NamedTuple):
             return indicators.astype(np.int8)
         labels = column_or_1d(y, warn=True)
         found, codes = np.unique(labels, return_inverse=True)
-        unseen = [label for label in found.tolist() if label not in set(self.classes.tolist())]
+        known = set(self.classes.tolist())
+        unseen = [label for label in found.tolist() if label not in known]
         if unseen:
             raise ValueError(
                 f"{name} has labels that are not among the classes: {unseen}. The classes are"
@@ -169,10 +173,9 @@ def combine_weights(
         raise ValueError("All sample weights are zero: there is nothing to learn from.")
     if class_weight is None:
         return sample_weight
-    for by_label in class_weight if isinstance(class_weight, list) else [class_weight]:
-        if isinstance(by_label, dict):
-            _check_class_weight(by_label)
     if labels.kind == "multilabel-indicator":
+        if isinstance(class_weight, list):
+            class_weight = _for_columns(class_weight, codes)
         weights = compute_sample_weight(class_weight, codes)
     else:
         if isinstance(class_weight, list):
@@ -196,14 +199,30 @@ def combine_weights(
     return weights
 
 
-def _check_class_weight(class_weight: dict) -> None:
-    bad = {label: weight for label, weight in class_weight.items() if not 0 <= weight < np.inf}
+def _for_columns(class_weight: list, indicators: NDArray) -> list[dict]:
+    """Return the weights of the values that each column has."""
+    if len(class_weight) != indicators.shape[1]:
+        raise ValueError(
+            f"class_weight has {len(class_weight)} entries; multilabel targets of"
+            f" {indicators.shape[1]} columns need a dict for each of them."
+        )
+    return [
+        _for_classes(by_value, np.unique(column))
+        for by_value, column in zip(class_weight, indicators.T, strict=True)
+    ]
+
+
+def _for_classes(class_weight: Any, classes: NDArray) -> dict:
+    """Return the weights of the classes that there are."""
+    if not isinstance(class_weight, dict):
+        raise ValueError(f"class_weight must give a dict of weights; got {class_weight!r}.")
+    bad = {
+        label: weight
+        for label, weight in class_weight.items()
+        if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf)
+    }
     if bad:
         raise ValueError(f"class_weight must be finite and not negative; got {bad}.")
-
-
-def _for_classes(class_weight: dict, classes: NDArray) -> dict:
-    """Return the weights of the classes that there are."""
     known = classes.tolist()
     missing = [label for label in known if label not in class_weight]
     if missing:
@@ -217,15 +236,15 @@ def _for_classes(class_weight: dict, classes: NDArray) -> dict:
     return {label: class_weight[label] for label in known}
 
 
-def validation_split(
-    codes: NDArray, labels: Labels, fraction: float, seed: int
-) -> tuple[NDArray, NDArray]:
-    """Choose the rows that early stopping holds out, stratified but for multilabel targets.
+def hold_out(
+    examples: Examples, labels: Labels, fraction: float, seed: int
+) -> tuple[Examples, Examples]:
+    """Split off the rows that early stopping watches, stratified but for multilabel targets.
 
     Parameters
     ----------
-    codes : ndarray of shape (n_samples,) or (n_samples, n_labels)
-        Encoded targets.
+    examples : Examples
+        All rows.
     labels : Labels
         The labels of the codes.
     fraction : float
@@ -235,21 +254,23 @@ def validation_split(
 
     Returns
     -------
-    train, validation : ndarray of int
-        Row numbers.
+    train, validation : Examples
+        The two parts.
 
     Raises
     ------
     ValueError
-        If there are too few rows for a row of every class on both sides.
+        If there are too few rows for a row of every class on both sides, or if all rows of a
+        part weigh nothing.
     """
+    codes = examples.targets
     n_samples = len(codes)
     stratify = None
     if labels.kind != "multilabel-indicator":
         stratify = codes
         n_validation = int(np.ceil(fraction * n_samples))
         present, counts = np.unique(codes, return_counts=True)
-        rarest = labels.classes[present[counts.argmin()]]
+        rarest = labels.classes.tolist()[present[counts.argmin()]]
         if counts.min() < 2 or min(n_validation, n_samples - n_validation) < len(present):
             raise ValueError(
                 f"early_stopping=True holds out {n_validation} of {n_samples} rows, stratified by"
@@ -263,4 +284,12 @@ def validation_split(
     train, validation = train_test_split(
         np.arange(n_samples), test_size=fraction, random_state=seed, stratify=stratify
     )
-    return cast(NDArray, train), cast(NDArray, validation)
+    parts = examples.at(train), examples.at(validation)
+    for name, part in zip(("training", "validation"), parts, strict=True):
+        if part.weights is not None and not part.weights.any():
+            raise ValueError(
+                f"All rows of the {name} part that early_stopping=True splits off have a weight"
+                " of zero. Give more rows with a weight above 0, or validation data of your own"
+                " as X_val and y_val."
+            )
+    return parts

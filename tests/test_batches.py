@@ -295,3 +295,23 @@ class TestColumnScaling:
         examples = Examples(convert(X), np.zeros(1300), None).at(rows)
         expected = column_scaling(kind, Examples(convert(X[rows]), np.zeros(800), None))
         np.testing.assert_allclose(column_scaling(kind, examples).factor, expected.factor)
+
+
+class TestSparseScalingIsThatOfTheSameDenseRows:
+    @pytest.mark.parametrize("kind", ["standard", "maxabs"])
+    def test_with_entries_given_twice(self, kind):
+        rows, columns = np.array([0, 0, 1, 2, 2]), np.array([0, 0, 1, 1, 1])
+        X = sparse.coo_array((np.arange(1.0, 6.0), (rows, columns)), shape=(3, 2)).tocsr()
+        given = sparse.csr_array(
+            (np.arange(1.0, 6.0), columns, np.array([0, 2, 3, 5])), shape=(3, 2)
+        )
+        np.testing.assert_array_equal(given.toarray(), X.toarray())
+        factor = column_scaling(kind, Examples(given, np.zeros(3), None)).factor
+        expected = column_scaling(kind, Examples(X.toarray(), np.zeros(3), None)).factor
+        np.testing.assert_allclose(factor, expected)
+        assert given.nnz == 5
+
+    def test_where_the_absolute_value_overflows_its_dtype(self):
+        X = np.array([[-128, 1], [3, -2]], dtype=np.int8)
+        factor = column_scaling("maxabs", Examples(sparse.csr_array(X), np.zeros(2), None)).factor
+        np.testing.assert_allclose(factor, [1 / 128, 1 / 2])

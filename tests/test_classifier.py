@@ -722,3 +722,18 @@ print(ANNClassifier((), max_iter=9).fit([[0], [1]], ["a", "b"]).predict([[0]]).s
 def test_the_package_says_its_version():
     assert skann.__version__ == "0.1.0"
     assert "ANNClassifier" in skann.__all__
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_standard_scaling_keeps_what_lies_far_from_zero(order):
+    X, y = problem()
+    far = np.asarray(X + 1e8, order=order)
+    model = quick(input_scaling="standard", max_iter=30).fit(far, y)
+    near = quick(input_scaling="standard", max_iter=30).fit(X, y)
+    assert model.score(far, y) == pytest.approx(near.score(X, y), abs=0.05)
+
+
+def test_verbose_lbfgs_that_is_done_at_once_prints_nothing_wrong(capsys):
+    X, y = problem()
+    ANNClassifier(solver="lbfgs", verbose=True, tol=1e9, random_state=0).fit(X, y)
+    assert capsys.readouterr().out == ""

@@ -547,3 +547,68 @@ class TestWhatIsKept:
         before = copy.deepcopy(model.get_params())
         model.partial_fit(X, y, [0, 1, 2])
         assert model.get_params() == before
+
+
+class TestWhatAFailedFitLeaves:
+    def test_classes_of_a_first_fit_that_diverged_do_not_bind(self):
+        model = quick(solver="sgd", learning_rate_init=1e30)
+        with pytest.raises(ValueError, match="Nothing was learned"):
+            model.partial_fit(X, y, classes=[0, 1, 2])
+        assert not hasattr(model, "classes_")
+        model.set_params(learning_rate_init=1e-3).partial_fit(X, y + 1, classes=[1, 2, 3])
+        assert model.classes_.tolist() == [1, 2, 3]
+
+    def test_nothing_of_an_earlier_fit_stays_beside_it(self):
+        model = quick().fit(X, y)
+        with pytest.raises(ValueError, match="Nothing was learned"):
+            model.set_params(solver="sgd", learning_rate_init=1e30).fit(X, y)
+        assert [name for name in vars(model) if name.endswith("_")] == ["n_features_in_"]
+
+
+class TestValidationDataIsNamed:
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"X_val": np.full((4, X.shape[1]), np.nan), "y_val": y[:4]},
+            {"X_val": np.ones((4, 1)), "y_val": y[:4]},
+            {"X_val": X[:4], "y_val": y[:4], "sample_weight_val": [-1, 1, 1, 1]},
+        ],
+        ids=["nan", "columns", "weights"],
+    )
+    def test_where_it_cannot_be_used(self, bad):
+        with pytest.raises(ValueError, match="X_val, y_val and sample_weight_val cannot be used"):
+            quick().fit(X, y, **bad)
+
+
+class TestClassWeightOfColumns:
+    indicators = np.eye(3, dtype=int)[y]
+
+    @pytest.mark.parametrize(
+        ("bad", "match"),
+        [
+            ([{0: 1}] * 3, r"no weight for the classes \[1\]"),
+            ([{0: 1, 1: 1}] * 2, "2 entries; multilabel targets of 3 columns"),
+            ([1, 2, 3], "must give a dict of weights; got 1"),
+            ([{0: "a", 1: 1}] * 3, "must be finite and not negative"),
+        ],
+    )
+    def test_that_cannot_be_used(self, bad, match):
+        with pytest.raises(ValueError, match=match):
+            quick(class_weight=bad).fit(X, self.indicators)
+
+
+def test_prediction_of_values_beyond_the_dtype_raises():
+    model = quick().fit(X, y)
+    with pytest.raises(ValueError, match="too large to compute with in float32"):
+        model.predict_proba(X * 1e38)
+
+
+@pytest.mark.parametrize("bad", [np.array(5.0), {5: 1}, {8}])
+def test_hidden_layer_sizes_without_an_order_raise(bad):
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        quick(hidden_layer_sizes=bad).fit(X, y)
+
+
+def test_weights_before_fit_raise():
+    with pytest.raises(AttributeError, match="not fitted"):
+        _ = quick().coefs_

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from skann.targets import Labels, combine_weights, validation_split
+from skann.engine.batches import Examples
+from skann.targets import Labels, combine_weights, hold_out
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 LABELS = st.one_of(
@@ -14,6 +15,12 @@ LABELS = st.one_of(
     st.lists(TEXTS, min_size=2, max_size=6, unique=True),
     st.just([False, True]),
 )
+
+
+def validation_split(codes, labels, fraction, seed):
+    """Return the row numbers of the two parts."""
+    examples = Examples(np.zeros((len(codes), 1)), codes, None)
+    return [part.subset for part in hold_out(examples, labels, fraction, seed)]
 
 
 def perfect_logits(codes, n_outputs):

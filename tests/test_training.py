@@ -20,7 +20,7 @@ class Watcher:
     """Counts, and does what it is told at the end of an epoch."""
 
     def __init__(self, stop_after=None):
-        self.begun = self.ended = 0
+        self.begun = self.ended = self.abandoned = 0
         self.stop_after = stop_after
 
     def begin_epoch(self):
@@ -30,6 +30,9 @@ class Watcher:
         self.ended += 1
         assert len(stopping.loss_curve) <= self.ended
         return self.ended == self.stop_after
+
+    def abandon_epoch(self):
+        self.abandoned += 1
 
 
 def make_settings(**changes):
@@ -112,7 +115,7 @@ def test_steps_are_those_of_a_plain_loop(solver, learning_rate, weighted):
             factor = SCHEDULES[learning_rate].factor(
                 step, n_steps=16, steps_per_epoch=4, rows_per_epoch=60, power_t=0.5
             )
-            optimizer.step(0.1 * factor, 0.1 / divisor)
+            optimizer.step(0.1 * factor, 0.1 / (16 * mean_weight))
             step += 1
     np.testing.assert_allclose(network.parameters, expected.parameters, rtol=1e-9, atol=1e-12)
 

@@ -420,16 +420,18 @@ def _sparse_column_scaling(
     subset: NDArray | None,
 ) -> Scaling:
     """Measure each feature of sparse rows; absent entries count as zeros."""
-    X = X if subset is None else X[subset]
+    X = sparse.csr_array(X if subset is None else X[subset], dtype=np.float64)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
     if kind == "maxabs":
         largest = abs(X[weights > 0]).max(axis=0).toarray().ravel()
-        return Scaling(None, _inverse_where_positive(largest.astype(np.float64)))
+        return Scaling(None, _inverse_where_positive(largest))
     share = weights / weights.sum()
-    values = sparse.csr_array(X, dtype=np.float64)
-    mean = share @ values
-    absent = 1 - share @ _with_data(values, np.ones_like(values.data))
+    mean = share @ X
+    absent = 1 - share @ _with_data(X, np.ones_like(X.data))
     absent[absent < len(share) * _EPSILON] = 0
-    squares = _with_data(values, np.square(values.data - mean[values.indices]))
+    squares = _with_data(X, np.square(X.data - mean[X.indices]))
     variance = share @ squares + absent * np.square(mean)
     return Scaling(None, _inverse_deviation(mean, variance, len(share)))
 

@@ -72,11 +72,14 @@ class Outcome(NamedTuple):
         Why L-BFGS did not converge; empty if it did, and for the other solvers.
     optimizer_state : dict or None
         What to go on from; None for L-BFGS.
+    n_rows_seen : int
+        Rows that steps have been made on; 0 for L-BFGS.
     """
 
     stopping: Stopping
     message: str
     optimizer_state: dict[str, Any] | None
+    n_rows_seen: int
 
 
 def chunk_rows(n_features: int) -> int:
@@ -149,7 +152,7 @@ def fit_network(
     with limit_threads(rows_at_once * largest_layer), np.errstate(over="ignore", invalid="ignore"):
         if settings.solver == "lbfgs":
             message = train_in_full(training, minimize_lbfgs, settings.max_fun, settings.tol)
-            return Outcome(stopping, message, None)
+            return Outcome(stopping, message, None, 0)
         optimizer = OPTIMIZERS[settings.solver](
             network.parameters,
             training.backpropagation.gradient,
@@ -171,7 +174,7 @@ def fit_network(
             settings.power_t,
             rng if settings.shuffle else None,
         )
-        return Outcome(stopping, "", optimizer.state())
+        return Outcome(stopping, "", optimizer.state(), training.n_rows_seen)
 
 
 def _is_compact(examples: Examples, scaling: Scaling | None, settings: Settings) -> bool:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-# One cache line, and the widest vector register. BLAS kernels may treat unaligned heads
-# of arrays differently, so a fixed alignment is part of "same seed, same bits".
+# One cache line, and the widest vector register. BLAS kernels may treat unaligned heads of
+# arrays differently: in training, a fixed alignment is part of "same seed, same bits".
 ALIGNMENT = 64
 
 

@@ -171,8 +171,8 @@ class Network:
             stop = min(start + chunk_rows, n_rows)
             inputs = rows.chunk(start, stop)
             if stop - start == 1 and not sparse.issparse(inputs):
-                # BLAS sums a product with one vector in another order. As one of two equal
-                # rows, a row gets the same scores alone as among others.
+                # BLAS sums a product with one vector in another order than one with several;
+                # as one of two equal rows, a row gets nearly always the scores it has in a batch.
                 inputs = np.repeat(inputs, 2, axis=0)
             if not buffers or len(buffers[-1]) != inputs.shape[0]:
                 buffers = self.activation_buffers(inputs.shape[0], np.empty)

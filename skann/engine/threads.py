@@ -39,7 +39,11 @@ class _OneThread:
                 is_set, self._release = threading.Event(), threading.Event()
                 self._holder = threading.Thread(target=self._hold, args=(is_set,), daemon=True)
                 self._holder.start()
-                is_set.wait()
+                try:
+                    is_set.wait()
+                except BaseException:  # Ctrl-C: nobody would take the limit back.
+                    self._release.set()
+                    raise
             self._n_users += 1
 
     def __exit__(self, *error: object) -> None:

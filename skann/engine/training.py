@@ -38,6 +38,9 @@ class EpochWatcher(Protocol):
     def end_epoch(self, network: "Network", stopping: "Stopping") -> bool:
         """Note that an epoch has ended; return True to end training."""
 
+    def abandon_epoch(self) -> None:
+        """Note that an epoch that may have begun will not be finished."""
+
 
 @dataclass
 class Validation:
@@ -101,6 +104,8 @@ class Training:
         Most epochs, or iterations of L-BFGS.
     watcher : EpochWatcher
         Told of every epoch.
+    n_rows_seen : int
+        Rows that steps have been made on.
     """
 
     network: "Network"
@@ -112,6 +117,7 @@ class Training:
     validation: "Validation | None"
     max_iter: int
     watcher: "EpochWatcher"
+    n_rows_seen: int = 0
 
     def finish_epoch(self, loss: float) -> bool:
         """Record an epoch and tell who watches; return whether progress has ended."""
@@ -200,7 +206,9 @@ def train_in_batches(
             stopping.reason = "schedule" if schedule.has_end else "max_iter"
     except KeyboardInterrupt:
         stopping.reason = "interrupted"
+        training.watcher.abandon_epoch()
     except DivergenceError:
+        training.watcher.abandon_epoch()
         parameters[...] = proven
         if len(stopping.loss_curve) < 2:
             raise
@@ -218,7 +226,8 @@ def _run_epoch(
     """Step through every batch; return the mean loss with the penalty."""
     batches, loss = training.batches, training.loss
     backpropagate = training.backpropagation.run
-    alpha = training.alpha / batches.mean_weight
+    # By the nominal batch: a short last one would pull on the weights many times as hard.
+    decay = training.alpha / (batches.batch_size * batches.mean_weight)
     total = 0.0
     epoch = batches.in_order() if order is None else batches.shuffled(order)
     for step, (inputs, targets, weights) in enumerate(epoch, start=first_step):
@@ -226,7 +235,8 @@ def _run_epoch(
         value = backpropagate(inputs, targets, weights, n_rows, loss)
         if not math.isfinite(value):
             raise DivergenceError
-        optimizer.step(rate(step), alpha / n_rows)
+        optimizer.step(rate(step), decay)
+        training.n_rows_seen += n_rows
         total += value * n_rows
     penalty = training.penalty(batches.batch_size)
     if not math.isfinite(penalty):
@@ -294,9 +304,8 @@ def train_in_full(training: Training, minimize: Callable, max_fun: int, tol: flo
     except _CallbackError as error:
         raise StopIteration(*error.args) from error
     if objective.in_iteration:
-        training.watcher.end_epoch(
-            training.network, stopping
-        )  # Begun, but the line search found nothing better.
+        # Begun, but interrupted, or the line search found nothing better.
+        training.watcher.abandon_epoch()
     if not stopping.loss_curve:
         objective.in_iteration = True
         stopping.record(objective(accepted)[0], None, None)
