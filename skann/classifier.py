@@ -92,7 +92,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         others stop when there is no progress, and warn if that is not within `max_iter`.
     learning_rate_init : float or "auto", default="auto"
         The rate that the schedule multiplies. "auto": for "one_cycle" and "cosine"
-        0.008 with Adam and 0.05 with SGD; else 0.001 and 0.01. Lower it when training
+        0.01 with Adam and 0.05 with SGD; else 0.001 and 0.01. Lower it when training
         diverges or the loss curve is ragged.
     power_t : float, default=0.5
         Exponent of "invscaling".

@@ -32,7 +32,7 @@ _ALPHA_FEW_ROWS, _ALPHA_MANY_ROWS, _ALPHA_LBFGS = 0.2, 0.1, 1.0
 _MANY_ROWS = 10_000
 
 # Rates for a schedule that ends near zero, and for one that need not. The former are peaks.
-_RATES = {"adam": (8e-3, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
+_RATES = {"adam": (1e-2, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
 
 # Steps after which more of them hardly raise the accuracy of small data sets, and the epochs
 # that large ones need all the same.
@@ -71,7 +71,7 @@ def resolve(
     --------
     >>> from skann.defaults import resolve
     >>> resolve("adam", 60_000, "one_cycle", "auto", "auto", "auto", "auto")
-    Resolved(alpha=0.1, batch_size=256, learning_rate_init=0.008, max_iter=10)
+    Resolved(alpha=0.1, batch_size=256, learning_rate_init=0.01, max_iter=10)
     """
     has_end = SCHEDULES[schedule].has_end
     if solver == "lbfgs":
