@@ -1,0 +1,1 @@
+"""Benchmarks of skann and its peers: ``python -m tests.benchmarks --help``."""

@@ -1,0 +1,133 @@
+"""The chart of a benchmark."""
+
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from tests.benchmarks.report import medians, number
+from tests.benchmarks.runner import Results, Row
+
+# Colours that people with any kind of colour vision can tell apart (Okabe and Ito, 2008).
+_SKANN, _FLOOR, _PEERS = "#0072B2", "#999999", "#E69F00"
+_MARKERS = {"skann": ("o-", _SKANN), "floor": ("s:", "#666666"), "sklearn": ("^--", "#D55E00")}
+_BAR_INCHES = 0.26
+_MAX_COLUMNS = 2
+_DPI = 150
+
+
+def save_chart(results: Results, folder: Path) -> list[Path]:
+    """Draw the medians, and write the chart as SVG and PNG.
+
+    Parameters
+    ----------
+    results : Results
+        What was measured.
+    folder : Path
+        Where to.
+
+    Returns
+    -------
+    list of Path
+        The files.
+    """
+    draw = _draw_lines if results.benchmark.chart == "lines" else _draw_bars
+    paths = [folder / f"{results.benchmark.name}{suffix}" for suffix in (".svg", ".png")]
+    # Text stays text in SVG; the same results give the same file.
+    with rc_context({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "skann"}):
+        figure = draw(results)
+        figure.savefig(paths[0], metadata={"Date": None})
+        figure.savefig(paths[1], dpi=_DPI)
+    return paths
+
+
+def _draw_bars(results: Results) -> Figure:
+    """Draw a bar for each contestant, a picture for each case; skann and the floor stand out."""
+    cases: dict[str, list[Row]] = {}
+    for row in results.rows:
+        cases.setdefault(row.case, []).append(row)
+    n_columns = min(len(cases), _MAX_COLUMNS)
+    n_rows = -(-len(cases) // n_columns)
+    most_bars = max(len(rows) for rows in cases.values())
+    figure = Figure(
+        figsize=(5.5 * n_columns + 1, n_rows * (_BAR_INCHES * most_bars + 0.9) + 0.5),
+        layout="constrained",
+    )
+    pictures = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for axes, (case, rows) in zip(pictures, cases.items(), strict=False):
+        _draw_case(axes, case, rows, results)
+    for axes in pictures[len(cases) :]:
+        axes.set_axis_off()
+    figure.suptitle(f"{results.benchmark.title} (median, with range)")
+    return figure
+
+
+def _draw_case(axes: Axes, case: str, rows: list[Row], results: Results) -> None:
+    measure = results.benchmark.measure
+    rows = sorted(rows, key=lambda row: medians(row)[measure], reverse=True)
+    for place, row in enumerate(rows):
+        values = [measures[measure] for measures in row.rounds]
+        value = medians(row)[measure]
+        colour = _SKANN if row.contestant.startswith("skann") else _PEERS
+        if row.contestant == "floor":
+            colour = _FLOOR
+        error = [[value - min(values)], [max(values) - value]]
+        axes.barh(place, value, color=colour, height=0.75)
+        axes.errorbar(value, place, xerr=error, color="black", lw=1, capsize=2)
+        text = f"{number(value)} {results.benchmark.unit}"
+        accuracy = medians(row)["accuracy"]
+        if accuracy >= 0:
+            text += f" ({accuracy:.1%} right)"
+        axes.annotate(
+            text,
+            (max(*values, value), place),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    axes.set_yticks(range(len(rows)), [row.contestant for row in rows])
+    axes.set_title(case, fontsize=11)
+    axes.margins(x=0)
+    # Room for the numbers beside the bars.
+    longest = max(measures[measure] for row in rows for measures in row.rounds)
+    axes.set_xlim(0, max(longest, 0) * 1.5 or 1)
+    _tidy(axes)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_lines(results: Results) -> Figure:
+    """Draw the measure over the setting that varies, on logarithmic scales."""
+    names = list(dict.fromkeys(row.settings["axis"] for row in results.rows))
+    figure = Figure(figsize=(3.2 * len(names) + 1, 4), layout="constrained")
+    pictures = figure.subplots(1, len(names), squeeze=False, sharey=True).ravel()
+    measure = results.benchmark.measure
+    for axes, name in zip(pictures, names, strict=True):
+        rows = [row for row in results.rows if row.settings["axis"] == name]
+        for contestant in dict.fromkeys(row.contestant for row in rows):
+            style, colour = _MARKERS.get(contestant, ("d-.", "#CC79A7"))
+            points = [
+                (row.settings[name], medians(row)[measure])
+                for row in rows
+                if row.contestant == contestant
+            ]
+            axes.plot(*zip(*points, strict=True), style, color=colour, label=contestant)
+        axes.set(xscale="log", yscale="log", xlabel=name)
+        values = sorted({row.settings[name] for row in rows})
+        axes.set_xticks(values, [f"{value:,}" for value in values], rotation=30, ha="right")
+        axes.xaxis.set_minor_locator(NullLocator())
+        _tidy(axes)
+    pictures[0].set_ylabel(f"{measure} (logarithmic, as are the other scales)")
+    pictures[0].legend(frameon=False)
+    figure.suptitle(results.benchmark.title)
+    return figure
+
+
+def _tidy(axes: Axes) -> None:
+    """Leave out what carries no information."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    axes.grid(alpha=0.25)

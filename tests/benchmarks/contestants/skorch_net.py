@@ -1,0 +1,62 @@
+"""skorch, which wraps PyTorch for scikit-learn."""
+
+import time
+
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
+
+from tests.benchmarks.contestants import Recipe, Training, n_cores
+from tests.benchmarks.contestants.torch_eager import make_network
+from tests.benchmarks.data import Split
+
+
+class _Clock(Callback):
+    def __init__(self, ends):
+        self.ends = ends
+
+    def on_epoch_end(self, net, **_):
+        self.ends.append(time.perf_counter())
+
+
+class Trainer:
+    """Fits `NeuralNetClassifier` with fused Adam, without a validation split or printing.
+
+    Parameters
+    ----------
+    data : Split
+        Float32 rows.
+    recipe : Recipe
+        How to train; the rate has to be constant.
+    """
+
+    def __init__(self, data: Split, recipe: Recipe) -> None:
+        if recipe.one_cycle:
+            raise NotImplementedError("The skorch contestant has a constant rate.")
+        torch.set_num_threads(n_cores())
+        self._data, self._recipe = data, recipe
+
+    def train(self, epochs: int, seed: int) -> Training:
+        """Fit a classifier."""
+        recipe, data = self._recipe, self._data
+        torch.manual_seed(seed)
+        ends: list[float] = []
+        classifier = NeuralNetClassifier(
+            make_network(data.X_train.shape[1], recipe.hidden, int(data.y_train.max()) + 1),
+            criterion=torch.nn.CrossEntropyLoss,
+            optimizer=torch.optim.Adam,
+            optimizer__fused=True,
+            optimizer__weight_decay=recipe.alpha / recipe.batch_size,
+            lr=recipe.learning_rate,
+            batch_size=recipe.batch_size,
+            max_epochs=epochs,
+            iterator_train__shuffle=True,
+            train_split=None,
+            callbacks=[_Clock(ends)],
+            callbacks__print_log=None,
+            verbose=0,
+        )
+        start = time.perf_counter()
+        classifier.fit(data.X_train, data.y_train)
+        seconds = time.perf_counter() - start
+        return Training(seconds, ends, float(classifier.score(data.X_test, data.y_test)))
