@@ -696,10 +696,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.t_ = 0
 
     def _input_scaling(self) -> Scaling | None:
-        if not hasattr(self, "_scaling"):
-            return None
-        shift, factor = self._scaling
-        return Scaling(shift, factor)
+        return Scaling(*self._scaling) if hasattr(self, "_scaling") else None
 
     def _train(
         self,
