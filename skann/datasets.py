@@ -152,7 +152,7 @@ def _openml_problem(seconds: float) -> str | None:
             with urlopen(PROBE_URL, timeout=seconds) as answer:
                 json.load(answer)  # the log-in page of a hotel's network is an answer, but not JSON
             answers.append(None)
-        except Exception as error:
+        except Exception as error:  # No answer, whatever the reason: it is told, not lost.
             answers.append(_reason(error))
 
     thread = threading.Thread(target=ask, name="openml-probe", daemon=True)
@@ -169,7 +169,7 @@ def _fetch_mnist() -> tuple[np.ndarray, np.ndarray]:
             X, y = fetch_openml(
                 "mnist_784", version=1, as_frame=False, return_X_y=True, n_retries=1
             )
-    except Exception as error:
+    except Exception as error:  # The network's, the parser's or pandas': one error for all.
         raise MnistUnavailableError(
             f"MNIST could not be loaded from OpenML ({_reason(error)})."
         ) from error

@@ -43,7 +43,7 @@ def main() -> None:
                 turn = benchmark.prepare(request["contestant"], folder, **request["settings"])
         except CannotTakePartError as error:
             answer = {"left_out": str(error)}
-        except Exception as error:
+        except Exception as error:  # Whatever a peer raises, the others go on.
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)

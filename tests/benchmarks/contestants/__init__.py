@@ -32,6 +32,11 @@ class Recipe(NamedTuple):
     alpha: float = 1e-4
     one_cycle: bool = False
 
+    def require_constant_rate(self, contestant: str) -> None:
+        """Raise if the rate follows a cycle, which only some contestants can do."""
+        if self.one_cycle:
+            raise ValueError(f"{contestant} takes part at a constant rate only.")
+
 
 class Training(NamedTuple):
     """How a training went.

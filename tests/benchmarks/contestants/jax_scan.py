@@ -25,8 +25,7 @@ class Trainer:
     """
 
     def __init__(self, data: Split, recipe: Recipe) -> None:
-        if recipe.one_cycle:
-            raise NotImplementedError("The JAX contestant has a constant rate.")
+        recipe.require_constant_rate("JAX")
         self._X, self._y = jnp.asarray(data.X_train), jnp.asarray(data.y_train, jnp.int32)
         self._test = data.X_test, data.y_test
         n_classes = int(data.y_train.max()) + 1

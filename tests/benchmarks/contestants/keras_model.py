@@ -30,8 +30,7 @@ class Trainer:
     """
 
     def __init__(self, data: Split, recipe: Recipe) -> None:
-        if recipe.one_cycle:
-            raise NotImplementedError("The Keras contestants have a constant rate.")
+        recipe.require_constant_rate("Keras")
         self._data, self._recipe = data, recipe
 
     def train(self, epochs: int, seed: int) -> Training:

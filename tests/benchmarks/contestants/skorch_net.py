@@ -31,8 +31,7 @@ class Trainer:
     """
 
     def __init__(self, data: Split, recipe: Recipe) -> None:
-        if recipe.one_cycle:
-            raise NotImplementedError("The skorch contestant has a constant rate.")
+        recipe.require_constant_rate("skorch")
         torch.set_num_threads(n_cores())
         self._data, self._recipe = data, recipe
 
