@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from skann.engine.layers import SparseGradient
 
 # Numbers of a vector that a step works on at once: the handful of vectors that it passes
-# over ten times, 64 KB of each, then stay in the second-level cache.
-_BLOCK = 16_384
+# over ten times, 128 KB of each, then stay in the second-level cache.
+_BLOCK = 32_768
 
 
 class Optimizer(Protocol):
