@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn.callback import CallbackContext
 
+from skann.outcome import history_attributes
 from skann.progress import SearchProgress
 
 if TYPE_CHECKING:
     from skann.classifier import ANNClassifier
     from skann.engine.network import Network
     from skann.engine.stopping import Stopping
+    from skann.engine.training import MiniBatchTraining
 
 __all__ = ["SearchProgress"]
 
@@ -44,6 +46,10 @@ class EpochTasks:
         self._data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self._fit_task.call_on_fit_task_begin(**self._data)
 
+    def begin_training(self, training: "MiniBatchTraining") -> None:
+        """Let callbacks that save the state of training find it."""
+        self._estimator._training_in_progress = training
+
     def begin_epoch(self) -> None:
         """Begin an epoch's task."""
         if self._has_callbacks:
@@ -76,11 +82,15 @@ class EpochTasks:
         )
 
     def _fitted_attributes(self, network: "Network", stopping: "Stopping") -> dict[str, Any]:
-        return {"_network": network, **self._estimator._history(stopping)}
+        early_stopping = self._estimator.early_stopping
+        return {"_network": network, **history_attributes(stopping.history, early_stopping)}
 
 
 class Unwatched:
     """Watches nothing: `partial_fit` runs no callbacks."""
+
+    def begin_training(self, training: "MiniBatchTraining") -> None:
+        """Do nothing."""
 
     def begin_epoch(self) -> None:
         """Do nothing."""
@@ -94,8 +104,9 @@ class Unwatched:
 
 
 def _print_epoch(stopping: "Stopping") -> None:
-    line = f"Iteration {len(stopping.loss_curve)}, loss = {stopping.loss_curve[-1]:.8f}"
-    if stopping.validation_scores:
-        line += f", validation score = {stopping.validation_scores[-1]:.6f}"
-        line += f", validation loss = {stopping.validation_loss_curve[-1]:.8f}"
+    epoch = stopping.history[-1]
+    line = f"Iteration {len(stopping.history)}, loss = {epoch.loss:.8f}"
+    if epoch.validation_score is not None:
+        line += f", validation score = {epoch.validation_score:.6f}"
+        line += f", validation loss = {epoch.validation_loss:.8f}"
     print(line)

@@ -2,38 +2,38 @@
 
 import copy
 from dataclasses import fields
-from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skann.callbacks import EpochTasks, Unwatched
-from skann.defaults import resolve
-from skann.engine.activations import ACTIVATIONS
-from skann.engine.batches import Examples, Scaling, column_scaling, laid_out_by_rows, make_rows
+from skann.defaults import Resolved, resolve
+from skann.engine.batches import Examples, Scaling, column_scaling, make_rows
+from skann.engine.calibration import best_temperature
 from skann.engine.fitting import Outcome, Settings, chunk_rows, fit_network
 from skann.engine.losses import LOSSES
 from skann.engine.memory import aligned_copy
-from skann.engine.network import Network, ParameterViews
-from skann.engine.optimizers import OPTIMIZERS
+from skann.engine.network import Architecture, Network, ParameterViews
 from skann.engine.schedules import SCHEDULES
-from skann.engine.stopping import Stopping
+from skann.engine.stopping import Epoch
 from skann.engine.training import DivergenceError, EpochWatcher
-from skann.outcome import DIVERGED, warn_of
-from skann.targets import Labels, combine_weights, hold_out
+from skann.inputs import check_X_y, labels_for_partial_fit, make_examples, validation_examples
+from skann.outcome import DIVERGED, history_attributes, warn_of
+from skann.parameters import (
+    CONSTRAINTS,
+    check_rows,
+    check_together,
+    dropout_rates,
+    make_architecture,
+)
+from skann.scoring import make_scoring
+from skann.targets import Labels, hold_out
 
 _SETTINGS = [field.name for field in fields(Settings)]
 
@@ -64,42 +64,49 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     hidden_layer_sizes : int or sequence of int, default=(128, 64)
         Units of the hidden layers. An int is one layer, ``()`` none: logistic regression.
         Raise them when the training loss stays high, lower them for speed.
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Activation of the hidden layers.
-    solver : {"adam", "sgd", "lbfgs"}, default="adam"
-        How to minimise. "adam" [1]_ and "sgd" work on mini-batches; "lbfgs" [2]_ on all rows
-        at once in float64, which suits up to some thousand rows and smooth, strongly
-        penalised problems.
+    activation : str or list of str, default="relu"
+        Activation of the hidden layers, or a list of one for each: "elu", "gelu",
+        "identity", "leaky_relu", "logistic", "mish", "relu", "selu", "silu", "softplus",
+        "tanh". "relu" is the fastest; the smooth ones ("gelu", "silu", "mish") may gain
+        accuracy on tables.
+    solver : {"adam", "adamw", "sgd", "lbfgs"}, default="adam"
+        How to minimise. "adam" [1]_, "adamw" (Adam with decoupled decay [4]_) and "sgd" work
+        on mini-batches; "lbfgs" [2]_ on all rows at once in float64, which suits up to some
+        thousand rows and smooth, strongly penalised problems.
     alpha : float or "auto", default="auto"
         Strength of the L2 penalty. "auto": 1 with "lbfgs"; else 0.2, and 0.1 from 10,000 rows
         on. Raise it against overfitting. As in the objective above, it is divided by the rows
         of a batch (`batch_size_`), so that the weights are penalised more when batches are
-        small.
+        small. With "adamw" there is no penalty in the loss: each step multiplies the weights
+        by one minus the learning rate times `alpha`; "auto" is 0.01 then.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto": the power of two next to the square root of the number
         of training rows, from 16 to 256. Never more than there are rows. "lbfgs" ignores it.
-    learning_rate : str, default="one_cycle"
+    learning_rate : str or callable, default="one_cycle"
         Schedule of the learning rate, whose factors multiply `learning_rate_init`.
 
         - "one_cycle": up along a cosine for three tenths of the steps, then down to a
           ten-thousandth [3]_.
         - "cosine": down along a cosine to zero.
+        - "linear": down in a straight line to zero.
+        - "exponential": down by the same share at every step, to a hundredth.
+        - a callable: takes the number of steps done, returns a factor of at least 0.
         - "constant".
         - "invscaling": ``(t + 1) ** -power_t`` with t the rows seen in this call.
         - "adaptive": constant, divided by five when progress stops, until it is below 1e-6.
 
-        The first two run over all of `max_iter` epochs: reaching the end is convergence. The
-        others stop when there is no progress, and warn if that is not within `max_iter`.
+        All but the last three have an end: they run over all of `max_iter` epochs, and
+        reaching the end is convergence. Those three stop when there is no progress, and warn
+        if that is not within `max_iter`.
     learning_rate_init : float or "auto", default="auto"
-        The rate that the schedule multiplies. "auto": for "one_cycle" and "cosine"
-        0.01 with Adam and 0.05 with SGD; else 0.001 and 0.01. Lower it when training
-        diverges or the loss curve is ragged.
+        The rate that the schedule multiplies. "auto": 0.01 with Adam and 0.05 with SGD for a
+        schedule with an end; else 0.001 and 0.01. Lower it when training diverges or the loss
+        curve is ragged.
     power_t : float, default=0.5
         Exponent of "invscaling".
     max_iter : int or "auto", default="auto"
-        Epochs, at most; iterations with "lbfgs". "auto": for "one_cycle" and "cosine" as many
-        epochs as make 1000 steps, but from 10 to 60; for the other schedules 200; for "lbfgs"
-        2000.
+        Epochs, at most; iterations with "lbfgs". "auto": for a schedule with an end as many
+        epochs as make 1000 steps, but from 10 to 60; for the others 200; for "lbfgs" 2000.
     shuffle : bool, default=True
         Whether to draw the rows in a new order every epoch.
     random_state : int, RandomState instance or None, default=None
@@ -118,7 +125,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     nesterovs_momentum : bool, default=True
         Whether it is Nesterov's.
     early_stopping : bool, default=False
-        Whether to stop when the accuracy on validation data has not improved by `tol` for
+        Whether to stop when the score on validation data has not improved by `tol` for
         `n_iter_no_change` epochs, and to keep the weights of the best epoch. The data is
         `X_val` if `fit` is given it, else a split of the training rows, stratified unless the
         targets are multilabel. Use it when epochs are many.
@@ -145,6 +152,51 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1.
         Rows count by their weights. Sparse input is scaled, never shifted. `partial_fit` and
         `warm_start` keep the first call's.
+    input_clip : float or None, default=None
+        Smooth limit c of the inputs, after `input_scaling`: ``x / sqrt(1 + (x / c)**2)`` [5]_.
+        Try 3 on standardised tables with heavy tails or outliers.
+    dropout : float, "auto" or list of float, default="auto"
+        Share of each hidden layer's outputs that is set to zero in training [6]_, or a list
+        of one for each layer. "auto": none. Raise it, with wider layers and more epochs,
+        against overfitting.
+    input_dropout : float, default=0.0
+        The same for the inputs. Useful up to 0.2 where neighbouring features are redundant,
+        as pixels are.
+    input_noise : float, default=0.0
+        Standard deviation of Gaussian noise on the inputs in training, in units of the
+        scaled inputs. Not for sparse X, whose zeros it would fill.
+    normalization : {"batch", "layer"} or None, default=None
+        Normalisation of the hidden layers before their activation, over the rows of a batch
+        [7]_ or over the units of each row [8]_, with a scale and a shift that are learned.
+        Helps deep networks and high rates. With "batch", running averages serve prediction.
+    kernel_initializer : str, default="auto"
+        Distribution of the initial weights: "glorot_normal", "glorot_uniform", "he_normal",
+        "he_uniform", "lecun_normal", "lecun_uniform" or "orthogonal". "auto": what suits the
+        activation (He's for rectifiers, LeCun's for "selu", else Glorot's), Glorot's for the
+        outputs.
+    label_smoothing : float or "auto", default="auto"
+        Share of each target that is spread evenly over all classes, in [0, 1). "auto": none.
+        A little (0.05) makes probabilities less extreme.
+    max_norm : float or None, default=None
+        Longest vector of weights into a hidden unit [6]_; longer ones are shortened after
+        every step. Try 2 to 4 with dropout.
+    gradient_clip_norm : float or None, default=None
+        Longest gradient over all parameters; a longer one is shortened before the step. Set
+        it when the loss has spikes.
+    warmup : float, default=0.0
+        Share of all steps during which the rate also rises in a straight line from zero.
+    ema_decay : float or None, default=None
+        Decay of an exponential moving average of the parameters, in [0, 1), which takes the
+        place of the last parameters in validation and prediction. Try 0.99 to 0.999 with a
+        constant rate.
+    scoring : str, callable or None, default=None
+        What decides on the validation data: None for accuracy, "loss" for the least loss, a
+        name of `sklearn.metrics.get_scorer_names`, or a callable
+        ``scoring(estimator, X, y) -> float``, greater being better.
+    calibration : {"temperature"} or None, default=None
+        "temperature": after training, divide the scores by the number that makes the log-loss
+        on the validation data least [9]_, and so the probabilities as certain as they should
+        be. Without `X_val`, `validation_fraction` of the training rows are held out.
 
     Attributes
     ----------
@@ -180,8 +232,15 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         The highest of them.
     validation_loss_curve_ : list of float or None
         Loss on the validation data after each epoch, without the penalty.
-    alpha_, batch_size_, learning_rate_init_, max_iter_ : float, int, float, int
-        What "auto" was resolved to.
+    history_ : list of dict
+        A record for each epoch of the last `fit`, to which `partial_fit` appends: "epoch",
+        "loss", "validation_score", "validation_loss", "learning_rate" and "gradient_norm" of
+        its last step (the norm before clipping, without the penalty), and "seconds" without
+        validation and callbacks. None where there is no such number.
+    temperature_ : float
+        What `calibration` has divided the scores by.
+    alpha_, batch_size_, learning_rate_init_, max_iter_, dropout_, label_smoothing_ : object
+        What "auto" was resolved to; `dropout_` has a number for each hidden layer.
 
     Raises
     ------
@@ -206,6 +265,17 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
        Mathematical Programming 45, 1989.
     .. [3] Smith and Topin, "Super-convergence: very fast training of neural networks using
        large learning rates", 2018, https://arxiv.org/abs/1708.07120
+    .. [4] Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019,
+       https://arxiv.org/abs/1711.05101
+    .. [5] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and
+       boosted trees on tabular data", NeurIPS 2024, https://arxiv.org/abs/2407.04491
+    .. [6] Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: a simple way
+       to prevent neural networks from overfitting", JMLR 15, 2014.
+    .. [7] Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
+       reducing internal covariate shift", ICML 2015, https://arxiv.org/abs/1502.03167
+    .. [8] Ba, Kiros and Hinton, "Layer normalization", 2016, https://arxiv.org/abs/1607.06450
+    .. [9] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML
+       2017, https://arxiv.org/abs/1706.04599
 
     Examples
     --------
@@ -220,37 +290,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     True
     """
 
-    _parameter_constraints: dict = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
-        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
-        "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "class_weight": [dict, list, StrOptions({"balanced"}), None],
-        "dtype": [StrOptions({"float32", "float64"})],
-        "input_scaling": [StrOptions({"standard", "maxabs"}), None],
-    }
+    _parameter_constraints: dict = CONSTRAINTS
 
     def __init__(
         self,
@@ -281,6 +321,19 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         class_weight=None,
         dtype="float32",
         input_scaling=None,
+        input_clip=None,
+        dropout="auto",
+        input_dropout=0.0,
+        input_noise=0.0,
+        normalization=None,
+        kernel_initializer="auto",
+        label_smoothing="auto",
+        max_norm=None,
+        gradient_clip_norm=None,
+        warmup=0.0,
+        ema_decay=None,
+        scoring=None,
+        calibration=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -308,6 +361,19 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.dtype = dtype
         self.input_scaling = input_scaling
+        self.input_clip = input_clip
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.input_noise = input_noise
+        self.normalization = normalization
+        self.kernel_initializer = kernel_initializer
+        self.label_smoothing = label_smoothing
+        self.max_norm = max_norm
+        self.gradient_clip_norm = gradient_clip_norm
+        self.warmup = warmup
+        self.ema_decay = ema_decay
+        self.scoring = scoring
+        self.calibration = calibration
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -351,28 +417,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             If a parameter or the data cannot be used, or if the loss is not a finite number
             from the first epoch on. Raised before training, but for the last.
         """
-        continues = self.warm_start and hasattr(self, "_network")
-        X, y = self._check_X_y(X, y, reset=not continues)
-        labels = Labels.of(y)
-        examples, sample_weight = self._examples(X, y, sample_weight, labels)
-        held_out = self._validation_examples(X_val, y_val, sample_weight_val, labels)
-        layer_sizes = self._layer_sizes(labels.n_outputs)
-        if continues:
-            self._check_can_continue(labels, layer_sizes)
-        rng = self._random_stream(continues)
-        if self.early_stopping and held_out is None:
-            seed = int(rng.integers(2**31))
-            examples, held_out = hold_out(examples, labels, self.validation_fraction, seed)
-        if not continues:
-            self._forget(labels, layer_sizes)
-        settings = self._settings(len(examples), labels, self.max_iter, self.learning_rate)
-        tasks = EpochTasks(self, settings.max_iter, X, y, sample_weight)
-        outcome = self._train(examples, held_out, layer_sizes, settings, rng, tasks)
-        if not self.warm_start:
-            del self._optimizer_state, self._stream
-        tasks.end_fit()
-        warn_of(outcome, settings)
-        return self
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     @available_if(lambda self: self._check_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -424,21 +469,29 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 " of all rows. Compute them with sklearn.utils.class_weight.compute_class_weight"
                 " and give a dict."
             )
+        if self.calibration is not None:
+            raise ValueError(
+                "partial_fit does not work with calibration, which needs all rows to hold some"
+                " back. Set calibration=None."
+            )
+        check_together(self)
         continues = hasattr(self, "_network")
-        X, y = self._check_X_y(X, y, reset=not continues)
-        labels = self._labels_for_partial_fit(y, classes)
-        examples, _ = self._examples(X, y, sample_weight, labels)
-        layer_sizes = self._layer_sizes(labels.n_outputs)
+        X, y = check_X_y(self, X, y, self._computing_dtype, reset=not continues)
+        labels = labels_for_partial_fit(self, y, classes, self._labels if continues else None)
+        examples, _ = make_examples(X, y, sample_weight, self.class_weight, labels)
+        architecture = make_architecture(self, labels.n_outputs)
         if continues:
-            self._check_can_continue(labels, layer_sizes)
+            self._check_can_continue(labels, architecture)
+        check_rows(self, X)
         rng = self._random_stream(continues)
         if not continues:
-            self._forget(labels, layer_sizes)
+            self._forget(labels, architecture)
         settings = self._settings(len(examples), labels, max_iter=1, learning_rate="constant")
-        earlier_losses = getattr(self, "loss_curve_", [])
-        outcome = self._train(examples, None, layer_sizes, settings, rng, Unwatched())
-        self.loss_curve_: list[float] = earlier_losses + outcome.stopping.loss_curve
-        self.best_loss_ = min(self.loss_curve_, default=None)
+        earlier = getattr(self, "_history", [])
+        outcome = self._train(examples, None, architecture, settings, rng, Unwatched())
+        self._history: list[Epoch] = earlier + self._history
+        self._set_history()
+        self.n_iter_ = len(outcome.stopping.history)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray:
@@ -541,9 +594,10 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         # The flat vector is the stored state: pickled views of it would be stored twice.
         state = {**super().__getstate__()}
+        state.pop("_training_in_progress", None)
         network = state.pop("_network", None)
         if network is not None:
-            state["_stored_network"] = network.layer_sizes, network.activation, network.parameters
+            state["_stored_network"] = tuple(network.architecture), network.parameters
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -551,7 +605,8 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         stored = state.pop("_stored_network", None)
         super().__setstate__(state)
         if stored is not None:
-            self._network = Network(*stored)
+            architecture, parameters = stored
+            self._network = Network(Architecture(*architecture), parameters)
 
     @property
     def _labels(self) -> Labels:
@@ -566,75 +621,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise AttributeError("partial_fit is not available with solver='lbfgs'.")
         return True
 
-    def _check_X_y(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        """Validate training data; bring X into a layout that rows can be gathered from."""
-        X, y = validate_data(
-            self, X, y, accept_sparse=("csr", "csc"), multi_output=True, reset=reset
-        )
-        # What is to be shifted keeps its precision: rounded first, little would be left of it.
-        shifts = self.input_scaling == "standard"
-        return laid_out_by_rows(X, X.dtype if shifts else self._computing_dtype), y
-
-    def _examples(
-        self, X: Any, y: Any, sample_weight: Any, labels: Labels, suffix: str = ""
-    ) -> tuple[Examples, NDArray | None]:
-        """Encode targets and weights; return the checked sample weights alone as well."""
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
-        codes = labels.encode(y, f"y{suffix}")
-        weights = combine_weights(sample_weight, self.class_weight, labels, codes)
-        return Examples(X, codes, weights), sample_weight
-
-    def _validation_examples(
-        self, X_val: Any, y_val: Any, sample_weight_val: Any, labels: Labels
-    ) -> Examples | None:
-        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
-        given = {name: value for name, value in given.items() if value is not None}
-        if not given:
-            return None
-        if "X_val" not in given or "y_val" not in given:
-            raise ValueError(
-                f"Validation data needs both X_val and y_val; given was only {' and '.join(given)}."
-            )
-        try:
-            X_val = validate_data(self, X_val, accept_sparse="csr", reset=False)
-            y_val = check_array(
-                y_val, ensure_2d=False, accept_sparse="csr", dtype=None, input_name="y_val"
-            )
-            check_consistent_length(X_val, y_val)
-            return self._examples(X_val, y_val, sample_weight_val, labels, "_val")[0]
-        except ValueError as error:  # Scikit-learn's messages say X where X_val is meant.
-            raise ValueError(
-                f"X_val, y_val and sample_weight_val cannot be used: {error}"
-            ) from error
-
-    def _labels_for_partial_fit(self, y: Any, classes: Any) -> Labels:
-        if hasattr(self, "_network") and classes is None:
-            return self._labels
-        if type_of_target(y).startswith("multilabel") and classes is None:
-            classes = np.arange(y.shape[1])
-        first_call = _check_partial_fit_first_call(self, classes)
-        if not first_call:
-            return self._labels
-        del self.classes_  # Set by the check: not fitted yet.
-        return Labels.of(y if np.ndim(y) == 2 and y.shape[1] > 1 else unique_labels(classes))
-
-    def _layer_sizes(self, n_outputs: int) -> tuple[int, ...]:
-        hidden = self.hidden_layer_sizes
-        is_one = isinstance(hidden, dict | set) or np.ndim(hidden) == 0
-        sizes = [hidden] if is_one else list(hidden)
-        for size in sizes:
-            if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
-                raise ValueError(
-                    "hidden_layer_sizes must be a whole number above 0 or a sequence of them, one"
-                    " for each hidden layer, such as 100, (128, 64) or () for none; got"
-                    f" {hidden!r}."
-                )
-        return (self.n_features_in_, *map(int, sizes), n_outputs)
-
-    def _check_can_continue(self, labels: Labels, layer_sizes: tuple[int, ...]) -> None:
+    def _check_can_continue(self, labels: Labels, architecture: Architecture) -> None:
         known = self._labels
         if labels.kind != known.kind or not np.array_equal(labels.classes, known.classes):
             raise ValueError(
@@ -642,12 +629,14 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 f" {known.classes.tolist()}; y has {labels.classes.tolist()}. Set"
                 " warm_start=False to start again."
             )
-        if layer_sizes != self._network.layer_sizes:
-            raise ValueError(
-                f"hidden_layer_sizes={self.hidden_layer_sizes!r} makes layers of {layer_sizes}"
-                f" units, but the network to go on with has {self._network.layer_sizes}. Fit a"
-                " clone to start again."
-            )
+        for made, going in zip(architecture, self._network.architecture, strict=True):
+            if made != going:
+                raise ValueError(
+                    f"hidden_layer_sizes={self.hidden_layer_sizes!r},"
+                    f" activation={self.activation!r} and normalization={self.normalization!r}"
+                    f" make a network of {made}, but the one to go on with has {going}. Fit a"
+                    " clone to start again."
+                )
 
     def _random_stream(self, continues: bool) -> np.random.Generator:
         if continues and hasattr(self, "_stream"):
@@ -662,47 +651,76 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         values |= {"max_iter": max_iter, "learning_rate": learning_rate, "loss": labels.kind}
         if self.solver == "lbfgs":
             values["learning_rate"] = "constant"
-        resolved = resolve(
-            self.solver,
-            n_rows,
-            values["learning_rate"],
-            self.alpha,
-            self.batch_size,
-            self.learning_rate_init,
-            max_iter,
-        )
-        settings = Settings(**(values | resolved._asdict()))
-        self.alpha_ = settings.alpha
-        self.batch_size_ = settings.batch_size
-        self.learning_rate_init_ = settings.learning_rate_init
-        self.max_iter_ = settings.max_iter
+        has_end = callable(values["learning_rate"]) or SCHEDULES[values["learning_rate"]].has_end
+        given = {name: values[name] for name in Resolved._fields}
+        resolved = resolve(self.solver, n_rows, has_end, **given)
+        values |= resolved._asdict()
+        n_hidden = self.n_layers_ - 2
+        settings = Settings(**values | {"dropout": dropout_rates(resolved.dropout, n_hidden)})
+        for name in Resolved._fields:
+            setattr(self, f"{name}_", getattr(settings, name))
         return settings
 
     def _clear(self) -> None:
         """Delete what training sets; what validation sets has been set anew."""
         kept = {"n_features_in_", "feature_names_in_"}
         fitted = {name for name in vars(self) if name.endswith("_") and name[0] != "_"} - kept
-        for name in fitted | {"_network", "_optimizer_state", "_stream", "_scaling"}:
+        for name in fitted | {"_network", "_optimizer_state", "_stream", "_scaling", "_history"}:
             self.__dict__.pop(name, None)
 
-    def _forget(self, labels: Labels, layer_sizes: tuple[int, ...]) -> None:
+    def _forget(self, labels: Labels, architecture: Architecture) -> None:
         """Drop what an earlier fit left; set what does not depend on training."""
         self._clear()
         self.classes_ = labels.classes
         self._target_kind = labels.kind
         self.n_outputs_ = labels.n_outputs
-        self.n_layers_ = len(layer_sizes)
+        self.n_layers_ = len(architecture.layer_sizes)
         self.out_activation_ = LOSSES[labels.kind].out_activation
         self.t_ = 0
 
     def _input_scaling(self) -> Scaling | None:
         return Scaling(*self._scaling) if hasattr(self, "_scaling") else None
 
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+    ) -> Self:
+        check_together(self)
+        continues = self.warm_start and hasattr(self, "_network")
+        X, y = check_X_y(self, X, y, self._computing_dtype, reset=not continues)
+        labels = Labels.of(y)
+        examples, sample_weight = make_examples(X, y, sample_weight, self.class_weight, labels)
+        held_out = validation_examples(self, *validation, labels)
+        architecture = make_architecture(self, labels.n_outputs)
+        if continues:
+            self._check_can_continue(labels, architecture)
+        check_rows(self, X)
+        rng = self._random_stream(continues)
+        if (self.early_stopping or self.calibration) and held_out is None:
+            seed = int(rng.integers(2**31))
+            why = "early_stopping=True" if self.early_stopping else "calibration='temperature'"
+            examples, held_out = hold_out(examples, labels, self.validation_fraction, seed, why)
+        if not continues:
+            self._forget(labels, architecture)
+        settings = self._settings(len(examples), labels, self.max_iter, self.learning_rate)
+        tasks = EpochTasks(self, settings.max_iter, X, y, sample_weight)
+        outcome = self._train(examples, held_out, architecture, settings, rng, tasks)
+        if self.calibration is not None and held_out is not None:
+            self._calibrate(held_out)
+        if not self.warm_start:
+            del self._optimizer_state, self._stream
+        tasks.end_fit()
+        warn_of(outcome, settings)
+        return self
+
     def _train(
         self,
         examples: Examples,
         held_out: Examples | None,
-        layer_sizes: tuple[int, ...],
+        architecture: Architecture,
         settings: Settings,
         rng: np.random.Generator,
         watcher: EpochWatcher,
@@ -710,11 +728,12 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Train a new network or a copy of the old one, then take it over."""
         if hasattr(self, "_network"):
             parameters = aligned_copy(self._network.parameters, self._computing_dtype)
-            network = Network(layer_sizes, self.activation, parameters)
+            network = Network(architecture, parameters)
         else:
-            network = Network.random(layer_sizes, self.activation, self._computing_dtype, rng)
-            if self.input_scaling is not None:
-                self._scaling: Any = tuple(column_scaling(self.input_scaling, examples))
+            network = Network.random(
+                architecture, self._computing_dtype, rng, self.kernel_initializer
+            )
+            self._scale_inputs(examples)
         solver, state = getattr(self, "_optimizer_state", (None, None))
         try:
             outcome = fit_network(
@@ -726,6 +745,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 rng,
                 state if solver == self.solver else None,
                 watcher,
+                make_scoring(self, held_out, self._labels),
             )
         except BaseException as error:
             if not hasattr(self, "_network"):
@@ -733,26 +753,41 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             if isinstance(error, DivergenceError):
                 raise ValueError(f"{DIVERGED} Nothing was learned.") from None
             raise
+        finally:
+            self.__dict__.pop("_training_in_progress", None)
         self._network = network
         self._optimizer_state = self.solver, outcome.optimizer_state
         self._stream = rng
-        for name, value in self._history(outcome.stopping).items():
-            setattr(self, name, value)
+        self._history = outcome.stopping.history
+        self._set_history()
         self.t_ += outcome.n_rows_seen
         return outcome
 
-    def _history(self, stopping: Stopping) -> dict[str, Any]:
-        """Return the fitted attributes that tell how training went."""
-        scores = stopping.validation_scores
-        return {
-            "n_iter_": len(stopping.loss_curve),
-            "loss_": stopping.loss_curve[-1] if stopping.loss_curve else np.nan,
-            "best_loss_": None if self.early_stopping else min(stopping.loss_curve, default=None),
-            "loss_curve_": list(stopping.loss_curve),
-            "validation_scores_": list(scores) if scores else None,
-            "best_validation_score_": stopping.best_validation_score if scores else None,
-            "validation_loss_curve_": list(stopping.validation_loss_curve) if scores else None,
-        }
+    def _scale_inputs(self, examples: Examples) -> None:
+        """Measure the scaling of the inputs, if there is to be one."""
+        scaling = Scaling(None, None)
+        if self.input_scaling is not None:
+            scaling = column_scaling(self.input_scaling, examples)
+        if self.input_scaling is not None or self.input_clip is not None:
+            clip = None if self.input_clip is None else float(self.input_clip)
+            self._scaling: Any = tuple(scaling._replace(clip=clip))
+
+    def _set_history(self) -> None:
+        for name, value in history_attributes(self._history, self.early_stopping).items():
+            setattr(self, name, value)
+
+    def _calibrate(self, held_out: Examples) -> None:
+        """Divide the scores by the temperature that suits the validation rows."""
+        network = self._network
+        at_once = chunk_rows(network.architecture.layer_sizes[0])
+        rows = make_rows(
+            held_out.X, network.parameters.dtype, at_once, self._input_scaling(), held_out.subset
+        )
+        logits = network.decision_function(rows, at_once)
+        loss = LOSSES[self._target_kind](len(logits), len(rows), np.float64)
+        self.temperature_ = best_temperature(logits, held_out.targets, held_out.weights, loss)
+        network.coefs[-1] /= self.temperature_
+        network.intercepts[-1] /= self.temperature_
 
     def _logits(self, X: Any) -> NDArray:
         """Validate rows and compute their raw scores, of shape (n_outputs, n_samples)."""

@@ -1,9 +1,8 @@
 """What ``"auto"`` stands for, by solver and number of training rows."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
-
-from skann.engine.schedules import SCHEDULES
 
 
 class Resolved(NamedTuple):
@@ -19,20 +18,28 @@ class Resolved(NamedTuple):
         Rate that the schedule multiplies.
     max_iter : int
         Most epochs, or iterations of L-BFGS.
+    dropout : float or sequence of float
+        Share of the hidden units that is dropped.
+    label_smoothing : float
+        Share of the target that goes to all classes evenly.
     """
 
     alpha: float
     batch_size: int
     learning_rate_init: float
     max_iter: int
+    dropout: float | Sequence[float]
+    label_smoothing: float
 
 
 # With mini-batches the penalty is divided by the rows of a batch, with L-BFGS by all rows.
 _ALPHA_FEW_ROWS, _ALPHA_MANY_ROWS, _ALPHA_LBFGS = 0.2, 0.1, 1.0
 _MANY_ROWS = 10_000
+# Of decoupled decay, which is no part of the loss.
+_ALPHA_ADAMW = 0.01
 
 # Rates for a schedule that ends near zero, and for one that need not. The former are peaks.
-_RATES = {"adam": (1e-2, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
+_RATES = {"adam": (1e-2, 1e-3), "adamw": (1e-2, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
 
 # Steps after which more of them hardly raise the accuracy of small data sets, and the epochs
 # that large ones need all the same.
@@ -44,23 +51,25 @@ _LBFGS_ITERATIONS = 2000
 def resolve(
     solver: str,
     n_rows: int,
-    schedule: str,
+    has_end: bool,
     alpha: float | str,
     batch_size: int | str,
     learning_rate_init: float | str,
     max_iter: int | str,
+    dropout: float | str | Sequence[float],
+    label_smoothing: float | str,
 ) -> Resolved:
     """Replace ``"auto"`` by the rules that the docstring of `ANNClassifier` states.
 
     Parameters
     ----------
-    solver : {"adam", "sgd", "lbfgs"}
+    solver : {"adam", "adamw", "sgd", "lbfgs"}
         The solver.
     n_rows : int
         Training rows.
-    schedule : str
-        Name of the learning-rate schedule.
-    alpha, batch_size, learning_rate_init, max_iter : number or "auto"
+    has_end : bool
+        Whether the learning-rate schedule has an end, near zero.
+    alpha, batch_size, learning_rate_init, max_iter, dropout, label_smoothing : number or "auto"
         As given to the estimator.
 
     Returns
@@ -70,26 +79,44 @@ def resolve(
     Examples
     --------
     >>> from skann.defaults import resolve
-    >>> resolve("adam", 60_000, "one_cycle", "auto", "auto", "auto", "auto")
-    Resolved(alpha=0.1, batch_size=256, learning_rate_init=0.01, max_iter=10)
+    >>> resolve("adam", 60_000, True, *["auto"] * 6).batch_size
+    256
     """
-    has_end = SCHEDULES[schedule].has_end
     if solver == "lbfgs":
         batch_size = n_rows
     elif batch_size == "auto":
         batch_size = min(max(2 ** round(math.log2(n_rows) / 2), 16), 256)
     batch_size = min(int(batch_size), n_rows)
     if alpha == "auto":
-        alpha = _ALPHA_FEW_ROWS if n_rows < _MANY_ROWS else _ALPHA_MANY_ROWS
-        if solver == "lbfgs":
-            alpha = _ALPHA_LBFGS
+        alpha = _automatic_alpha(solver, n_rows)
     if learning_rate_init == "auto":
         learning_rate_init = _RATES[solver][0 if has_end else 1]
     if max_iter == "auto":
-        max_iter = _LBFGS_ITERATIONS
-        if solver != "lbfgs":
-            epochs = math.ceil(_STEPS / math.ceil(n_rows / batch_size))
-            max_iter = min(max(epochs, _MIN_EPOCHS), _MAX_EPOCHS)
-            # Without an end of its own, a schedule runs until the loss no longer falls.
-            max_iter = max_iter if has_end else 200
-    return Resolved(float(alpha), batch_size, float(learning_rate_init), int(max_iter))
+        max_iter = _automatic_max_iter(solver, n_rows, batch_size, has_end)
+    dropout = 0.0 if isinstance(dropout, str) else dropout
+    label_smoothing = 0.0 if isinstance(label_smoothing, str) else label_smoothing
+    return Resolved(
+        float(alpha),
+        batch_size,
+        float(learning_rate_init),
+        int(max_iter),
+        dropout,
+        float(label_smoothing),
+    )
+
+
+def _automatic_alpha(solver: str, n_rows: int) -> float:
+    if solver == "lbfgs":
+        return _ALPHA_LBFGS
+    if solver == "adamw":
+        return _ALPHA_ADAMW
+    return _ALPHA_FEW_ROWS if n_rows < _MANY_ROWS else _ALPHA_MANY_ROWS
+
+
+def _automatic_max_iter(solver: str, n_rows: int, batch_size: int, has_end: bool) -> int:
+    if solver == "lbfgs":
+        return _LBFGS_ITERATIONS
+    if not has_end:  # A schedule without an end runs until the loss no longer falls.
+        return 200
+    epochs = math.ceil(_STEPS / math.ceil(n_rows / batch_size))
+    return min(max(epochs, _MIN_EPOCHS), _MAX_EPOCHS)

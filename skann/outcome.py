@@ -1,10 +1,13 @@
-"""What a user is told of how training ended."""
+"""What a user is told of how training went and ended."""
 
 import warnings
+from typing import Any
 
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skann.engine.fitting import Outcome, Settings
+from skann.engine.stopping import Epoch
 
 DIVERGED = (
     "Training diverged: the loss is no longer a finite number. The likely causes are features on"
@@ -24,9 +27,9 @@ def warn_of(outcome: Outcome, settings: Settings) -> None:
         What it was to do.
     """
     stopping = outcome.stopping
-    n_iter = len(stopping.loss_curve)
+    n_iter = len(stopping.history)
     if stopping.reason == "interrupted":
-        warnings.warn("Training interrupted by user.", stacklevel=4)
+        warnings.warn("Training interrupted by user.", stacklevel=5)
         return
     message = ""
     if stopping.reason == "diverged":
@@ -44,4 +47,35 @@ def warn_of(outcome: Outcome, settings: Settings) -> None:
             " max_iter or max_fun, or scale the data."
         )
     if message:
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        warnings.warn(message, ConvergenceWarning, stacklevel=5)
+
+
+def history_attributes(history: list[Epoch], early_stopping: bool) -> dict[str, Any]:
+    """Return the fitted attributes that tell how training went.
+
+    Parameters
+    ----------
+    history : list of Epoch
+        A record for each epoch.
+    early_stopping : bool
+        Whether the validation score decided.
+
+    Returns
+    -------
+    dict
+    """
+    losses = [epoch.loss for epoch in history]
+    scores = [e.validation_score for e in history if e.validation_score is not None]
+    validation_losses = [e.validation_loss for e in history if e.validation_loss is not None]
+    return {
+        "n_iter_": len(history),
+        "loss_": losses[-1] if losses else np.nan,
+        "best_loss_": None if early_stopping else min(losses, default=None),
+        "loss_curve_": losses,
+        "validation_scores_": scores or None,
+        "best_validation_score_": max(scores) if scores else None,
+        "validation_loss_curve_": validation_losses or None,
+        "history_": [
+            {"epoch": number, **epoch._asdict()} for number, epoch in enumerate(history, start=1)
+        ],
+    }

@@ -237,9 +237,9 @@ def _for_classes(class_weight: Any, classes: NDArray) -> dict:
 
 
 def hold_out(
-    examples: Examples, labels: Labels, fraction: float, seed: int
+    examples: Examples, labels: Labels, fraction: float, seed: int, why: str
 ) -> tuple[Examples, Examples]:
-    """Split off the rows that early stopping watches, stratified but for multilabel targets.
+    """Split off validation rows, stratified but for multilabel targets.
 
     Parameters
     ----------
@@ -251,6 +251,8 @@ def hold_out(
         Share of the rows to hold out.
     seed : int
         Seed of the draw.
+    why : str
+        The parameter that asks for it, for error messages.
 
     Returns
     -------
@@ -273,14 +275,14 @@ def hold_out(
         rarest = labels.classes.tolist()[present[counts.argmin()]]
         if counts.min() < 2 or min(n_validation, n_samples - n_validation) < len(present):
             raise ValueError(
-                f"early_stopping=True holds out {n_validation} of {n_samples} rows, stratified by"
+                f"{why} holds out {n_validation} of {n_samples} rows, stratified by"
                 f" {len(present)} classes: too few. The rarest class, {rarest!r}, has"
                 f" {counts.min()} row(s), each class needs 2 and each part a row of every class."
                 " Give more rows, another validation_fraction, or validation data of your own"
                 " as X_val and y_val."
             )
     elif n_samples < 2:
-        raise ValueError("early_stopping=True needs at least 2 rows to hold one out.")
+        raise ValueError(f"{why} needs at least 2 rows to hold one out.")
     train, validation = train_test_split(
         np.arange(n_samples), test_size=fraction, random_state=seed, stratify=stratify
     )
@@ -288,7 +290,7 @@ def hold_out(
     for name, part in zip(("training", "validation"), parts, strict=True):
         if part.weights is not None and not part.weights.any():
             raise ValueError(
-                f"All rows of the {name} part that early_stopping=True splits off have a weight"
+                f"All rows of the {name} part that {why} splits off have a weight"
                 " of zero. Give more rows with a weight above 0, or validation data of your own"
                 " as X_val and y_val."
             )

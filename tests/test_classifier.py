@@ -142,8 +142,25 @@ class TestEqualsMLPClassifier:
     def test_in_parameter_names(self):
         theirs = set(MLPClassifier().get_params())
         ours = set(ANNClassifier().get_params())
-        assert ours - theirs == {"class_weight", "dtype", "input_scaling"}
         assert theirs <= ours
+        assert ours - theirs == {
+            "calibration",
+            "class_weight",
+            "dropout",
+            "dtype",
+            "ema_decay",
+            "gradient_clip_norm",
+            "input_clip",
+            "input_dropout",
+            "input_noise",
+            "input_scaling",
+            "kernel_initializer",
+            "label_smoothing",
+            "max_norm",
+            "normalization",
+            "scoring",
+            "warmup",
+        }
 
 
 class TestOutputs:
@@ -443,7 +460,7 @@ class TestInputScaling:
         weights = np.linspace(0, 2, 60)
         model = quick(input_scaling="standard").fit(IMAGES, y, sample_weight=weights)
         reference = StandardScaler().fit(IMAGES, sample_weight=weights)
-        shift, factor = model._scaling
+        shift, factor, _ = model._scaling
         np.testing.assert_allclose(shift, reference.mean_)
         np.testing.assert_allclose(factor, 1 / reference.scale_)
 

@@ -95,7 +95,7 @@ class TestWarmStart:
 
     def test_keeps_the_input_scaling_of_the_first_fit(self):
         model = quick(warm_start=True, input_scaling="standard").fit(X, y)
-        shift, factor = (array.copy() for array in model._scaling)
+        shift, factor = (array.copy() for array in model._scaling[:2])
         model.fit(X * 100, y)
         np.testing.assert_array_equal(model._scaling[0], shift)
         np.testing.assert_array_equal(model._scaling[1], factor)
@@ -150,7 +150,9 @@ class TestPartialFit:
 
     @pytest.mark.parametrize("solver", STOCHASTIC_SOLVERS)
     def test_has_the_documented_rate(self, solver):
-        rate = resolve(solver, 60, "constant", "auto", "auto", "auto", 1).learning_rate_init
+        rate = resolve(
+            solver, 60, False, "auto", "auto", "auto", 1, "auto", "auto"
+        ).learning_rate_init
         assert str(rate) in ANNClassifier.partial_fit.__doc__
         settings = {"solver": solver, "random_state": 0}
         automatic = ANNClassifier((8,), **settings).partial_fit(X, y, CLASSES)

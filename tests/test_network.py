@@ -3,22 +3,24 @@ import pytest
 from scipy import sparse
 
 from skann.engine.activations import ACTIVATIONS
+from skann.engine.backpropagation import Backpropagation
 from skann.engine.batches import make_rows
 from skann.engine.losses import LOSSES
-from skann.engine.network import Backpropagation, Network, n_parameters, parameter_views
+from skann.engine.network import Architecture, Network, parameter_views
 from tests.gradients import assert_gradient_matches
 
 N_ROWS, N_FEATURES = 11, 6
+SMALL = Architecture((6, 5, 3), ("relu",))
 N_OUTPUTS = {"binary": 1, "multiclass": 4, "multilabel-indicator": 3}
 
 
 def random_network(n_outputs, activation="tanh", hidden=(5, 4), dtype=np.float64, seed=0):
     rng = np.random.default_rng(seed)
-    network = Network.random((N_FEATURES, *hidden, n_outputs), activation, dtype, rng)
+    sizes = (N_FEATURES, *hidden, n_outputs)
+    network = Network.random(Architecture(sizes, (activation,) * len(hidden)), dtype, rng)
     # Biases away from zero, so that no rectifier sits on its kink.
-    network.parameters[network.n_weights :] = 0.3 * rng.standard_normal(
-        network.parameters.size - network.n_weights
-    )
+    biases = network.parameters[network.weights.size :]
+    biases[...] = 0.3 * rng.standard_normal(biases.size)
     return network
 
 
@@ -151,15 +153,18 @@ class TestScores:
 class TestParameters:
     def test_weights_come_first_and_are_views(self):
         network = random_network(3, hidden=(5,))
-        assert network.n_weights == N_FEATURES * 5 + 5 * 3
-        assert network.parameters.size == network.n_weights + 5 + 3 == n_parameters((6, 5, 3))
-        network.parameters[: network.n_weights] = 1
-        network.parameters[network.n_weights :] = 2
+        assert network.weights.size == N_FEATURES * 5 + 5 * 3
+        assert network.parameters.size == network.weights.size + 5 + 3
+        network.parameters[...] = 2
+        network.weights[...] = 1
         assert all((coef == 1).all() for coef in network.coefs)
         assert all((intercept == 2).all() for intercept in network.intercepts)
 
     def test_views_have_the_shapes_of_the_layers(self):
-        coefs, intercepts = parameter_views((3, 4, 2), np.arange(26.0))
+        coefs, intercepts, *norms = parameter_views(
+            Architecture((3, 4, 2), ("relu",)), np.arange(26.0)
+        )
+        assert norms == [[], [], [], []]
         assert [coef.shape for coef in coefs] == [(3, 4), (4, 2)]
         assert [intercept.shape for intercept in intercepts] == [(4,), (2,)]
         np.testing.assert_array_equal(intercepts[1], [24, 25])
@@ -187,17 +192,17 @@ class TestParameters:
         copy = network.copy()
         copy.coefs[0] = np.zeros_like(copy.coefs[0])
         assert (network.coefs[0] != 0).any()
-        assert copy.layer_sizes == network.layer_sizes
+        assert copy.architecture == network.architecture
 
     def test_random_biases_are_zero_and_weights_are_not(self):
-        network = Network.random((6, 5, 3), "relu", np.float32, np.random.default_rng(0))
+        network = Network.random(SMALL, np.float32, np.random.default_rng(0))
         assert network.parameters.dtype == np.float32
-        assert (network.parameters[network.n_weights :] == 0).all()
-        assert (network.parameters[: network.n_weights] != 0).all()
+        assert (network.parameters[network.weights.size :] == 0).all()
+        assert (network.weights != 0).all()
 
     def test_draws_are_the_same_in_every_dtype_up_to_rounding(self):
         single, double = (
-            Network.random((6, 5, 3), "tanh", dtype, np.random.default_rng(0))
+            Network.random(SMALL, dtype, np.random.default_rng(0))
             for dtype in (np.float32, np.float64)
         )
         np.testing.assert_allclose(single.parameters, double.parameters, rtol=1e-6)

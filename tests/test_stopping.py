@@ -1,16 +1,15 @@
 import numpy as np
 import pytest
 
-from skann.engine.stopping import Stopping
+from skann.engine.stopping import Epoch, Stopping
 
 
 def run(watch, values, **settings):
     """Record one value after the other; return the epoch at which to stop, from 1."""
     stopping = Stopping(watch, **({"tol": 0.1, "n_iter_no_change": 2} | settings))
     for epoch, value in enumerate(values, start=1):
-        validation = (value, -value) if watch == "validation_score" else None
-        loss = 0.0 if watch == "validation_score" else value
-        if stopping.record(loss, validation, np.array([float(epoch)])):
+        measured = Epoch(0.0, value, -value) if watch == "validation_score" else Epoch(value)
+        if stopping.record(measured, np.array([float(epoch)])):
             return epoch, stopping
     return None, stopping
 
@@ -47,7 +46,7 @@ def test_keeps_the_parameters_of_the_first_best_score_as_a_copy():
     parameters = np.zeros(1)
     for epoch, score in enumerate([0.2, 0.6, 0.6, 0.61, 0.4]):
         parameters[0] = epoch
-        stopping.record(1.0, (score, 0.0), parameters)
+        stopping.record(Epoch(1.0, score, 0.0), parameters)
     # Better by less than tol is better all the same.
     np.testing.assert_array_equal(stopping.best_parameters, [3])
     assert stopping.best_validation_score == 0.61
@@ -56,28 +55,26 @@ def test_keeps_the_parameters_of_the_first_best_score_as_a_copy():
 @pytest.mark.parametrize("watch", [None, "loss"])
 def test_keeps_no_parameters_where_the_score_is_not_watched(watch):
     stopping = Stopping(watch, tol=0.1, n_iter_no_change=9)
-    stopping.record(1.0, (0.5, 0.7), np.ones(3))
+    stopping.record(Epoch(1.0, 0.5, 0.7), np.ones(3))
     assert stopping.best_parameters is None
-    assert stopping.validation_scores == [0.5]
-    assert stopping.validation_loss_curve == [0.7]
+    assert stopping.history == [Epoch(1.0, 0.5, 0.7)]
     assert stopping.best_validation_score == 0.5
 
 
 def test_watching_nothing_records_and_never_stops():
     epoch, stopping = run(None, [5.0] * 50, n_iter_no_change=1)
     assert epoch is None
-    assert stopping.loss_curve == [5.0] * 50
+    assert [epoch.loss for epoch in stopping.history] == [5.0] * 50
 
 
 def test_history_of_losses():
     _, stopping = run("loss", [5.0, 3.0, 4.0])
-    assert stopping.loss_curve == [5.0, 3.0, 4.0]
+    assert [epoch.loss for epoch in stopping.history] == [5.0, 3.0, 4.0]
     assert stopping.best_loss == 3.0
-    assert stopping.validation_scores == []
 
 
 def test_waiting_again_gives_the_whole_patience():
     stopping = Stopping("loss", tol=0.1, n_iter_no_change=1)
-    assert [stopping.record(1.0, None, None) for _ in range(3)] == [False, False, True]
+    assert [stopping.record(Epoch(1.0), None) for _ in range(3)] == [False, False, True]
     stopping.wait_again()
-    assert [stopping.record(1.0, None, None) for _ in range(2)] == [False, True]
+    assert [stopping.record(Epoch(1.0), None) for _ in range(2)] == [False, True]

@@ -20,7 +20,9 @@ LABELS = st.one_of(
 def validation_split(codes, labels, fraction, seed):
     """Return the row numbers of the two parts."""
     examples = Examples(np.zeros((len(codes), 1)), codes, None)
-    return [part.subset for part in hold_out(examples, labels, fraction, seed)]
+    return [
+        part.subset for part in hold_out(examples, labels, fraction, seed, "early_stopping=True")
+    ]
 
 
 def perfect_logits(codes, n_outputs):

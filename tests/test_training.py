@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
+from skann.engine.backpropagation import Backpropagation
 from skann.engine.batches import Batches, Examples
 from skann.engine.fitting import Settings, chunk_rows, fit_network
 from skann.engine.losses import LOSSES
-from skann.engine.network import Backpropagation, Network
+from skann.engine.network import Architecture, Network
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.schedules import SCHEDULES
 from skann.engine.training import DivergenceError
 from tests.data import problem
 
 X, y = problem()
-SIZES = (4, 6, 3)
+ARCHITECTURE = Architecture((4, 6, 3), ("tanh",))
 
 
 class Watcher:
@@ -23,12 +24,15 @@ class Watcher:
         self.begun = self.ended = self.abandoned = 0
         self.stop_after = stop_after
 
+    def begin_training(self, training):
+        self.training = training
+
     def begin_epoch(self):
         self.begun += 1
 
     def end_epoch(self, network, stopping):
         self.ended += 1
-        assert len(stopping.loss_curve) <= self.ended
+        assert len(stopping.history) <= self.ended
         return self.ended == self.stop_after
 
     def abandon_epoch(self):
@@ -55,12 +59,20 @@ def make_settings(**changes):
         "n_iter_no_change": 100,
         "max_fun": 1000,
         "loss": "multiclass",
+        "warmup": 0.0,
+        "dropout": (0.0,),
+        "input_dropout": 0.0,
+        "input_noise": 0.0,
+        "label_smoothing": 0.0,
+        "max_norm": None,
+        "gradient_clip_norm": None,
+        "ema_decay": None,
     }
     return Settings(**(settings | changes))
 
 
 def make_network(dtype=np.float64):
-    return Network.random(SIZES, "tanh", dtype, np.random.default_rng(0))
+    return Network.random(ARCHITECTURE, dtype, np.random.default_rng(0))
 
 
 def fit(network, settings, *, weights=None, held_out=None, state=None, watcher=None, seed=0):
@@ -80,7 +92,7 @@ def objective(network, alpha, weights=None, divisor=60.0):
     """Loss of all rows with the penalty."""
     loss = LOSSES["multiclass"](3, 60, np.float64)
     value = Backpropagation(network, 60).run(X, y, weights, divisor, loss)
-    weights = network.parameters[: network.n_weights]
+    weights = network.weights
     return value + 0.5 * alpha * float(weights @ weights) / divisor
 
 
@@ -97,7 +109,7 @@ def test_steps_are_those_of_a_plain_loop(solver, learning_rate, weighted):
     optimizer = OPTIMIZERS[solver](
         expected.parameters,
         backpropagation.gradient,
-        expected.n_weights,
+        expected.weights.size,
         momentum=0.9,
         nesterovs_momentum=True,
         beta_1=0.9,
@@ -115,7 +127,8 @@ def test_steps_are_those_of_a_plain_loop(solver, learning_rate, weighted):
             factor = SCHEDULES[learning_rate].factor(
                 step, n_steps=16, steps_per_epoch=4, rows_per_epoch=60, power_t=0.5
             )
-            optimizer.step(0.1 * factor, 0.1 / (16 * mean_weight))
+            decay = 0.1 if optimizer.decouples_decay else 0.1 / (16 * mean_weight)
+            optimizer.step(0.1 * factor, decay)
             step += 1
     np.testing.assert_allclose(network.parameters, expected.parameters, rtol=1e-9, atol=1e-12)
 
@@ -125,8 +138,8 @@ def test_the_loss_of_an_epoch_of_one_batch_is_the_objective_before_its_step():
     network = make_network()
     before = objective(network, 0.0)
     outcome = fit(network, settings)
-    assert outcome.stopping.loss_curve[0] == pytest.approx(before, rel=1e-12)
-    assert outcome.stopping.loss_curve[-1] < before
+    assert outcome.stopping.history[0].loss == pytest.approx(before, rel=1e-12)
+    assert outcome.stopping.history[-1].loss < before
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -139,7 +152,7 @@ def test_lbfgs_minimises_the_objective_with_its_penalty(weighted):
     assert outcome.message == ""
     assert outcome.optimizer_state is None
     best = objective(network, 2.0, weights, divisor)
-    assert outcome.stopping.loss_curve[-1] == pytest.approx(best, rel=1e-9)
+    assert outcome.stopping.history[-1].loss == pytest.approx(best, rel=1e-9)
     rng = np.random.default_rng(0)
     for _ in range(20):
         other = network.copy()
@@ -161,7 +174,7 @@ def test_lbfgs_in_chunks_equals_all_rows_at_once(monkeypatch):
 def test_the_watcher_is_told_of_every_epoch(solver):
     watcher = Watcher()
     outcome = fit(make_network(), make_settings(solver=solver), watcher=watcher)
-    assert watcher.begun == watcher.ended == len(outcome.stopping.loss_curve) == 4
+    assert watcher.begun == watcher.ended == len(outcome.stopping.history) == 4
 
 
 @pytest.mark.parametrize("solver", [*OPTIMIZERS, "lbfgs"])
@@ -169,7 +182,7 @@ def test_the_watcher_can_stop(solver):
     watcher = Watcher(stop_after=2)
     outcome = fit(make_network(), make_settings(solver=solver), watcher=watcher)
     assert outcome.stopping.reason == "callback"
-    assert len(outcome.stopping.loss_curve) == 2
+    assert len(outcome.stopping.history) == 2
 
 
 @pytest.mark.parametrize(
@@ -198,9 +211,9 @@ def test_held_out_rows_are_measured_after_every_epoch():
     rows = np.arange(40, 60)
     held_out = Examples(X, y, None).at(rows)
     stopping = fit(network, make_settings(), held_out=held_out).stopping
-    assert len(stopping.validation_scores) == 4
+    assert len(stopping.history) == 4
     scores = network.decision_function(Batches(held_out, 20, np.float64, None)._rows, 20)
-    assert stopping.validation_scores[-1] == (scores.argmax(axis=0) == y[rows]).mean()
+    assert stopping.history[-1].validation_score == (scores.argmax(axis=0) == y[rows]).mean()
 
 
 @pytest.mark.parametrize("solver", OPTIMIZERS)

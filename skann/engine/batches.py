@@ -19,17 +19,22 @@ InputScaling = Literal["standard", "maxabs"]
 
 
 class Scaling(NamedTuple):
-    """Per-feature scaling, ``(x - shift) * factor``.
+    """Per-feature scaling, ``z = (x - shift) * factor``, and smooth clipping.
 
     Attributes
     ----------
     shift : ndarray of shape (n_features,) or None
         None where nothing is subtracted.
-    factor : ndarray of shape (n_features,)
+    factor : ndarray of shape (n_features,) or None
+        None where nothing is multiplied.
+    clip : float or None
+        If given, ``z / sqrt(1 + (z / clip)^2)`` takes the place of z: the identity near zero,
+        and never beyond the clip.
     """
 
     shift: NDArray | None
-    factor: NDArray
+    factor: NDArray | None
+    clip: float | None = None
 
 
 class Examples(NamedTuple):
@@ -124,9 +129,11 @@ class DenseRows:
         self._takes = flags.c_contiguous and flags.aligned and self._X.dtype.isnative
         self._dtype = dtype
         self._max_rows = max_rows
-        self._shift = self._factor = None
+        self._shift = self._factor = self._clip = None
         if scaling is not None:
-            self._factor = scaling.factor.astype(dtype)
+            self._clip = scaling.clip
+            if scaling.factor is not None:
+                self._factor = scaling.factor.astype(dtype)
             if scaling.shift is not None:
                 # In the precision of X: far from zero, little would be left of it after.
                 self._shift = scaling.shift.astype(np.result_type(self._X.dtype, dtype))
@@ -146,6 +153,10 @@ class DenseRows:
         if self._as_is:
             return self._buffer
         return aligned_empty(self._buffer.shape, self._X.dtype)
+
+    @cached_property
+    def _scratch(self) -> NDArray:
+        return np.empty_like(self._buffer)
 
     @cached_property
     def _index(self) -> NDArray:
@@ -181,6 +192,8 @@ class DenseRows:
         else:
             np.subtract(rows, self._shift, out=batch, casting="unsafe")
             batch *= self._factor
+        if self._clip is not None:
+            _clip_smoothly(batch, self._clip, self._scratch[: len(rows)])
         return batch
 
 
@@ -228,13 +241,24 @@ class SparseRows:
         return self._cast(self._X[rows if self._subset is None else self._subset[rows]])
 
     def _cast(self, rows: sparse.csr_array) -> NDArray | sparse.csr_array:
-        if self._scaling is None:
-            return _with_data(rows, rows.data.astype(self._dtype, copy=False))
-        shift, factor = self._scaling
+        shift, factor, clip = self._scaling or (None, None, None)
         if shift is not None:
-            return ((rows.toarray() - shift) * factor).astype(self._dtype)
-        data = (rows.data * factor[rows.indices]).astype(self._dtype)
+            dense = ((rows.toarray() - shift) * factor).astype(self._dtype)
+            if clip is not None:
+                _clip_smoothly(dense, clip, np.empty_like(dense))
+            return dense
+        data = rows.data if factor is None else rows.data * factor[rows.indices]
+        data = data.astype(self._dtype, copy=clip is not None)
+        if clip is not None:
+            _clip_smoothly(data, clip, np.empty_like(data))
         return _with_data(rows, data)
+
+
+def _clip_smoothly(values: NDArray, clip: float, scratch: NDArray) -> None:
+    np.multiply(values, 1 / clip, out=scratch)
+    # Not the root of a sum of squares, which overflows.
+    np.hypot(scratch, 1, out=scratch)
+    values /= scratch
 
 
 def make_rows(

@@ -1,24 +1,28 @@
 """From resolved settings and examples to a trained network: names become objects here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
+from skann.engine.averaging import Average
+from skann.engine.backpropagation import Backpropagation, Regularization
 from skann.engine.batches import Batches, Examples, Scaling, make_rows
 from skann.engine.losses import LOSSES
-from skann.engine.network import Backpropagation, Network
+from skann.engine.network import Network
 from skann.engine.optimizers import OPTIMIZERS, minimize_lbfgs
-from skann.engine.schedules import SCHEDULES
+from skann.engine.schedules import SCHEDULES, Schedule, from_callable, warmed_up
 from skann.engine.stopping import Stopping, Watch
 from skann.engine.threads import limit_threads
 from skann.engine.training import (
     EpochWatcher,
+    MiniBatchTraining,
     Training,
     Validation,
-    train_in_batches,
     train_in_full,
 )
 
@@ -35,8 +39,9 @@ class Settings:
     solver: str
     alpha: float
     batch_size: int
-    learning_rate: str
+    learning_rate: str | Callable[[int], float]
     learning_rate_init: float
+    warmup: float
     power_t: float
     max_iter: int
     shuffle: bool
@@ -50,15 +55,45 @@ class Settings:
     n_iter_no_change: float
     max_fun: int
     loss: str
+    dropout: tuple[float, ...]
+    input_dropout: float
+    input_noise: float
+    label_smoothing: float
+    max_norm: float | None
+    gradient_clip_norm: float | None
+    ema_decay: float | None
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule that `learning_rate` names or is."""
+        if callable(self.learning_rate):
+            return from_callable(self.learning_rate)
+        return SCHEDULES[self.learning_rate]
 
     def watch(self) -> Watch | None:
         """Return what must improve for training to go on."""
         if self.early_stopping:
             return "validation_score"
         # L-BFGS has a criterion of its own; a schedule with an end is run to that end.
-        if self.solver == "lbfgs" or SCHEDULES[self.learning_rate].has_end:
+        if self.solver == "lbfgs" or self.schedule.has_end:
             return None
         return "loss"
+
+    def factor(self, steps_per_epoch: int, n_rows: int) -> Callable[[int], float]:
+        """Return the factor of the learning rate as a function of the step."""
+        n_steps = self.max_iter * steps_per_epoch
+        factor = partial(
+            self.schedule.factor,
+            n_steps=n_steps,
+            steps_per_epoch=steps_per_epoch,
+            rows_per_epoch=n_rows,
+            power_t=self.power_t,
+        )
+        if callable(self.learning_rate):
+            for step in range(n_steps):  # Whatever is wrong with it shows before training.
+                factor(step)
+        warmup_steps = round(self.warmup * n_steps)
+        return warmed_up(factor, warmup_steps) if warmup_steps else factor
 
 
 class Outcome(NamedTuple):
@@ -96,6 +131,8 @@ def fit_network(
     rng: np.random.Generator,
     optimizer_state: dict[str, Any] | None,
     watcher: EpochWatcher,
+    scoring: Callable[[Network, float], float] | None = None,
+    saved: dict[str, Any] | None = None,
 ) -> Outcome:
     """Train a network in place.
 
@@ -112,11 +149,15 @@ def fit_network(
     settings : Settings
         What to do.
     rng : numpy.random.Generator
-        Source of the order of the rows.
+        Source of the order of the rows, and of all that is random in training.
     optimizer_state : dict or None
         What an earlier training of the same network left.
     watcher : EpochWatcher
         Told of every epoch.
+    scoring : callable (network, loss) -> float, or None
+        What decides on the rows held out, given their loss; None for accuracy.
+    saved : dict or None
+        State of an interrupted training to go on from, of `MiniBatchTraining.state`.
 
     Returns
     -------
@@ -127,73 +168,100 @@ def fit_network(
     skann.engine.training.DivergenceError
         When there is no finite loss.
     """
-    dtype = network.parameters.dtype
-    n_outputs = network.layer_sizes[-1]
+    dtype, layer_sizes = network.parameters.dtype, network.architecture.layer_sizes
+    is_lbfgs = settings.solver == "lbfgs"
     rows_at_once = settings.batch_size
-    if settings.solver == "lbfgs":
-        rows_at_once = min(chunk_rows(network.layer_sizes[0]), len(examples))
+    if is_lbfgs:
+        rows_at_once = min(chunk_rows(layer_sizes[0]), len(examples))
     stopping = Stopping(
         settings.watch(), tol=settings.tol, n_iter_no_change=settings.n_iter_no_change
     )
     training = Training(
         network=network,
         backpropagation=Backpropagation(
-            network, rows_at_once, _is_compact(examples, scaling, settings)
+            network,
+            rows_at_once,
+            _is_compact(examples, scaling, settings),
+            Regularization(settings.dropout, settings.input_dropout, settings.input_noise),
+            rng,
         ),
         batches=Batches(examples, rows_at_once, dtype, scaling),
-        loss=LOSSES[settings.loss](n_outputs, rows_at_once, dtype),
+        loss=LOSSES[settings.loss](layer_sizes[-1], rows_at_once, dtype, settings.label_smoothing),
         alpha=settings.alpha,
         stopping=stopping,
-        validation=_validation(network, held_out, scaling, settings),
+        validation=_validation(network, held_out, scaling, settings, scoring),
         max_iter=settings.max_iter,
         watcher=watcher,
     )
-    largest_layer = max(fan_in * fan_out for fan_in, fan_out in pairwise(network.layer_sizes))
+    largest_layer = max(fan_in * fan_out for fan_in, fan_out in pairwise(layer_sizes))
     with limit_threads(rows_at_once * largest_layer), np.errstate(over="ignore", invalid="ignore"):
-        if settings.solver == "lbfgs":
+        if is_lbfgs:
             message = train_in_full(training, minimize_lbfgs, settings.max_fun, settings.tol)
             return Outcome(stopping, message, None, 0)
-        optimizer = OPTIMIZERS[settings.solver](
-            network.parameters,
-            training.backpropagation.gradient,
-            network.n_weights,
-            sparse_gradient=training.backpropagation.sparse_gradient,
-            momentum=settings.momentum,
-            nesterovs_momentum=settings.nesterovs_momentum,
-            beta_1=settings.beta_1,
-            beta_2=settings.beta_2,
-            epsilon=settings.epsilon,
-        )
+        mini_batch_training = _mini_batch_training(training, settings, rng)
         if optimizer_state is not None:
-            optimizer.load_state(optimizer_state)
-        train_in_batches(
-            training,
-            optimizer,
-            SCHEDULES[settings.learning_rate],
-            settings.learning_rate_init,
-            settings.power_t,
-            rng if settings.shuffle else None,
-        )
-        return Outcome(stopping, "", optimizer.state(), training.n_rows_seen)
+            mini_batch_training.optimizer.load_state(optimizer_state)
+        if saved is not None:
+            mini_batch_training.load_state(saved)
+        watcher.begin_training(mini_batch_training)
+        mini_batch_training.run()
+        state = mini_batch_training.optimizer.state()
+        return Outcome(stopping, "", state, training.n_rows_seen)
+
+
+def _mini_batch_training(
+    training: Training, settings: Settings, rng: np.random.Generator
+) -> MiniBatchTraining:
+    network, batches = training.network, training.batches
+    optimizer = OPTIMIZERS[settings.solver](
+        network.trainable,
+        training.backpropagation.gradient,
+        network.weights.size,
+        sparse_gradient=training.backpropagation.sparse_gradient,
+        momentum=settings.momentum,
+        nesterovs_momentum=settings.nesterovs_momentum,
+        beta_1=settings.beta_1,
+        beta_2=settings.beta_2,
+        epsilon=settings.epsilon,
+    )
+    decay = settings.ema_decay
+    return MiniBatchTraining(
+        training,
+        optimizer,
+        settings.schedule,
+        settings.factor(batches.n_batches, batches.n_rows),
+        settings.learning_rate_init,
+        rng,
+        settings.shuffle,
+        None if decay is None else Average(network.parameters, decay),
+        settings.gradient_clip_norm,
+        settings.max_norm,
+    )
 
 
 def _is_compact(examples: Examples, scaling: Scaling | None, settings: Settings) -> bool:
     """Whether batches stay sparse and the solver can do with the rows that they touch."""
     stays_sparse = sparse.issparse(examples.X) and (scaling is None or scaling.shift is None)
-    return stays_sparse and settings.solver == "adam"
+    return stays_sparse and settings.solver in ("adam", "adamw")
 
 
 def _validation(
-    network: Network, held_out: Examples | None, scaling: Scaling | None, settings: Settings
+    network: Network,
+    held_out: Examples | None,
+    scaling: Scaling | None,
+    settings: Settings,
+    scoring: Callable[[Network, float], float] | None,
 ) -> Validation | None:
     if held_out is None:
         return None
     dtype = network.parameters.dtype
-    at_once = chunk_rows(network.layer_sizes[0])
+    layer_sizes = network.architecture.layer_sizes
+    at_once = chunk_rows(layer_sizes[0])
     return Validation(
         make_rows(held_out.X, dtype, at_once, scaling, held_out.subset),
         held_out.targets,
         held_out.weights,
-        LOSSES[settings.loss](network.layer_sizes[-1], len(held_out), dtype),
+        LOSSES[settings.loss](layer_sizes[-1], len(held_out), dtype),
         at_once,
+        scoring,
     )

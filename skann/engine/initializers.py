@@ -41,6 +41,31 @@ def glorot_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArr
     return rng.uniform(-bound, bound, (fan_in, fan_out))
 
 
+def glorot_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
+    """Draw weights normally with variance 2 / (fan_in + fan_out), that of `glorot_uniform`.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    fan_in, fan_out : int
+        Number of inputs and outputs of the layer.
+
+    Returns
+    -------
+    ndarray of shape (fan_in, fan_out), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.initializers import glorot_normal
+    >>> weights = glorot_normal(np.random.default_rng(0), 150, 50)
+    >>> round(float(weights.std()), 2)
+    0.1
+    """
+    return rng.normal(0.0, np.sqrt(2.0 / (fan_in + fan_out)), (fan_in, fan_out))
+
+
 def he_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
     """Draw weights uniformly from +-sqrt(6 / fan_in).
 
@@ -73,7 +98,138 @@ def he_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[n
     return rng.uniform(-bound, bound, (fan_in, fan_out))
 
 
+def he_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
+    """Draw weights normally with variance 2 / fan_in, that of `he_uniform`.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    fan_in, fan_out : int
+        Number of inputs and outputs of the layer.
+
+    Returns
+    -------
+    ndarray of shape (fan_in, fan_out), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.initializers import he_normal
+    >>> weights = he_normal(np.random.default_rng(0), 200, 50)
+    >>> round(float(weights.std()), 2)
+    0.1
+    """
+    return rng.normal(0.0, np.sqrt(2.0 / fan_in), (fan_in, fan_out))
+
+
+def lecun_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
+    """Draw weights uniformly from +-sqrt(3 / fan_in).
+
+    Variance 1 / `fan_in`: keeps the variance of the signal level through linear layers [1]_.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    fan_in, fan_out : int
+        Number of inputs and outputs of the layer.
+
+    Returns
+    -------
+    ndarray of shape (fan_in, fan_out), float64
+
+    References
+    ----------
+    .. [1] LeCun, Bottou, Orr and Müller, "Efficient backprop", 1998.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.initializers import lecun_uniform
+    >>> bool(abs(lecun_uniform(np.random.default_rng(0), 3, 2)).max() <= 1)
+    True
+    """
+    bound = np.sqrt(3.0 / fan_in)
+    return rng.uniform(-bound, bound, (fan_in, fan_out))
+
+
+def lecun_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
+    """Draw weights normally with variance 1 / fan_in, that of `lecun_uniform`.
+
+    What the self-normalizing activation SELU is made for [1]_.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    fan_in, fan_out : int
+        Number of inputs and outputs of the layer.
+
+    Returns
+    -------
+    ndarray of shape (fan_in, fan_out), float64
+
+    References
+    ----------
+    .. [1] Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks",
+       NeurIPS 2017, https://arxiv.org/abs/1706.02515
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.initializers import lecun_normal
+    >>> weights = lecun_normal(np.random.default_rng(0), 100, 50)
+    >>> round(float(weights.std()), 2)
+    0.1
+    """
+    return rng.normal(0.0, np.sqrt(1.0 / fan_in), (fan_in, fan_out))
+
+
+def orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
+    """Draw a matrix whose columns are orthonormal, or its rows if it has fewer of them.
+
+    Uniformly among all such matrices: it turns signals or projects them but stretches none,
+    however many layers follow one another [1]_.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    fan_in, fan_out : int
+        Number of inputs and outputs of the layer.
+
+    Returns
+    -------
+    ndarray of shape (fan_in, fan_out), float64
+
+    References
+    ----------
+    .. [1] Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of
+       learning in deep linear neural networks", ICLR 2014, https://arxiv.org/abs/1312.6120
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.initializers import orthogonal
+    >>> weights = orthogonal(np.random.default_rng(0), 3, 2)
+    >>> np.round(np.abs(weights.T @ weights), 6)
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    tall = rng.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
+    columns, triangle = np.linalg.qr(tall)
+    # With the signs that make the factors unique, the distribution is uniform.
+    columns *= np.copysign(1, np.diag(triangle))
+    return columns if fan_in >= fan_out else columns.T
+
+
 INITIALIZERS: dict[str, Initializer] = {
     "glorot_uniform": glorot_uniform,
+    "glorot_normal": glorot_normal,
     "he_uniform": he_uniform,
+    "he_normal": he_normal,
+    "lecun_uniform": lecun_uniform,
+    "lecun_normal": lecun_normal,
+    "orthogonal": orthogonal,
 }

@@ -1,10 +1,13 @@
 """Layers: forward and backward side by side, writing into arrays they are given."""
 
+import math
+import sys
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-from skann.engine.activations import Activation
+from skann.engine.memory import aligned_empty
 
 
 class SparseGradient:
@@ -31,8 +34,24 @@ class SparseGradient:
         self.n_features = n_features
         self._is_touched = np.zeros(n_features, dtype=bool)
         self._place = np.empty(n_features, dtype=np.int32)
+        self._columns = np.empty(0, dtype=np.int32)
         self.rows = np.empty(0, dtype=np.intp)
         self.values = np.empty((0, 0))
+
+    def touch(self, inputs: sparse.csr_array) -> None:
+        """Find the features that a batch has: call it before `compute`.
+
+        Parameters
+        ----------
+        inputs : CSR array of shape (n_rows, n_features)
+            The batch.
+        """
+        # Marking and counting is several times faster than sorting the indices.
+        self._is_touched[inputs.indices] = True
+        self.rows = np.flatnonzero(self._is_touched)
+        self._is_touched[self.rows] = False
+        self._place[self.rows] = np.arange(len(self.rows))
+        self._columns = self._place[inputs.indices]
 
     def compute(self, inputs: sparse.csr_array, grad_outputs: NDArray) -> None:
         """Compute ``inputs.T @ grad_outputs`` without its empty rows.
@@ -40,24 +59,19 @@ class SparseGradient:
         Parameters
         ----------
         inputs : CSR array of shape (n_rows, n_features)
-            The batch.
+            The batch, or one with other values in the same places.
         grad_outputs : ndarray of shape (n_rows, fan_out)
             Gradient with respect to the pre-activations.
         """
-        # Marking and counting is several times faster than sorting the indices.
-        self._is_touched[inputs.indices] = True
-        self.rows = np.flatnonzero(self._is_touched)
-        self._is_touched[self.rows] = False
-        self._place[self.rows] = np.arange(len(self.rows))
         touched = sparse.csr_array(
-            (inputs.data, self._place[inputs.indices], inputs.indptr),
+            (inputs.data, self._columns, inputs.indptr),
             shape=(inputs.shape[0], len(self.rows)),
         )
         self.values = touched.T @ grad_outputs
 
 
 class Dense:
-    """A fully connected layer, ``activation(inputs @ weights + bias)``.
+    """A fully connected layer, ``inputs @ weights + bias``.
 
     Parameters
     ----------
@@ -65,14 +79,11 @@ class Dense:
         A view of the network's parameter vector.
     bias : ndarray of shape (fan_out,)
         A view of the network's parameter vector.
-    activation : Activation or None
-        None for the output layer, whose link belongs to the loss.
     """
 
-    def __init__(self, weights: NDArray, bias: NDArray, activation: Activation | None) -> None:
+    def __init__(self, weights: NDArray, bias: NDArray) -> None:
         self.weights = weights
         self.bias = bias
-        self.activation = activation
 
     def forward(self, inputs: NDArray | sparse.csr_array, outputs: NDArray) -> None:
         """Compute the layer.
@@ -91,13 +102,10 @@ class Dense:
         else:
             np.dot(self.weights.T, inputs.T, out=outputs.T)
         outputs += self.bias
-        if self.activation is not None:
-            self.activation.function(outputs)
 
     def backward(
         self,
         inputs: NDArray | sparse.csr_array,
-        outputs: NDArray,
         grad_outputs: NDArray,
         ones: NDArray,
         grad_weights: NDArray | SparseGradient,
@@ -110,11 +118,8 @@ class Dense:
         ----------
         inputs : ndarray or CSR array of shape (n_rows, fan_in)
             As in the forward pass.
-        outputs : ndarray of shape (n_rows, fan_out)
-            As the forward pass left it; may be overwritten.
         grad_outputs : ndarray of shape (n_rows, fan_out)
-            Gradient with respect to `outputs`; overwritten by the gradient with respect to
-            the pre-activations.
+            Gradient with respect to the outputs.
         ones : ndarray of shape (n_rows,)
             Ones: a product with them sums over rows faster than a reduction does.
         grad_weights : ndarray of shape (fan_in, fan_out) or SparseGradient
@@ -124,8 +129,6 @@ class Dense:
         grad_inputs : ndarray of shape (n_rows, fan_in) or None
             Overwritten by the gradient with respect to `inputs`; None for the first layer.
         """
-        if self.activation is not None:
-            self.activation.backpropagate(outputs, grad_outputs)
         if isinstance(grad_weights, SparseGradient):
             grad_weights.compute(inputs, grad_outputs)
         elif isinstance(inputs, np.ndarray):
@@ -135,3 +138,302 @@ class Dense:
         np.dot(ones, grad_outputs, out=grad_bias)
         if grad_inputs is not None:
             np.dot(grad_outputs, self.weights.T, out=grad_inputs)
+
+
+class BatchNormalization:
+    r"""Normalisation of each unit over the rows of a batch [1]_.
+
+    .. math:: y = \gamma \frac{x - \mu}{\sqrt{\sigma^2 + 10^{-5}}} + \beta
+
+    In training the mean and the variance are those of the batch, in prediction running
+    averages of them. A batch of one row, which has no variance, is normalised as in
+    prediction.
+
+    Parameters
+    ----------
+    scale, shift : ndarray of shape (width,)
+        :math:`\gamma` and :math:`\beta`, views of the network's parameter vector.
+    mean, variance : ndarray of shape (width,)
+        The running averages, updated in place: a tenth of the way to each batch's. The
+        variance is divided by one less than the rows, as in PyTorch.
+
+    References
+    ----------
+    .. [1] Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
+       reducing internal covariate shift", ICML 2015, https://arxiv.org/abs/1502.03167
+    """
+
+    momentum = 0.1
+    epsilon = 1e-5
+
+    def __init__(self, scale: NDArray, shift: NDArray, mean: NDArray, variance: NDArray) -> None:
+        self.scale, self.shift = scale, shift
+        self.mean, self.variance = mean, variance
+
+    def predict(self, values: NDArray) -> None:
+        """Normalise by the running averages, in place.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows, width)
+            Overwritten.
+        """
+        values -= self.mean
+        values *= self.scale / np.sqrt(self.variance + self.epsilon)
+        values += self.shift
+
+    def forward(self, values: NDArray, normalized: NDArray, ones: NDArray) -> NDArray:
+        """Normalise by the batch's own mean and variance, in place.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows, width)
+            Overwritten.
+        normalized : ndarray of shape (n_rows, width)
+            Overwritten by what is scaled and shifted.
+        ones : ndarray of shape (n_rows,)
+            Ones.
+
+        Returns
+        -------
+        ndarray of shape (width,)
+            Inverse of the standard deviation, which the backward pass needs.
+        """
+        n_rows = len(values)
+        mean, variance = self.mean, self.variance
+        if n_rows > 1:
+            mean = np.dot(ones, values) / n_rows
+        values -= mean
+        if n_rows > 1:
+            np.square(values, out=normalized)
+            variance = np.dot(ones, normalized) / n_rows
+            self.mean += self.momentum * (mean - self.mean)
+            unbiased = variance * (n_rows / (n_rows - 1))
+            self.variance += self.momentum * (unbiased - self.variance)
+        inverse_deviation = 1 / np.sqrt(variance + self.epsilon)
+        np.multiply(values, inverse_deviation, out=normalized)
+        np.multiply(normalized, self.scale, out=values)
+        values += self.shift
+        return inverse_deviation
+
+    def backward(
+        self,
+        normalized: NDArray,
+        inverse_deviation: NDArray,
+        grad: NDArray,
+        ones: NDArray,
+        scratch: NDArray,
+        grad_scale: NDArray,
+        grad_shift: NDArray,
+    ) -> None:
+        """Compute the gradients of the layer.
+
+        Parameters
+        ----------
+        normalized : ndarray of shape (n_rows, width)
+            As the forward pass left it; overwritten.
+        inverse_deviation : ndarray of shape (width,)
+            What the forward pass returned.
+        grad : ndarray of shape (n_rows, width)
+            Gradient with respect to the outputs; overwritten by that of the inputs.
+        ones : ndarray of shape (n_rows,)
+            Ones.
+        scratch : ndarray of shape (n_rows, width)
+            Overwritten.
+        grad_scale, grad_shift : ndarray of shape (width,)
+            Overwritten by the gradients with respect to `scale` and `shift`.
+        """
+        n_rows = len(grad)
+        np.multiply(grad, normalized, out=scratch)
+        np.dot(ones, scratch, out=grad_scale)
+        np.dot(ones, grad, out=grad_shift)
+        if n_rows > 1:
+            normalized *= grad_scale / n_rows
+            grad -= normalized
+            grad -= grad_shift / n_rows
+        grad *= self.scale * inverse_deviation
+
+
+class LayerNormalization:
+    r"""Normalisation of each row over the units of a layer [1]_.
+
+    .. math:: y = \gamma \frac{x - \mu}{\sqrt{\sigma^2 + 10^{-5}}} + \beta
+
+    Parameters
+    ----------
+    scale, shift : ndarray of shape (width,)
+        :math:`\gamma` and :math:`\beta`, views of the network's parameter vector.
+
+    References
+    ----------
+    .. [1] Ba, Kiros and Hinton, "Layer normalization", 2016, https://arxiv.org/abs/1607.06450
+    """
+
+    epsilon = 1e-5
+
+    def __init__(self, scale: NDArray, shift: NDArray) -> None:
+        self.scale, self.shift = scale, shift
+        self._average = np.full(len(scale), 1 / len(scale), scale.dtype)
+
+    def predict(self, values: NDArray) -> None:
+        """Normalise in place.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows, width)
+            Overwritten.
+        """
+        self.forward(values, np.empty_like(values), self._average)
+
+    def forward(self, values: NDArray, normalized: NDArray, ones: NDArray) -> NDArray:
+        """Normalise in place; parameters as in `BatchNormalization.forward`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, 1)
+            Inverse of the standard deviation, which the backward pass needs.
+        """
+        values -= np.dot(values, self._average)[:, np.newaxis]
+        np.square(values, out=normalized)
+        variance = np.dot(normalized, self._average)[:, np.newaxis]
+        inverse_deviation = 1 / np.sqrt(variance + self.epsilon)
+        np.multiply(values, inverse_deviation, out=normalized)
+        np.multiply(normalized, self.scale, out=values)
+        values += self.shift
+        return inverse_deviation
+
+    def backward(
+        self,
+        normalized: NDArray,
+        inverse_deviation: NDArray,
+        grad: NDArray,
+        ones: NDArray,
+        scratch: NDArray,
+        grad_scale: NDArray,
+        grad_shift: NDArray,
+    ) -> None:
+        """Compute the gradients; parameters as in `BatchNormalization.backward`."""
+        np.multiply(grad, normalized, out=scratch)
+        np.dot(ones, scratch, out=grad_scale)
+        np.dot(ones, grad, out=grad_shift)
+        grad *= self.scale
+        np.multiply(grad, normalized, out=scratch)
+        normalized *= np.dot(scratch, self._average)[:, np.newaxis]
+        grad -= np.dot(grad, self._average)[:, np.newaxis]
+        grad -= normalized
+        grad *= inverse_deviation
+
+
+class Dropout:
+    """Sets a random share of the values to zero and scales the others up [1]_.
+
+    Parameters
+    ----------
+    rate : float
+        The share, in [0, 1); rounded to a multiple of 1/65536, by which the scale is exact.
+    dtype : dtype-like
+        Computing dtype.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Attributes
+    ----------
+    scale : float
+        What the values that remain are multiplied by, so that the mean stays.
+
+    References
+    ----------
+    .. [1] Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: a simple way
+       to prevent neural networks from overfitting", JMLR 15, 2014.
+    """
+
+    def __init__(self, rate: float, dtype: DTypeLike, rng: np.random.Generator) -> None:
+        # At most 65535 of 65536: with all values dropped there is no scale.
+        self._threshold = min(round(rate * 65536), 65535)
+        self.scale = 65536 / (65536 - self._threshold)
+        self._dtype = dtype
+        self._rng = rng
+        self._reserve(0)
+
+    def _reserve(self, size: int) -> None:
+        # A double's mantissa gives three draws of 16 bits, at a sixth of the price of three
+        # random floats.
+        self._draws = np.empty(math.ceil(size / 3))
+        words = self._draws.view(np.uint16).reshape(-1, 4)
+        self._words = words[:, :3] if sys.byteorder == "little" else words[:, 1:]
+        self._mask = np.empty(self._words.shape, self._dtype)
+
+    def draw(self, shape: tuple[int, ...]) -> NDArray:
+        """Draw a mask of zeros and scales, valid until the next call.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the mask.
+
+        Returns
+        -------
+        ndarray of shape `shape`
+        """
+        size = math.prod(shape)
+        if size > self._mask.size:
+            self._reserve(size)
+        part = slice(math.ceil(size / 3))
+        draws, mask = self._draws[part], self._mask[part]
+        self._rng.random(out=draws)
+        draws += 1  # From 1 to 2 the bits of the mantissa are uniform.
+        np.greater_equal(self._words[part], self._threshold, out=mask)
+        mask *= self.scale
+        return mask.reshape(-1)[:size].reshape(shape)
+
+
+class Corruption:
+    """Gaussian noise and dropout on the inputs of a network, in training.
+
+    Parameters
+    ----------
+    noise : float
+        Standard deviation of what is added.
+    dropout : float
+        Share of the inputs that are then set to zero.
+    dtype : dtype-like
+        Computing dtype.
+    rng : numpy.random.Generator
+        Source of randomness.
+    """
+
+    def __init__(
+        self, noise: float, dropout: float, dtype: DTypeLike, rng: np.random.Generator
+    ) -> None:
+        self._noise = noise
+        self._dropout = Dropout(dropout, dtype, rng) if dropout else None
+        self._rng = rng
+        self._buffer = np.empty((0, 0), dtype)
+
+    def apply(self, inputs: NDArray | sparse.csr_array) -> NDArray | sparse.csr_array:
+        """Return a corrupted copy, valid until the next call.
+
+        Parameters
+        ----------
+        inputs : ndarray or CSR array of shape (n_rows, n_features)
+            A batch. Of sparse rows the absent entries stay zeros, and there must be no noise.
+
+        Returns
+        -------
+        ndarray or CSR array of shape (n_rows, n_features)
+        """
+        if not isinstance(inputs, np.ndarray):
+            assert self._dropout is not None  # Sparse rows are not given noise.
+            data = inputs.data * self._dropout.draw(inputs.data.shape)
+            return sparse.csr_array((data, inputs.indices, inputs.indptr), shape=inputs.shape)
+        if len(inputs) > len(self._buffer):
+            self._buffer = aligned_empty(inputs.shape, self._buffer.dtype)
+        corrupted = self._buffer[: len(inputs)]
+        if self._noise:
+            self._rng.standard_normal(out=corrupted, dtype=corrupted.dtype)
+            corrupted *= self._noise
+            corrupted += inputs
+            inputs = corrupted
+        if self._dropout is not None:
+            np.multiply(inputs, self._dropout.draw(inputs.shape), out=corrupted)
+        return corrupted

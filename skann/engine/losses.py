@@ -21,7 +21,9 @@ class Loss(Protocol):
 
     out_activation: str
 
-    def __init__(self, n_outputs: int, max_rows: int, dtype: DTypeLike) -> None: ...
+    def __init__(
+        self, n_outputs: int, max_rows: int, dtype: DTypeLike, label_smoothing: float = 0.0
+    ) -> None: ...
 
     def value_and_gradient(
         self, logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float
@@ -42,6 +44,9 @@ class SoftmaxCrossEntropy:
 
     .. math:: \frac{1}{d} \sum_i w_i \left(\log \sum_k e^{z_{ki}} - z_{y_i i}\right)
 
+    With label smoothing :math:`\epsilon`, the cross-entropy with the distribution that has
+    :math:`\epsilon / K` on each of the `K` classes and the rest on the true one [1]_.
+
     Parameters
     ----------
     n_outputs : int
@@ -50,6 +55,13 @@ class SoftmaxCrossEntropy:
         Rows of the largest batch.
     dtype : dtype-like
         Computing dtype.
+    label_smoothing : float, default=0.0
+        Share of a target spread evenly over the classes, from 0 to 1.
+
+    References
+    ----------
+    .. [1] Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception
+       architecture for computer vision", CVPR 2016, https://arxiv.org/abs/1512.00567
 
     Examples
     --------
@@ -65,12 +77,19 @@ class SoftmaxCrossEntropy:
 
     out_activation = "softmax"
 
-    def __init__(self, n_outputs: int, max_rows: int, dtype: DTypeLike) -> None:
+    def __init__(
+        self, n_outputs: int, max_rows: int, dtype: DTypeLike, label_smoothing: float = 0.0
+    ) -> None:
         self._row = np.empty(max_rows, dtype)
         self._picked = np.empty(max_rows, dtype)
         self._scale = np.empty(max_rows, dtype)
         self._columns = np.arange(max_rows, dtype=np.intp)
         self._index = np.empty(max_rows, dtype=np.intp)
+        # A product with ones sums faster than a reduction does.
+        self._one_by_row = np.ones(max_rows, dtype)
+        self._one_by_class = np.ones(n_outputs, dtype)
+        self._on_truth = 1.0 - label_smoothing
+        self._on_each = label_smoothing / n_outputs
 
     def value_and_gradient(
         self, logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float
@@ -94,31 +113,39 @@ class SoftmaxCrossEntropy:
         """
         n_rows = logits.shape[1]
         row, picked, index = self._row[:n_rows], self._picked[:n_rows], self._index[:n_rows]
+        if weights is None:
+            weights = self._one_by_row[:n_rows]
         # Flat position of each row's true class.
         np.multiply(targets, n_rows, out=index)
         index += self._columns[:n_rows]
-        flat = logits.reshape(-1)
+        flat = logits.ravel()
 
         np.maximum.reduce(logits, axis=0, out=row)
         logits -= row
         flat.take(index, out=picked, mode="clip")
+        if self._on_each:
+            picked *= self._on_truth
+            self._one_by_class.dot(logits, out=row)
+            row *= self._on_each
+            picked += row
+        target_score = float(weights.dot(picked))
         np.exp(logits, out=logits)
-        np.add.reduce(logits, axis=0, out=row)
+        self._one_by_class.dot(logits, out=row)
 
         # Normalise, weight and divide in one pass over the logits.
-        scale: NDArray | float = 1.0 / divisor
-        if weights is not None:
-            scale = np.multiply(weights, scale, out=self._scale[:n_rows])
-        value = -(np.add.reduce(picked) if weights is None else np.dot(picked, weights))
+        scale = np.multiply(weights, 1.0 / divisor, out=self._scale[:n_rows])
         np.divide(scale, row, out=picked)
         logits *= picked
+        np.log(row, out=row)
+        value = (float(weights.dot(row)) - target_score) / divisor
+
+        if self._on_each:
+            logits -= np.multiply(scale, self._on_each, out=row)
+            scale *= self._on_truth
         flat.take(index, out=picked, mode="clip")
         picked -= scale
         flat[index] = picked
-
-        np.log(row, out=row)
-        value += np.add.reduce(row) if weights is None else np.dot(row, weights)
-        return float(value) / divisor
+        return value
 
     @staticmethod
     def probabilities(logits: NDArray) -> NDArray:
@@ -162,7 +189,8 @@ class LogisticCrossEntropy:
         \left(\log(1 + e^{z_{ki}}) - y_{ik} z_{ki}\right)
 
     One output and codes 0 and 1 make binary classification, several outputs and an
-    indicator matrix make multilabel classification.
+    indicator matrix make multilabel classification. Label smoothing :math:`\epsilon` moves
+    the targets to :math:`\epsilon / 2` and :math:`1 - \epsilon / 2`.
 
     Parameters
     ----------
@@ -172,6 +200,8 @@ class LogisticCrossEntropy:
         Rows of the largest batch.
     dtype : dtype-like
         Computing dtype.
+    label_smoothing : float, default=0.0
+        Share of a target spread evenly over its two values, from 0 to 1.
 
     Examples
     --------
@@ -187,9 +217,11 @@ class LogisticCrossEntropy:
 
     out_activation = "logistic"
 
-    def __init__(self, n_outputs: int, max_rows: int, dtype: DTypeLike) -> None:
+    def __init__(
+        self, n_outputs: int, max_rows: int, dtype: DTypeLike, label_smoothing: float = 0.0
+    ) -> None:
         self._scratch = np.empty(n_outputs * max_rows, dtype)
-        self._n_outputs = n_outputs
+        self._smoothing = label_smoothing
 
     def value_and_gradient(
         self, logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float
@@ -217,17 +249,22 @@ class LogisticCrossEntropy:
         np.multiply(targets, -2, out=scratch)
         scratch += 1
         scratch *= logits
+        value = 0.0
+        if self._smoothing:
+            # A target nearer to 1/2 by h makes the loss less by h s.
+            value -= self._smoothing / 2 * _weighted_sum(scratch, weights)
         np.logaddexp(0, scratch, out=scratch)
-        if weights is not None:
-            scratch *= weights
-        value = float(np.add.reduce(scratch, axis=None)) / divisor
+        value += _weighted_sum(scratch, weights)
 
         expit(logits, out=logits)
+        if self._smoothing:
+            targets = np.multiply(targets, 1 - self._smoothing, out=scratch)
+            targets += self._smoothing / 2
         logits -= targets
         if weights is not None:
             logits *= weights
         logits *= 1.0 / divisor
-        return value
+        return value / divisor
 
     @staticmethod
     def probabilities(logits: NDArray) -> NDArray:
@@ -258,6 +295,11 @@ class LogisticCrossEntropy:
         ndarray of shape (n_rows, n_outputs), or (n_rows, 2) for one output
         """
         return log_expit(_both_signs(logits)).T.copy()
+
+
+def _weighted_sum(values: NDArray, weights: NDArray | None) -> float:
+    """Return the sum of `values`, of shape (n_outputs, n_rows), each row times its weight."""
+    return float(np.add.reduce(values if weights is None else values.dot(weights), axis=None))
 
 
 class _Limits(NamedTuple):

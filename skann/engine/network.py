@@ -1,21 +1,21 @@
 """The layer stack over one flat parameter vector."""
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-from skann.engine.activations import ACTIVATIONS
+from skann.engine.activations import ACTIVATIONS, Activation
 from skann.engine.initializers import INITIALIZERS
-from skann.engine.layers import Dense, SparseGradient
+from skann.engine.layers import BatchNormalization, Dense, LayerNormalization
 from skann.engine.memory import aligned_copy, aligned_empty
 
 if TYPE_CHECKING:
     from skann.engine.batches import RowSource
-    from skann.engine.losses import Loss
 
 
 class ParameterViews(list):
@@ -44,109 +44,206 @@ class ParameterViews(list):
             view[...] = value
 
 
+class Architecture(NamedTuple):
+    """What a network is made of.
+
+    Attributes
+    ----------
+    layer_sizes : tuple of int
+        Units of every layer, from the inputs to the outputs.
+    activations : tuple of str
+        Activation of each hidden layer, names in `skann.engine.activations.ACTIVATIONS`.
+    normalization : {"batch", "layer"} or None
+        Of the hidden layers, before their activations.
+    """
+
+    layer_sizes: tuple[int, ...]
+    activations: tuple[str, ...]
+    normalization: str | None = None
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights, the first part of the parameter vector."""
+        return sum(fan_in * fan_out for fan_in, fan_out in pairwise(self.layer_sizes))
+
+    @property
+    def n_trainable(self) -> int:
+        """Number of weights, biases, scales and shifts, which have a gradient."""
+        norms = 2 * sum(self.layer_sizes[1:-1]) if self.normalization else 0
+        return self.n_weights + sum(self.layer_sizes[1:]) + norms
+
+    @property
+    def n_parameters(self) -> int:
+        """Length of the parameter vector: batch normalisation keeps averages at its end."""
+        averages = 2 * sum(self.layer_sizes[1:-1]) if self.normalization == "batch" else 0
+        return self.n_trainable + averages
+
+
+class VectorViews(NamedTuple):
+    """A parameter vector, or a gradient, split into views.
+
+    Attributes
+    ----------
+    coefs : ParameterViews
+        Weight matrices of shape (fan_in, fan_out).
+    intercepts : ParameterViews
+        Bias vectors of shape (fan_out,).
+    scales, shifts : ParameterViews
+        Of the normalisation of each hidden layer.
+    means, variances : ParameterViews
+        Running averages of batch normalisation; empty in a gradient.
+    """
+
+    coefs: ParameterViews
+    intercepts: ParameterViews
+    scales: ParameterViews
+    shifts: ParameterViews
+    means: ParameterViews
+    variances: ParameterViews
+
+
+class Layer(NamedTuple):
+    """A fully connected layer with what is applied to its outputs."""
+
+    dense: Dense
+    normalization: BatchNormalization | LayerNormalization | None
+    activation: Activation | None
+
+
 class Network:
     """A multi-layer perceptron up to its raw scores.
 
-    All parameters are views of one vector, weights first, then biases, so that weight
-    decay is one slice, an optimizer step a few passes over one array, and a copy of the
-    model one copy.
+    All parameters are views of one vector: weights first, so that weight decay is one
+    slice, then biases, then scales and shifts of the normalisation, and last the averages
+    that batch normalisation keeps, which have no gradient. An optimizer step is a few passes
+    over one array, and a copy of the model one copy.
 
     Parameters
     ----------
-    layer_sizes : sequence of int
-        Units of every layer, from the inputs to the outputs.
-    activation : str
-        Activation of the hidden layers, a name in `skann.engine.activations.ACTIVATIONS`.
+    architecture : Architecture
+        What the network is made of.
     parameters : ndarray of shape (n_parameters,)
         The parameter vector; the network works on it, not on a copy.
 
     Attributes
     ----------
+    layers : list of Layer
+        From the first hidden layer to the output layer, which has neither normalisation nor
+        activation: its link belongs to the loss.
     coefs : ParameterViews
         Weight matrices, views of `parameters`.
     intercepts : ParameterViews
         Bias vectors, views of `parameters`.
-    n_weights : int
-        Length of the first part of `parameters`, that of the weights.
     """
 
-    def __init__(self, layer_sizes: tuple[int, ...], activation: str, parameters: NDArray) -> None:
-        self.layer_sizes = layer_sizes
-        self.activation = activation
+    def __init__(self, architecture: Architecture, parameters: NDArray) -> None:
+        self.architecture = architecture
         self.parameters = parameters
-        self.coefs, self.intercepts = parameter_views(layer_sizes, parameters)
-        self.n_weights = sum(coef.size for coef in self.coefs)
-        hidden = ACTIVATIONS[activation]
-        self.layers = [
-            Dense(coef, intercept, hidden if depth < len(layer_sizes) - 1 else None)
-            for depth, (coef, intercept) in enumerate(
-                zip(self.coefs, self.intercepts, strict=True), start=1
-            )
-        ]
+        views = parameter_views(architecture, parameters)
+        self.coefs, self.intercepts = views.coefs, views.intercepts
+        self.layers = []
+        for depth, (coef, intercept) in enumerate(zip(*views[:2], strict=True)):
+            normalization: BatchNormalization | LayerNormalization | None = None
+            activation = None
+            if depth < len(architecture.activations):
+                activation = ACTIVATIONS[architecture.activations[depth]]
+                if architecture.normalization == "batch":
+                    normalization = BatchNormalization(*(part[depth] for part in views[2:]))
+                elif architecture.normalization == "layer":
+                    normalization = LayerNormalization(*(part[depth] for part in views[2:4]))
+            self.layers.append(Layer(Dense(coef, intercept), normalization, activation))
 
     @classmethod
     def random(
         cls,
-        layer_sizes: tuple[int, ...],
-        activation: str,
+        architecture: Architecture,
         dtype: DTypeLike,
         rng: np.random.Generator,
+        kernel_initializer: str = "auto",
     ) -> Self:
         """Make a network with random weights and zero biases.
 
         Parameters
         ----------
-        layer_sizes : sequence of int
-            Units of every layer, from the inputs to the outputs.
-        activation : str
-            Activation of the hidden layers; decides the initializer.
+        architecture : Architecture
+            What the network is made of.
         dtype : dtype-like
             Computing dtype. The draws are the same in every dtype, up to rounding.
         rng : numpy.random.Generator
             Source of randomness.
+        kernel_initializer : str
+            Initializer of the weights, a name in `skann.engine.initializers.INITIALIZERS`.
+            "auto" for the one that suits each layer's activation, and Glorot's for the output
+            layer.
 
         Returns
         -------
         Network
         """
-        network = cls(layer_sizes, activation, aligned_empty(n_parameters(layer_sizes), dtype))
-        network.parameters[network.n_weights :] = 0
-        hidden = ACTIVATIONS[activation].initializer
-        for coef in network.coefs:
-            name = "glorot_uniform" if coef is network.coefs[-1] else hidden
+        network = cls(architecture, aligned_empty(architecture.n_parameters, dtype))
+        network.parameters.fill(0)
+        for coef, layer in zip(network.coefs, network.layers, strict=True):
+            name = kernel_initializer
+            if name == "auto":
+                name = layer.activation.initializer if layer.activation else "glorot_uniform"
             coef[...] = INITIALIZERS[name](rng, *coef.shape)
+            if layer.normalization is not None:
+                layer.normalization.scale.fill(1)
+            if isinstance(layer.normalization, BatchNormalization):
+                layer.normalization.variance.fill(1)
         return network
+
+    @property
+    def trainable(self) -> NDArray:
+        """The part of `parameters` that has a gradient."""
+        return self.parameters[: self.architecture.n_trainable]
+
+    @property
+    def weights(self) -> NDArray:
+        """The part of `parameters` that is penalised."""
+        return self.parameters[: self.architecture.n_weights]
 
     def copy(self) -> "Network":
         """Return the same network on a parameter vector of its own."""
-        return Network(self.layer_sizes, self.activation, aligned_copy(self.parameters))
+        return Network(self.architecture, aligned_copy(self.parameters))
 
-    def forward(self, inputs: NDArray | sparse.csr_array, activations: list[NDArray]) -> NDArray:
-        """Compute the raw scores of a batch.
+    def forward(self, inputs: NDArray | sparse.csr_array, outputs: list[NDArray]) -> NDArray:
+        """Compute raw scores, as in prediction: nothing is random, the network is only read.
 
         Parameters
         ----------
         inputs : ndarray or CSR array of shape (n_rows, n_features)
             Rows in the computing dtype.
-        activations : list of ndarray
-            One array for each layer's outputs (see `activation_buffers`), overwritten.
+        outputs : list of ndarray
+            One array for each layer's outputs (see `output_buffers`), overwritten.
 
         Returns
         -------
         ndarray of shape (n_outputs, n_rows), C-contiguous
-            The logits, class by class: the transpose of the last of `activations`.
+            The logits, class by class: the transpose of the last of `outputs`.
         """
-        for layer, outputs in zip(self.layers, activations, strict=True):
-            layer.forward(inputs, outputs)
-            inputs = outputs
-        return activations[-1].T
+        for (dense, normalization, activation), values in zip(self.layers, outputs, strict=True):
+            dense.forward(inputs, values)
+            if normalization is not None:
+                normalization.predict(values)
+            if activation is not None:
+                activation.function(values)
+            inputs = values
+        return outputs[-1].T
 
-    def activation_buffers(self, n_rows: int, empty: Callable = aligned_empty) -> list[NDArray]:
+    def output_buffers(self, n_rows: int, empty: Callable = aligned_empty) -> list[NDArray]:
         """Return arrays for the outputs of every layer, for `n_rows` rows."""
-        *hidden, n_outputs = self.layer_sizes[1:]
+        *hidden, n_outputs = self.architecture.layer_sizes[1:]
         dtype = self.parameters.dtype
         logits = empty((n_outputs, n_rows), dtype)
         return [empty((n_rows, width), dtype) for width in hidden] + [logits.T]
+
+    def constrain(self, max_norm: float) -> None:
+        """Shorten the vector of weights into each hidden unit to at most `max_norm`."""
+        for coef in self.coefs[:-1]:
+            norms = np.sqrt(np.einsum("ij,ij->j", coef, coef))
+            if (norms > max_norm).any():
+                coef *= max_norm / np.maximum(norms, max_norm)
 
     def decision_function(self, rows: "RowSource", chunk_rows: int) -> NDArray:
         """Compute raw scores chunk by chunk; the network is only read.
@@ -164,8 +261,8 @@ class Network:
         """
         n_rows = len(rows)
         if 1 < n_rows <= chunk_rows:
-            return self.forward(rows.chunk(0, n_rows), self.activation_buffers(n_rows, np.empty))
-        logits = np.empty((self.layer_sizes[-1], n_rows), self.parameters.dtype)
+            return self.forward(rows.chunk(0, n_rows), self.output_buffers(n_rows, np.empty))
+        logits = np.empty((self.architecture.layer_sizes[-1], n_rows), self.parameters.dtype)
         buffers: list[NDArray] = []
         for start in range(0, n_rows, chunk_rows):
             stop = min(start + chunk_rows, n_rows)
@@ -175,142 +272,43 @@ class Network:
                 # as one of two equal rows, a row gets nearly always the scores it has in a batch.
                 inputs = np.repeat(inputs, 2, axis=0)
             if not buffers or len(buffers[-1]) != inputs.shape[0]:
-                buffers = self.activation_buffers(inputs.shape[0], np.empty)
+                buffers = self.output_buffers(inputs.shape[0], np.empty)
             logits[:, start:stop] = self.forward(inputs, buffers)[:, : stop - start]
         return logits
 
 
-class Backpropagation:
-    """Gradient of a network's loss, with all the arrays that computing it needs.
-
-    Parameters
-    ----------
-    network : Network
-        The network; its parameters are read.
-    max_rows : int
-        Rows of the largest batch.
-    compact : bool
-        Whether the batches are sparse and the gradient of the first weight matrix is to be
-        computed in the rows that they touch only.
-
-    Attributes
-    ----------
-    gradient : ndarray of shape (n_parameters,)
-        Gradient with respect to ``network.parameters``, overwritten by every batch; if
-        compact, without the first weight matrix.
-    sparse_gradient : SparseGradient or None
-        Gradient with respect to the first weight matrix, if compact.
-    """
-
-    def __init__(self, network: Network, max_rows: int, compact: bool = False) -> None:
-        self.network = network
-        dtype, sizes = network.parameters.dtype, network.layer_sizes
-        self.sparse_gradient = SparseGradient(sizes[0]) if compact else None
-        left_out = network.coefs[0].size if compact else 0
-        self.gradient = aligned_empty(network.parameters.size - left_out, dtype)
-        coefs, self._intercepts = parameter_views(sizes, self.gradient, skip_first=compact)
-        self._coefs = [self.sparse_gradient, *coefs] if self.sparse_gradient else coefs
-        self._ones = np.ones(max_rows, dtype)
-        self._max_rows = max_rows
-        self._buffers: dict[int, tuple[list[NDArray], list[NDArray]]] = {}
-
-    def _buffers_for(self, n_rows: int) -> tuple[list[NDArray], list[NDArray]]:
-        """Activations and their gradients, as views of one set of arrays for `max_rows`."""
-        if n_rows not in self._buffers:
-            if n_rows == self._max_rows:
-                activations = self.network.activation_buffers(n_rows)
-                grads = [np.empty_like(values) for values in activations[:-1]]
-            else:
-                full_activations, full_grads = self._buffers_for(self._max_rows)
-                activations = [values[:n_rows] for values in full_activations[:-1]]
-                grads = [values[:n_rows] for values in full_grads]
-                # Not a slice of columns: logits stay contiguous for every batch size.
-                n_outputs = full_activations[-1].shape[1]
-                logits = full_activations[-1].T.reshape(-1)[: n_outputs * n_rows]
-                activations.append(logits.reshape(n_outputs, n_rows).T)
-            self._buffers[n_rows] = activations, grads
-        return self._buffers[n_rows]
-
-    def run(
-        self,
-        inputs: NDArray | sparse.csr_array,
-        targets: NDArray,
-        weights: NDArray | None,
-        divisor: float,
-        loss: "Loss",
-    ) -> float:
-        """Compute the loss of a batch and leave its gradient in `gradient`.
-
-        Parameters
-        ----------
-        inputs : ndarray or CSR array of shape (n_rows, n_features)
-            Rows in the computing dtype.
-        targets : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-            Encoded targets.
-        weights : ndarray of shape (n_rows,) or None
-            Sample weights.
-        divisor : float
-            What the weighted sum over rows is divided by.
-        loss : Loss
-            The loss.
-
-        Returns
-        -------
-        float
-            Loss without penalty.
-        """
-        layers = self.network.layers
-        n_rows = inputs.shape[0]
-        activations, grads = self._buffers_for(n_rows)
-        logits = self.network.forward(inputs, activations)
-        value = loss.value_and_gradient(logits, targets, weights, divisor)
-        ones = self._ones[:n_rows]
-        grad_outputs = logits.T
-        for depth in range(len(layers) - 1, -1, -1):
-            grad_inputs = grads[depth - 1] if depth else None
-            layers[depth].backward(
-                activations[depth - 1] if depth else inputs,
-                activations[depth],
-                grad_outputs,
-                ones,
-                self._coefs[depth],
-                self._intercepts[depth],
-                grad_inputs,
-            )
-            if grad_inputs is not None:
-                grad_outputs = grad_inputs
-        return value
-
-
-def n_parameters(layer_sizes: tuple[int, ...]) -> int:
-    """Return the number of weights and biases of a network."""
-    return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(layer_sizes))
-
-
 def parameter_views(
-    layer_sizes: tuple[int, ...], parameters: NDArray, skip_first: bool = False
-) -> tuple[ParameterViews, ParameterViews]:
-    """Split a parameter vector into views.
+    architecture: Architecture, vector: NDArray, skip_first: bool = False
+) -> VectorViews:
+    """Split a parameter vector or a gradient into views.
 
     Parameters
     ----------
-    layer_sizes : sequence of int
-        Units of every layer, from the inputs to the outputs.
-    parameters : ndarray of shape (n_parameters,)
-        Weights first, then biases.
+    architecture : Architecture
+        Of the network that it belongs to.
+    vector : ndarray of shape (n_parameters,) or (n_trainable,)
+        What to split.
     skip_first : bool
         Whether the first weight matrix is not part of the vector.
 
     Returns
     -------
-    coefs, intercepts : ParameterViews
-        Weight matrices of shape (fan_in, fan_out), bias vectors of shape (fan_out,).
+    VectorViews
     """
-    coef_shapes = list(pairwise(layer_sizes))[skip_first:]
-    shapes: list[tuple[int, ...]] = [*coef_shapes, *((width,) for width in layer_sizes[1:])]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-    views = [
-        part.reshape(shape)
-        for part, shape in zip(np.split(parameters, ends[:-1]), shapes, strict=True)
-    ]
-    return ParameterViews(views[: len(coef_shapes)]), ParameterViews(views[len(coef_shapes) :])
+    sizes, normalization = architecture.layer_sizes, architecture.normalization
+    matrices: list[tuple[int, ...]] = list(pairwise(sizes))
+    vectors: list[tuple[int, ...]] = [(width,) for width in sizes[1:]]
+    norms = vectors[:-1] if normalization else []
+    has_averages = normalization == "batch" and vector.size > architecture.n_trainable
+    averages = vectors[:-1] if has_averages else []
+    kinds = [matrices[skip_first:], vectors, norms, norms, averages, averages]
+    start = 0
+    parts = []
+    for shapes in kinds:
+        views = []
+        for shape in shapes:
+            stop = start + math.prod(shape)
+            views.append(vector[start:stop].reshape(shape))
+            start = stop
+        parts.append(ParameterViews(views))
+    return VectorViews(*parts)

@@ -1,8 +1,8 @@
 """Optimizers on the flat parameter vector.
 
-A stochastic optimizer is a class with `step`, `state` and `load_state` and an entry in
-`OPTIMIZERS`. The penalty ``decay / 2 * ||weights||^2`` is part of the objective, so its
-gradient goes through the same moments as the rest.
+A stochastic optimizer is a class with `step`, `settle`, `state` and `load_state` and an
+entry in `OPTIMIZERS`. The penalty ``decay / 2 * ||weights||^2`` is part of the objective, so
+its gradient goes through the same moments as the rest, unless decay is decoupled.
 """
 
 import math
@@ -26,8 +26,14 @@ _BLOCK = 32_768
 class Optimizer(Protocol):
     """What training asks of a stochastic optimizer."""
 
+    decouples_decay: bool
+    """Whether each step shrinks the weights itself, in place of a penalty in the loss."""
+
     def step(self, rate: float, decay: float) -> None:
         """Update the parameters in place from the gradient, which is overwritten."""
+
+    def settle(self, rows: NDArray | None = None) -> None:
+        """Apply what is pending to some rows of the first weight matrix, or to all."""
 
     def state(self) -> dict[str, Any]:
         """Return a copy of what must be kept to go on later."""
@@ -51,6 +57,12 @@ class _Block(NamedTuple):
             weights, gradient, scratch = self.decaying
             np.multiply(weights, decay, out=scratch)
             gradient += scratch
+
+    def shrink(self, factor: float) -> None:
+        """Multiply the weights."""
+        if self.decaying is not None and factor != 1:
+            weights = self.decaying[0]
+            weights *= factor
 
 
 def _blocks(
@@ -113,6 +125,8 @@ class Adam:
     array([0.9])
     """
 
+    decouples_decay = False
+
     def __init__(
         self,
         parameters: NDArray,
@@ -163,8 +177,11 @@ class Adam:
         root = math.sqrt((1 - beta_2) / (1 - beta_2**self.n_steps))
         scale = rate * (1 - beta_1) / (1 - beta_1**self.n_steps) / root
         epsilon = self.epsilon / root
+        shrinkage = 1 - rate * decay if self.decouples_decay else 1.0
+        coupled_decay = 0.0 if self.decouples_decay else decay
         for block in self._blocks:
-            block.add_decay(decay)
+            block.add_decay(coupled_decay)
+            block.shrink(shrinkage)
             values, grad, (first, second), scratch, _ = block
             first *= beta_1
             first += grad
@@ -177,12 +194,27 @@ class Adam:
             scratch *= scale
             values -= scratch
         if self._lazy_rows is not None:
-            self._lazy_rows.step(self.n_steps, beta_1, beta_2, epsilon, scale, decay)
+            self._lazy_rows.step(
+                self.n_steps, beta_1, beta_2, epsilon, scale, coupled_decay, shrinkage
+            )
+
+    def settle(self, rows: NDArray | None = None) -> None:
+        """Apply what is pending in the first weight matrix.
+
+        Parameters
+        ----------
+        rows : ndarray of int or None
+            Rows whose weights are about to be read; None for all, and for their moments too.
+        """
+        if self._lazy_rows is None:
+            return
+        self._lazy_rows.shrink(rows)
+        if rows is None:
+            self._lazy_rows.catch_up(self.n_steps, self.beta_1, self.beta_2)
 
     def state(self) -> dict[str, Any]:
         """Return a copy of the moments, all up to date, and the number of steps."""
-        if self._lazy_rows is not None:
-            self._lazy_rows.catch_up(self.n_steps, self.beta_1, self.beta_2)
+        self.settle()
         return {
             "n_steps": self.n_steps,
             "first_moment": self.first_moment.copy(),
@@ -198,6 +230,38 @@ class Adam:
             self._lazy_rows.last_step.fill(self.n_steps)
 
 
+class AdamW(Adam):
+    r"""Adam with decoupled weight decay [1]_.
+
+    Before its step, Adam's on the loss alone, the weights shrink:
+    :math:`w \leftarrow (1 - \eta \lambda) w`. Biases and the scales and shifts of
+    normalisation do not.
+
+    With a sparse gradient, the rows of the first weight matrix that a batch does not touch
+    shrink later, by the product of what they missed: when a batch touches them, before it
+    reads them, and all of them when `settle` is called. So the decay is exactly that of the
+    dense update; the moments are updated as Adam says.
+
+    Parameters are those of `Adam`.
+
+    References
+    ----------
+    .. [1] Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019,
+       https://arxiv.org/abs/1711.05101
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.optimizers import AdamW
+    >>> parameters = np.array([1.0])
+    >>> AdamW(parameters, np.array([0.0]), 1, beta_1=0.9, beta_2=0.999, epsilon=1e-8).step(0.1, 0.5)
+    >>> parameters
+    array([0.95])
+    """
+
+    decouples_decay = True
+
+
 class _LazyRows:
     """Adam in the rows of a weight matrix that have a gradient."""
 
@@ -210,6 +274,9 @@ class _LazyRows:
             vector.reshape(shape) for vector in (weights, first, second)
         )
         self.last_step = np.zeros(gradient.n_features, dtype=np.int64)
+        # Logarithms of all shrinkage so far, and of what each row has had of it.
+        self._shrinkage = 0.0
+        self._shrunk = np.zeros(gradient.n_features)
 
     def step(
         self,
@@ -219,15 +286,19 @@ class _LazyRows:
         epsilon: float,
         scale: float,
         decay: float,
+        shrinkage: float,
     ) -> None:
         """Update the touched rows, a few at a time so that they stay in cache."""
+        self._shrinkage += math.log(shrinkage)
         n_at_once = max(_BLOCK // self._weights.shape[1], 1)
         for start in range(0, len(self._gradient.rows), n_at_once):
             part = slice(start, start + n_at_once)
             rows, grad = self._gradient.rows[part], self._gradient.values[part]
             weights = self._weights.take(rows, axis=0)
             first, second = self._decayed(rows, n_steps, beta_1, beta_2)
-            grad += decay * weights
+            if decay:
+                grad += decay * weights
+            weights *= shrinkage
             first += grad
             self._first[rows] = first
             np.square(grad, out=grad)
@@ -240,6 +311,20 @@ class _LazyRows:
             weights -= first
             self._weights[rows] = weights
             self.last_step[rows] = n_steps
+        self._shrunk[self._gradient.rows] = self._shrinkage
+
+    def shrink(self, rows: NDArray | None) -> None:
+        """Shrink rows by what they have missed; None for all."""
+        if not self._shrinkage:
+            return
+        if rows is None:
+            self._weights *= np.exp(self._shrinkage - self._shrunk)[:, np.newaxis]
+            self._shrinkage = 0.0
+            self._shrunk.fill(0)
+        else:
+            missed = np.exp(self._shrinkage - self._shrunk[rows]).astype(self._weights.dtype)
+            self._weights[rows] *= missed[:, np.newaxis]
+            self._shrunk[rows] = self._shrinkage
 
     def catch_up(self, n_steps: int, beta_1: float, beta_2: float) -> None:
         """Decay the moments of every row for the steps that it has rested."""
@@ -289,6 +374,8 @@ class SGD:
     array([0.95])
     """
 
+    decouples_decay = False
+
     def __init__(
         self,
         parameters: NDArray,
@@ -328,6 +415,9 @@ class SGD:
             else:
                 values += velocity
 
+    def settle(self, rows: NDArray | None = None) -> None:
+        """Do nothing: every step updates everything."""
+
     def state(self) -> dict[str, Any]:
         """Return a copy of the velocity."""
         return {"velocity": self.velocity.copy()}
@@ -337,7 +427,7 @@ class SGD:
         self.velocity[...] = state["velocity"]
 
 
-OPTIMIZERS: dict[str, type[Adam] | type[SGD]] = {"adam": Adam, "sgd": SGD}
+OPTIMIZERS: dict[str, type[Adam] | type[SGD]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 
 
 def minimize_lbfgs(

@@ -6,7 +6,8 @@ write the function and its entry in `SCHEDULES`.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 
 def constant(step: int, **_: float) -> float:
@@ -123,6 +124,83 @@ def cosine(step: int, *, n_steps: int, **_: float) -> float:
     return _cosine_between(1.0, 0.0, min(step / n_steps, 1.0))
 
 
+def linear(step: int, *, n_steps: int, **_: float) -> float:
+    """Fall along a straight line from 1 to 0.
+
+    Parameters
+    ----------
+    step : int
+        Steps done so far.
+    n_steps : int
+        Steps of the whole schedule.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> from skann.engine.schedules import linear
+    >>> [linear(step, n_steps=4) for step in (0, 1, 2, 3)]
+    [1.0, 0.75, 0.5, 0.25]
+    """
+    return 1.0 - min(step / n_steps, 1.0)
+
+
+def exponential(step: int, *, n_steps: int, **_: float) -> float:
+    """Fall from 1 to a hundredth, by the same factor in every step.
+
+    Parameters
+    ----------
+    step : int
+        Steps done so far.
+    n_steps : int
+        Steps of the whole schedule.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> from skann.engine.schedules import exponential
+    >>> [round(exponential(step, n_steps=4), 4) for step in (0, 2, 4)]
+    [1.0, 0.1, 0.01]
+    """
+    return 0.01 ** min(step / n_steps, 1.0)
+
+
+def warmed_up(factor: Callable[..., float], warmup_steps: int) -> Callable[..., float]:
+    """Multiply a schedule's factor by one that rises in a straight line to 1.
+
+    Parameters
+    ----------
+    factor : callable
+        As in `Schedule`.
+    warmup_steps : int
+        Steps until the rate is the schedule's own; with 0 or 1 it is from the start.
+
+    Returns
+    -------
+    callable
+        Called as `factor` is.
+
+    Examples
+    --------
+    >>> from skann.engine.schedules import constant, warmed_up
+    >>> factor = warmed_up(constant, 4)
+    >>> [factor(step) for step in range(6)]
+    [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    """
+    return partial(_warming_factor, factor=factor, warmup_steps=warmup_steps)
+
+
+def _warming_factor(
+    step: int, *, factor: Callable[..., float], warmup_steps: int, **run: float
+) -> float:
+    return factor(step, **run) * min(1.0, (step + 1) / max(warmup_steps, 1))
+
+
 def _cosine_between(start: float, stop: float, progress: float) -> float:
     return stop + (start - stop) * (1 + math.cos(math.pi * progress)) / 2
 
@@ -145,10 +223,58 @@ class Schedule(NamedTuple):
     drops_on_plateau: bool = False
 
 
+def from_callable(function: Callable[[int], Any]) -> Schedule:
+    """Make a schedule of a user's function.
+
+    Parameters
+    ----------
+    function : callable (step) -> float
+        Called with the steps done so far; returns the factor.
+
+    Returns
+    -------
+    Schedule
+        One with an end: the function is taken to be made for the whole run.
+
+    Raises
+    ------
+    ValueError
+        Where the schedule is called, if `function` returned no finite number of at least 0.
+
+    Examples
+    --------
+    >>> from skann.engine.schedules import from_callable
+    >>> from_callable(lambda step: 0.5 ** (step // 10)).factor(20)
+    0.25
+    >>> from_callable(lambda step: 1 - step).factor(3)
+    Traceback (most recent call last):
+        ...
+    ValueError: learning_rate(3) returned -2; a schedule must return a finite factor of at least 0
+    """
+    return Schedule(partial(_checked_factor, function=function), has_end=True)
+
+
+def _checked_factor(step: int, *, function: Callable[[int], Any], **_: float) -> float:
+    value = function(step)
+    try:
+        # Arrays without dimensions, as NumPy's where() returns them, are numbers too.
+        factor = math.nan if isinstance(value, str | bytes) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        factor = math.nan
+    if not 0 <= factor < math.inf:
+        raise ValueError(
+            f"learning_rate({step}) returned {value!r}; a schedule must return a finite factor"
+            " of at least 0"
+        )
+    return factor
+
+
 SCHEDULES: dict[str, Schedule] = {
     "constant": Schedule(constant),
     "invscaling": Schedule(inverse_scaling),
     "adaptive": Schedule(constant, drops_on_plateau=True),
     "one_cycle": Schedule(one_cycle, has_end=True),
     "cosine": Schedule(cosine, has_end=True),
+    "linear": Schedule(linear, has_end=True),
+    "exponential": Schedule(exponential, has_end=True),
 }

@@ -1,12 +1,38 @@
 """What is watched during training, the best weights, when to stop, the history."""
 
 import math
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
 Watch = Literal["loss", "validation_score"]
 Reason = Literal["plateau", "schedule", "max_iter", "callback", "interrupted", "diverged"]
+
+
+class Epoch(NamedTuple):
+    """What is recorded of an epoch, or of an iteration of L-BFGS.
+
+    Attributes
+    ----------
+    loss : float
+        Training loss.
+    validation_score, validation_loss : float or None
+        Measured on the validation data, if there is any.
+    learning_rate : float or None
+        Rate of the epoch's last step; None for L-BFGS, which has none.
+    gradient_norm : float or None
+        Euclidean norm of the gradient of the loss in the epoch's last step, before it is
+        clipped and without the penalty; with L-BFGS that of the whole objective.
+    seconds : float
+        Wall-clock time of the epoch, without validation and callbacks.
+    """
+
+    loss: float
+    validation_score: float | None = None
+    validation_loss: float | None = None
+    learning_rate: float | None = None
+    gradient_norm: float | None = None
+    seconds: float = 0.0
 
 
 class Stopping:
@@ -24,8 +50,8 @@ class Stopping:
 
     Attributes
     ----------
-    loss_curve, validation_scores, validation_loss_curve : list of float
-        A number for each epoch; the last two stay empty without validation data.
+    history : list of Epoch
+        A record for each epoch.
     best_loss, best_validation_score : float
         The best so far.
     best_parameters : ndarray of shape (n_parameters,) or None
@@ -35,9 +61,9 @@ class Stopping:
 
     Examples
     --------
-    >>> from skann.engine.stopping import Stopping
+    >>> from skann.engine.stopping import Epoch, Stopping
     >>> stopping = Stopping("loss", tol=0.1, n_iter_no_change=1)
-    >>> [stopping.record(loss, None, None) for loss in (1.0, 0.95, 0.94)]
+    >>> [stopping.record(Epoch(loss), None) for loss in (1.0, 0.95, 0.94)]
     [False, False, True]
     """
 
@@ -46,25 +72,19 @@ class Stopping:
         self._tol = tol
         self._patience = n_iter_no_change
         self._n_without_improvement = 0
-        self.loss_curve: list[float] = []
-        self.validation_scores: list[float] = []
-        self.validation_loss_curve: list[float] = []
+        self.history: list[Epoch] = []
         self.best_loss = math.inf
         self.best_validation_score = -math.inf
         self.best_parameters: NDArray | None = None
         self.reason: Reason | None = None
 
-    def record(
-        self, loss: float, validation: tuple[float, float] | None, parameters: NDArray | None
-    ) -> bool:
+    def record(self, epoch: Epoch, parameters: NDArray | None) -> bool:
         """Record an epoch.
 
         Parameters
         ----------
-        loss : float
-            Training loss.
-        validation : (score, loss) or None
-            Measured on the validation data, if there is any.
+        epoch : Epoch
+            What was measured.
         parameters : ndarray of shape (n_parameters,) or None
             The current parameters, copied if they are to be kept.
 
@@ -73,13 +93,11 @@ class Stopping:
         bool
             Whether what is watched has stopped improving.
         """
-        improved = loss < self.best_loss - self._tol
-        self.loss_curve.append(loss)
-        self.best_loss = min(loss, self.best_loss)
-        if validation is not None:
-            score, validation_loss = validation
-            self.validation_scores.append(score)
-            self.validation_loss_curve.append(validation_loss)
+        improved = epoch.loss < self.best_loss - self._tol
+        self.history.append(epoch)
+        self.best_loss = min(epoch.loss, self.best_loss)
+        score = epoch.validation_score
+        if score is not None:
             if self.watch == "validation_score":
                 improved = score >= self.best_validation_score + self._tol
                 if score > self.best_validation_score and parameters is not None:
@@ -93,3 +111,23 @@ class Stopping:
     def wait_again(self) -> None:
         """Start counting epochs without improvement anew."""
         self._n_without_improvement = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return what must be kept to go on later; arrays are shared, not copied."""
+        return {
+            "history": [epoch._asdict() for epoch in self.history],
+            "best_loss": self.best_loss,
+            "best_validation_score": self.best_validation_score,
+            "best_parameters": self.best_parameters,
+            "n_without_improvement": self._n_without_improvement,
+            "reason": self.reason,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.best_loss = state["best_loss"]
+        self.best_validation_score = state["best_validation_score"]
+        self.best_parameters = state["best_parameters"]
+        self._n_without_improvement = state["n_without_improvement"]
+        self.reason = state["reason"]

@@ -1,17 +1,23 @@
 """Training: batches, forward, loss, backward, step, history, and whether to stop."""
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skann.engine.stopping import Epoch
+
 if TYPE_CHECKING:
+    from skann.engine.averaging import Average
+    from skann.engine.backpropagation import Backpropagation
     from skann.engine.batches import Batches, RowSource
     from skann.engine.losses import Loss
-    from skann.engine.network import Backpropagation, Network
+    from skann.engine.network import Network
     from skann.engine.optimizers import Optimizer
     from skann.engine.schedules import Schedule
     from skann.engine.stopping import Stopping
@@ -31,6 +37,9 @@ class _CallbackError(Exception):
 
 class EpochWatcher(Protocol):
     """Whoever is told of the epochs: progress displays, user callbacks."""
+
+    def begin_training(self, training: "MiniBatchTraining") -> None:
+        """Note the training whose state can be saved after every epoch."""
 
     def begin_epoch(self) -> None:
         """Note that an epoch begins."""
@@ -58,6 +67,8 @@ class Validation:
         With scratch for all the rows.
     chunk_rows : int
         Rows computed at once.
+    scoring : callable (network, loss) -> float, or None
+        What decides, greater being better, given the loss on these rows; None for accuracy.
     """
 
     rows: "RowSource"
@@ -65,9 +76,10 @@ class Validation:
     weights: NDArray | None
     loss: "Loss"
     chunk_rows: int
+    scoring: Callable[["Network", float], float] | None = None
 
     def measure(self, network: "Network") -> tuple[float, float]:
-        """Return accuracy (of whole rows, for several outputs) and loss."""
+        """Return score and loss; the accuracy for several outputs is that of whole rows."""
         logits = network.decision_function(self.rows, self.chunk_rows)
         if self.targets.ndim == 2:
             right = (self.targets == (logits > 0).T).all(axis=1)
@@ -75,9 +87,11 @@ class Validation:
             right = (logits[0] > 0) == self.targets
         else:
             right = logits.argmax(axis=0) == self.targets
-        score = float(np.average(right, weights=self.weights))
         total = len(self.rows) if self.weights is None else float(self.weights.sum())
-        return score, self.loss.value_and_gradient(logits, self.targets, self.weights, total)
+        loss = self.loss.value_and_gradient(logits, self.targets, self.weights, total)
+        if self.scoring is not None:
+            return self.scoring(network, loss), loss
+        return float(np.average(right, weights=self.weights)), loss
 
 
 @dataclass
@@ -119,17 +133,21 @@ class Training:
     watcher: "EpochWatcher"
     n_rows_seen: int = 0
 
-    def finish_epoch(self, loss: float) -> bool:
-        """Record an epoch and tell who watches; return whether progress has ended."""
-        validation = None if self.validation is None else self.validation.measure(self.network)
-        plateau = self.stopping.record(loss, validation, self.network.parameters)
+    def record(self, epoch: Epoch) -> bool:
+        """Validate and record an epoch; return whether progress has ended."""
+        if self.validation is not None:
+            score, loss = self.validation.measure(self.network)
+            epoch = epoch._replace(validation_score=score, validation_loss=loss)
+        return self.stopping.record(epoch, self.network.parameters)
+
+    def tell(self) -> None:
+        """Tell who watches that an epoch has been recorded."""
         if self.watcher.end_epoch(self.network, self.stopping):
             self.stopping.reason = "callback"
-        return plateau
 
     def penalty(self, n_rows: int) -> float:
         """Return ``alpha / 2 * ||weights||^2``, over the rows times their mean weight."""
-        weights = self.network.parameters[: self.network.n_weights]
+        weights = self.network.weights
         return 0.5 * self.alpha * float(weights @ weights) / (n_rows * self.batches.mean_weight)
 
     def restore_best(self) -> None:
@@ -138,15 +156,9 @@ class Training:
             self.network.parameters[...] = self.stopping.best_parameters
 
 
-def train_in_batches(
-    training: Training,
-    optimizer: "Optimizer",
-    schedule: "Schedule",
-    learning_rate_init: float,
-    power_t: float,
-    order: np.random.Generator | None,
-) -> None:
-    """Train by steps on mini-batches.
+@dataclass
+class MiniBatchTraining:
+    """Training by steps on mini-batches, which can be saved and resumed between epochs.
 
     The loss of an epoch is the mean of its batches' losses, each measured before its step,
     plus the penalty at the weights that the epoch ends with.
@@ -158,90 +170,191 @@ def train_in_batches(
     optimizer : Optimizer
         Works on the network's parameters.
     schedule : Schedule
-        Factor of the learning rate, step by step, over ``training.max_iter`` epochs.
+        How to treat the end of training and of progress.
+    factor : callable (step) -> float
+        Factor of the learning rate, step by step.
     learning_rate_init : float
         What that factor multiplies.
-    power_t : float
-        Exponent of inverse scaling.
-    order : numpy.random.Generator or None
-        Shuffles the rows of every epoch; None keeps their order.
-
-    Raises
-    ------
-    DivergenceError
-        When the loss is not finite in the first two epochs. Later, training ends with the
-        weights that the last finished epoch began with.
+    rng : numpy.random.Generator
+        Source of all randomness of training.
+    shuffle : bool
+        Whether every epoch has its own order of the rows.
+    average : Average or None
+        Of the parameters; it is what is validated, shown to callbacks and kept.
+    gradient_clip_norm : float or None
+        Longest gradient, over all parameters.
+    max_norm : float or None
+        Longest vector of weights into a hidden unit.
     """
-    batches, stopping, parameters = training.batches, training.stopping, training.network.parameters
-    steps_per_epoch = batches.n_batches
-    initial_rate = learning_rate_init
 
-    def rate(step: int) -> float:
-        return initial_rate * schedule.factor(
-            step,
-            n_steps=training.max_iter * steps_per_epoch,
-            steps_per_epoch=steps_per_epoch,
-            rows_per_epoch=batches.n_rows,
-            power_t=power_t,
-        )
+    training: Training
+    optimizer: "Optimizer"
+    schedule: "Schedule"
+    factor: Callable[[int], float]
+    learning_rate_init: float
+    rng: np.random.Generator
+    shuffle: bool
+    average: "Average | None" = None
+    gradient_clip_norm: float | None = None
+    max_norm: float | None = None
 
-    # A finite loss proves the weights that its epoch began with, not those it ended with.
-    begun = parameters.copy()
-    proven = parameters.copy()
-    try:
-        for epoch in range(training.max_iter):
-            training.watcher.begin_epoch()
-            loss = _run_epoch(training, optimizer, rate, epoch * steps_per_epoch, order)
-            proven, begun = begun, proven
-            begun[...] = parameters
-            plateau = training.finish_epoch(loss)
-            if plateau and schedule.drops_on_plateau and initial_rate > _PLATEAU_LAST_RATE:
-                initial_rate /= _PLATEAU_DIVISOR
-                stopping.wait_again()
-            elif plateau:
-                stopping.reason = stopping.reason or "plateau"
-            if stopping.reason:
-                break
-        else:
-            stopping.reason = "schedule" if schedule.has_end else "max_iter"
-    except KeyboardInterrupt:
-        stopping.reason = "interrupted"
-        training.watcher.abandon_epoch()
-    except DivergenceError:
-        training.watcher.abandon_epoch()
-        parameters[...] = proven
-        if len(stopping.loss_curve) < 2:
-            raise
-        stopping.reason = "diverged"
-    training.restore_best()
+    def __post_init__(self) -> None:
+        self._n_epochs = 0
+        self._averages_in_network = False
+        # A finite loss proves the weights that its epoch began with, not those it ended with.
+        self._begun = self.training.network.parameters.copy()
+        self._proven = self._begun.copy()
 
+    def run(self) -> None:
+        """Train to the end.
 
-def _run_epoch(
-    training: Training,
-    optimizer: "Optimizer",
-    rate: Callable[[int], float],
-    first_step: int,
-    order: np.random.Generator | None,
-) -> float:
-    """Step through every batch; return the mean loss with the penalty."""
-    batches, loss = training.batches, training.loss
-    backpropagate = training.backpropagation.run
-    # By the nominal batch: a short last one would pull on the weights many times as hard.
-    decay = training.alpha / (batches.batch_size * batches.mean_weight)
-    total = 0.0
-    epoch = batches.in_order() if order is None else batches.shuffled(order)
-    for step, (inputs, targets, weights) in enumerate(epoch, start=first_step):
-        n_rows = inputs.shape[0]
-        value = backpropagate(inputs, targets, weights, n_rows, loss)
-        if not math.isfinite(value):
+        Raises
+        ------
+        DivergenceError
+            When the loss is not finite in the first two epochs. Later, training ends with the
+            weights that the last finished epoch began with.
+        """
+        training, stopping = self.training, self.training.stopping
+        parameters = training.network.parameters
+        try:
+            while self._n_epochs < training.max_iter and stopping.reason is None:
+                training.watcher.begin_epoch()
+                epoch = self._run_epoch()
+                self._n_epochs += 1
+                self._proven, self._begun = self._begun, self._proven
+                self._begun[...] = parameters
+                with self._averaged():
+                    self._finish(epoch)
+        except KeyboardInterrupt:
+            stopping.reason = "interrupted"
+            training.watcher.abandon_epoch()
+        except DivergenceError:
+            training.watcher.abandon_epoch()
+            parameters[...] = self._proven
+            if len(stopping.history) < 2:
+                raise
+            stopping.reason = "diverged"
+        self.optimizer.settle()
+        if stopping.reason is None:
+            stopping.reason = "schedule" if self.schedule.has_end else "max_iter"
+        if self.average is not None and self.average.n_updates and stopping.reason != "diverged":
+            parameters[...] = self.average.values
+        training.restore_best()
+
+    def _finish(self, epoch: Epoch) -> None:
+        """Record an epoch and draw the consequences before anybody is told."""
+        stopping = self.training.stopping
+        plateau = self.training.record(epoch)
+        if plateau and self.schedule.drops_on_plateau and not self._at_last_rate():
+            self.learning_rate_init /= _PLATEAU_DIVISOR
+            stopping.wait_again()
+        elif plateau:
+            stopping.reason = "plateau"
+        self.training.tell()
+
+    def _at_last_rate(self) -> bool:
+        return self.learning_rate_init <= _PLATEAU_LAST_RATE
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Put the averaged parameters into the network for a while."""
+        if self.average is None:
+            yield
+            return
+        self.average.swap(self.training.network.parameters)
+        self._averages_in_network = True
+        try:
+            yield
+        finally:
+            self.average.swap(self.training.network.parameters)
+            self._averages_in_network = False
+
+    def _run_epoch(self) -> Epoch:
+        """Step through every batch."""
+        training, optimizer = self.training, self.optimizer
+        batches, backpropagation = training.batches, training.backpropagation
+        sparse_gradient = backpropagation.sparse_gradient
+        # By the nominal batch: a short last one would pull on the weights many times as hard.
+        decay = training.alpha
+        if not optimizer.decouples_decay:
+            decay /= batches.batch_size * batches.mean_weight
+        step = self._n_epochs * batches.n_batches
+        last_step = step + batches.n_batches - 1
+        total = norm = rate = 0.0
+        start = time.perf_counter()
+        for inputs, targets, weights in (
+            batches.shuffled(self.rng) if self.shuffle else batches.in_order()
+        ):
+            n_rows = inputs.shape[0]
+            if sparse_gradient is not None:
+                sparse_gradient.touch(inputs)
+                optimizer.settle(sparse_gradient.rows)
+            value = backpropagation.run(inputs, targets, weights, n_rows, training.loss)
+            if not math.isfinite(value):
+                raise DivergenceError
+            if self.gradient_clip_norm is not None or step == last_step:
+                norm = backpropagation.clip(self.gradient_clip_norm)
+            rate = self.learning_rate_init * self.factor(step)
+            optimizer.step(rate, decay)
+            if self.max_norm is not None:
+                training.network.constrain(self.max_norm)
+            if self.average is not None:
+                self.average.update(training.network.parameters)
+            training.n_rows_seen += n_rows
+            total += value * n_rows
+            step += 1
+        optimizer.settle()
+        loss = total / batches.n_rows
+        if not optimizer.decouples_decay:
+            loss += training.penalty(batches.batch_size)
+        if not math.isfinite(loss) or not np.isfinite(training.network.parameters).all():
             raise DivergenceError
-        optimizer.step(rate(step), decay)
-        training.n_rows_seen += n_rows
-        total += value * n_rows
-    penalty = training.penalty(batches.batch_size)
-    if not math.isfinite(penalty):
-        raise DivergenceError
-    return total / batches.n_rows + penalty
+        seconds = time.perf_counter() - start
+        return Epoch(loss, learning_rate=rate, gradient_norm=norm, seconds=seconds)
+
+    def state(self) -> dict[str, Any]:
+        """Return what must be kept to go on after the last epoch with the same bits.
+
+        Returns
+        -------
+        dict
+            Of arrays, numbers, strings and dicts and lists of them. Arrays are those that
+            training works on: copy or write them before it goes on.
+        """
+        parameters = self.training.network.parameters
+        average: dict[str, Any] | None = None
+        if self.average is not None:
+            averaged = self.average.values
+            if self._averages_in_network:
+                averaged, parameters = parameters, averaged
+            average = {"values": averaged, "n_updates": self.average.n_updates}
+        return {
+            "n_epochs": self._n_epochs,
+            "n_rows_seen": self.training.n_rows_seen,
+            "learning_rate_init": self.learning_rate_init,
+            "parameters": parameters,
+            "begun": self._begun,
+            "proven": self._proven,
+            "average": average,
+            "optimizer": self.optimizer.state(),
+            "stopping": self.training.stopping.state(),
+            "rng": self.rng.bit_generator.state,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned, before `run`."""
+        self._n_epochs = state["n_epochs"]
+        self.training.n_rows_seen = state["n_rows_seen"]
+        self.learning_rate_init = state["learning_rate_init"]
+        self.training.network.parameters[...] = state["parameters"]
+        self._begun[...] = state["begun"]
+        self._proven[...] = state["proven"]
+        if self.average is not None:
+            self.average.values[...] = state["average"]["values"]
+            self.average.n_updates = state["average"]["n_updates"]
+        self.optimizer.load_state(state["optimizer"])
+        self.training.stopping.load_state(state["stopping"])
+        self.rng.bit_generator.state = state["rng"]
 
 
 def train_in_full(training: Training, minimize: Callable, max_fun: int, tol: float) -> str:
@@ -277,7 +390,8 @@ def train_in_full(training: Training, minimize: Callable, max_fun: int, tol: flo
         parameters[...] = accepted[...] = intermediate_result.x
         objective.in_iteration = False
         try:
-            plateau = training.finish_epoch(float(intermediate_result.fun))
+            plateau = training.record(objective.epoch(float(intermediate_result.fun)))
+            training.tell()
         except StopIteration as error:  # SciPy would take it for the end of the search.
             raise _CallbackError(*error.args) from error
         if plateau:
@@ -306,9 +420,9 @@ def train_in_full(training: Training, minimize: Callable, max_fun: int, tol: flo
     if objective.in_iteration:
         # Begun, but interrupted, or the line search found nothing better.
         training.watcher.abandon_epoch()
-    if not stopping.loss_curve:
+    if not stopping.history:
         objective.in_iteration = True
-        stopping.record(objective(accepted)[0], None, None)
+        stopping.record(objective.epoch(objective(accepted)[0]), None)
     parameters[...] = accepted
     training.restore_best()
     return message
@@ -320,11 +434,18 @@ class _Objective:
     def __init__(self, training: Training) -> None:
         self._training = training
         self._gradient = np.empty_like(training.network.parameters)
+        self._start = time.perf_counter()
         self.in_iteration = False
+
+    def epoch(self, loss: float) -> Epoch:
+        """Return the record of an iteration that has ended with `loss`."""
+        start, self._start = self._start, time.perf_counter()
+        norm = float(np.linalg.norm(self._gradient))
+        return Epoch(loss, gradient_norm=norm, seconds=self._start - start)
 
     def __call__(self, vector: NDArray) -> tuple[float, NDArray]:
         training = self._training
-        if not self.in_iteration and len(training.stopping.loss_curve) < training.max_iter:
+        if not self.in_iteration and len(training.stopping.history) < training.max_iter:
             training.watcher.begin_epoch()
             self.in_iteration = True
         network, batches = training.network, training.batches
@@ -332,7 +453,8 @@ class _Objective:
         n_rows = batches.n_rows
         value = training.penalty(n_rows)
         self._gradient.fill(0)
-        self._gradient[: network.n_weights] = vector[: network.n_weights]
+        n_weights = network.weights.size
+        self._gradient[:n_weights] = vector[:n_weights]
         self._gradient *= training.alpha / (n_rows * batches.mean_weight)
         for inputs, targets, weights in batches.in_order():
             value += training.backpropagation.run(inputs, targets, weights, n_rows, training.loss)

@@ -1,0 +1,61 @@
+"""An average of the parameters over the steps of training."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Average:
+    r"""Exponential moving average of a parameter vector [1]_.
+
+    After t steps it is :math:`\frac{1 - d}{1 - d^t} \sum_{i=1}^{t} d^{t - i} \theta_i`: the
+    weights sum to one from the first step on, so that it owes nothing to where training
+    began.
+
+    Parameters
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+        Gives shape and dtype.
+    decay : float
+        Weight that a step loses at the next one, d above, in [0, 1).
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_parameters,)
+        The average.
+    n_updates : int
+        Steps averaged over.
+
+    References
+    ----------
+    .. [1] Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", SIAM
+       Journal on Control and Optimization 30, 1992.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.averaging import Average
+    >>> average = Average(np.zeros(1), decay=0.5)
+    >>> average.update(np.array([3.0]))
+    >>> average.update(np.array([6.0]))
+    >>> average.values
+    array([5.])
+    """
+
+    def __init__(self, parameters: NDArray, decay: float) -> None:
+        self.values = np.zeros_like(parameters)
+        self.n_updates = 0
+        self._decay = decay
+        self._scratch = np.empty_like(parameters)
+
+    def update(self, parameters: NDArray) -> None:
+        """Take in the parameters after a step."""
+        self.n_updates += 1
+        np.subtract(parameters, self.values, out=self._scratch)
+        self._scratch *= (1 - self._decay) / (1 - self._decay**self.n_updates)
+        self.values += self._scratch
+
+    def swap(self, parameters: NDArray) -> None:
+        """Exchange the average and the parameters."""
+        self._scratch[...] = parameters
+        parameters[...] = self.values
+        self.values[...] = self._scratch

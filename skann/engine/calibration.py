@@ -1,0 +1,57 @@
+"""Probabilities that are as certain as they should be."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from skann.engine.losses import Loss
+
+# Logarithms of the least and the greatest temperature that are tried.
+_RANGE = (-4.0, 4.0)
+
+
+def best_temperature(
+    logits: NDArray, targets: NDArray, weights: NDArray | None, loss: Loss
+) -> float:
+    r"""Find what the logits must be divided by for the least log-loss [1]_.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_outputs, n_rows)
+        Raw scores of rows that were not trained on.
+    targets : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        Their encoded targets.
+    weights : ndarray of shape (n_rows,) or None
+        Their weights.
+    loss : Loss
+        Computing in float64, with scratch for all the rows.
+
+    Returns
+    -------
+    float
+        From :math:`e^{-4}` to :math:`e^4`.
+
+    References
+    ----------
+    .. [1] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML
+       2017, https://arxiv.org/abs/1706.04599
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.calibration import best_temperature
+    >>> from skann.engine.losses import LogisticCrossEntropy
+    >>> logits, targets = np.full((1, 4), 3.0), np.array([1, 1, 1, 0])
+    >>> loss = LogisticCrossEntropy(1, 4, np.float64)
+    >>> round(3 / best_temperature(logits, targets, None, loss), 3)  # log(3/4 / (1/4))
+    1.099
+    """
+    logits = logits.astype(np.float64)
+    total = float(logits.shape[1]) if weights is None else float(weights.sum())
+
+    def value(log_temperature: float) -> float:
+        scaled = logits * np.exp(-log_temperature)
+        return loss.value_and_gradient(scaled, targets, weights, total)
+
+    found = minimize_scalar(value, bounds=_RANGE, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x))

@@ -1,0 +1,153 @@
+"""What `fit` is given, validated: rows that can be gathered, coded targets, weights."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
+
+from skann.engine.batches import Examples, laid_out_by_rows
+from skann.targets import Labels, combine_weights
+
+if TYPE_CHECKING:
+    from skann.classifier import ANNClassifier
+
+
+def check_X_y(
+    estimator: "ANNClassifier", X: Any, y: Any, dtype: str, *, reset: bool
+) -> tuple[Any, Any]:
+    """Validate training data; bring X into a layout that rows can be gathered from.
+
+    Parameters
+    ----------
+    estimator : ANNClassifier
+        The estimator to be fitted.
+    X, y : array-like
+        As given to `fit`.
+    dtype : str
+        Computing dtype.
+    reset : bool
+        Whether number and names of the features are those of a new fit.
+
+    Returns
+    -------
+    X : ndarray or CSR array of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,), or indicator matrix (n_samples, n_labels)
+    """
+    X, y = validate_data(
+        estimator, X, y, accept_sparse=("csr", "csc"), multi_output=True, reset=reset
+    )
+    # What is to be shifted keeps its precision: rounded first, little would be left of it.
+    shifts = estimator.input_scaling == "standard"
+    return laid_out_by_rows(X, X.dtype if shifts else dtype), y
+
+
+def make_examples(
+    X: Any, y: Any, sample_weight: Any, class_weight: Any, labels: Labels, suffix: str = ""
+) -> tuple[Examples, NDArray | None]:
+    """Encode targets and weights.
+
+    Parameters
+    ----------
+    X, y : array-like
+        Validated rows and their labels.
+    sample_weight : array-like of shape (n_samples,) or None
+        As given to `fit`.
+    class_weight : dict, "balanced", list of dict or None
+        As given to the estimator.
+    labels : Labels
+        The labels of the codes.
+    suffix : str
+        What follows "y" in the name of the argument, for error messages.
+
+    Returns
+    -------
+    examples : Examples
+    sample_weight : ndarray of shape (n_samples,) or None
+        Checked, without the class weights.
+    """
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+    codes = labels.encode(y, f"y{suffix}")
+    weights = combine_weights(sample_weight, class_weight, labels, codes)
+    return Examples(X, codes, weights), sample_weight
+
+
+def validation_examples(
+    estimator: "ANNClassifier", X_val: Any, y_val: Any, sample_weight_val: Any, labels: Labels
+) -> Examples | None:
+    """Validate and encode validation data.
+
+    Parameters
+    ----------
+    estimator : ANNClassifier
+        The estimator that is being fitted.
+    X_val, y_val, sample_weight_val : array-like or None
+        As given to `fit`.
+    labels : Labels
+        The labels of the codes.
+
+    Returns
+    -------
+    Examples or None
+        None if nothing is given.
+
+    Raises
+    ------
+    ValueError
+        If one of `X_val` and `y_val` is missing or they cannot be used.
+    """
+    given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return None
+    if "X_val" not in given or "y_val" not in given:
+        raise ValueError(
+            f"Validation data needs both X_val and y_val; given was only {' and '.join(given)}."
+        )
+    try:
+        X_val = validate_data(estimator, X_val, accept_sparse="csr", reset=False)
+        y_val = check_array(
+            y_val, ensure_2d=False, accept_sparse="csr", dtype=None, input_name="y_val"
+        )
+        check_consistent_length(X_val, y_val)
+        return make_examples(
+            X_val, y_val, sample_weight_val, estimator.class_weight, labels, "_val"
+        )[0]
+    except ValueError as error:  # Scikit-learn's messages say X where X_val is meant.
+        raise ValueError(f"X_val, y_val and sample_weight_val cannot be used: {error}") from error
+
+
+def labels_for_partial_fit(
+    estimator: "ANNClassifier", y: Any, classes: Any, known: Labels | None
+) -> Labels:
+    """Return the labels that a call of `partial_fit` works with.
+
+    Parameters
+    ----------
+    estimator : ANNClassifier
+        The estimator.
+    y : ndarray
+        Validated labels.
+    classes : array-like or None
+        As given to `partial_fit`.
+    known : Labels or None
+        Those of the calls before, if there were any.
+
+    Returns
+    -------
+    Labels
+    """
+    if known is not None and classes is None:
+        return known
+    if type_of_target(y).startswith("multilabel") and classes is None:
+        classes = np.arange(y.shape[1])
+    first_call = _check_partial_fit_first_call(estimator, classes)
+    if not first_call and known is not None:
+        return known
+    del estimator.classes_  # Set by the check: not fitted yet.
+    return Labels.of(y if np.ndim(y) == 2 and y.shape[1] > 1 else unique_labels(classes))

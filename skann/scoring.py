@@ -1,0 +1,65 @@
+"""Which metric decides on the validation rows."""
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sklearn.metrics import get_scorer
+
+from skann.engine.batches import Examples
+from skann.engine.network import Network
+from skann.targets import Labels
+
+if TYPE_CHECKING:
+    from skann.classifier import ANNClassifier
+
+
+def make_scoring(
+    estimator: "ANNClassifier", held_out: Examples | None, labels: Labels
+) -> Callable[[Network, float], float] | None:
+    """Return how to score a network on the validation rows.
+
+    Parameters
+    ----------
+    estimator : ANNClassifier
+        Its `scoring` says how.
+    held_out : Examples or None
+        The validation rows, if there are any.
+    labels : Labels
+        The labels of the codes.
+
+    Returns
+    -------
+    callable (network, loss) -> float, or None
+        Greater is better; None for the accuracy, which the engine computes.
+    """
+    scoring = estimator.scoring
+    if scoring is None or held_out is None:
+        return None
+    if isinstance(scoring, str) and scoring == "loss":
+        return _negative_loss
+    X, codes, weights, subset = held_out
+    rows = X if subset is None else X[subset]
+    y = codes if labels.kind == "multilabel-indicator" else labels.classes[codes]
+    is_name = isinstance(scoring, str)
+    scorer = get_scorer(scoring) if is_name else scoring
+    # A callable of the user's need not know of weights.
+    extra = {"sample_weight": weights} if is_name and weights is not None else {}
+
+    def score(network: Network, loss: float) -> float:
+        return float(scorer(_fitted(estimator, network), rows, y, **extra))
+
+    return score
+
+
+def _negative_loss(network: Network, loss: float) -> float:
+    return -loss
+
+
+def _fitted(estimator: "ANNClassifier", network: Network) -> Any:
+    """Return a shallow copy of an estimator that predicts with `network`."""
+    fitted = copy.copy(estimator)
+    fitted._network = network
+    # The rows have been validated already, as arrays without names.
+    fitted.__dict__.pop("feature_names_in_", None)
+    return fitted
