@@ -1,9 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import expit, log_expit, log_softmax, logit, softmax
 from sklearn.metrics import log_loss
 
 from skann.engine.losses import LOSSES
@@ -34,35 +36,39 @@ def weights_of(weighting):
     return weights
 
 
-def reference_value(kind, logits, targets, weights, divisor):
+def reference_value(kind, logits, targets, weights, divisor, label_smoothing):
+    """Cross-entropy with target distributions written out."""
     weights = np.ones(N_ROWS) if weights is None else weights
     if kind == "multiclass":
-        by_row = -log_softmax(logits, axis=0)[targets, np.arange(N_ROWS)]
+        n_outputs = len(logits)
+        wanted = (1 - label_smoothing) * np.eye(n_outputs)[targets] + label_smoothing / n_outputs
+        by_output = wanted.T * log_softmax(logits, axis=0)
     else:
-        by_output = np.logaddexp(0, logits) - targets.T * logits
-        by_row = by_output.sum(axis=0)
-    return weights @ by_row / divisor
+        wanted = (1 - label_smoothing) * targets.T + label_smoothing / 2
+        by_output = wanted * log_expit(logits) + (1 - wanted) * log_expit(-logits)
+    return -weights @ by_output.sum(axis=0) / divisor
 
 
 def test_there_is_a_problem_for_every_loss():
     assert set(KINDS) == set(LOSSES)
 
 
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("weighting", ["none", "weights", "some zero", "all zero"])
 @pytest.mark.parametrize("kind", LOSSES)
 class TestValueAndGradient:
-    def test_value_matches_the_formula(self, kind, weighting):
+    def test_value_matches_the_formula(self, kind, weighting, label_smoothing):
         logits, targets = random_problem(kind)
         weights = weights_of(weighting)
-        loss = LOSSES[kind](KINDS[kind], N_ROWS, np.float64)
+        loss = LOSSES[kind](KINDS[kind], N_ROWS, np.float64, label_smoothing)
         value = loss.value_and_gradient(logits.copy(), targets, weights, 7.0)
-        expected = reference_value(kind, logits, targets, weights, 7.0)
+        expected = reference_value(kind, logits, targets, weights, 7.0, label_smoothing)
         np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-15)
 
-    def test_gradient_matches_finite_differences(self, kind, weighting):
+    def test_gradient_matches_finite_differences(self, kind, weighting, label_smoothing):
         logits, targets = random_problem(kind)
         weights = weights_of(weighting)
-        loss = LOSSES[kind](KINDS[kind], N_ROWS, np.float64)
+        loss = LOSSES[kind](KINDS[kind], N_ROWS, np.float64, label_smoothing)
 
         def value_at(point):
             return loss.value_and_gradient(point.copy(), targets, weights, 7.0)
@@ -70,6 +76,49 @@ class TestValueAndGradient:
         gradient = logits.copy()
         loss.value_and_gradient(gradient, targets, weights, 7.0)
         assert_gradient_matches(value_at, gradient, logits)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+class TestLabelSmoothing:
+    def test_of_zero_changes_no_bit(self, kind):
+        logits, targets = random_problem(kind)
+        plain = LOSSES[kind](KINDS[kind], N_ROWS, np.float64)
+        smoothed = LOSSES[kind](KINDS[kind], N_ROWS, np.float64, label_smoothing=0.0)
+        one, other = logits.copy(), logits.copy()
+        weights = weights_of("weights")
+        assert plain.value_and_gradient(one, targets, weights, 2.0) == smoothed.value_and_gradient(
+            other, targets, weights, 2.0
+        )
+        np.testing.assert_array_equal(one, other)
+
+    def test_makes_the_smoothed_targets_the_best_probabilities(self, kind):
+        targets = random_problem(kind)[1]
+        loss = LOSSES[kind](KINDS[kind], N_ROWS, np.float64, label_smoothing=0.2)
+        if kind == "multiclass":
+            logits = np.log(0.8 * np.eye(KINDS[kind])[targets] + 0.2 / KINDS[kind]).T.copy()
+        else:
+            logits = np.atleast_2d(logit(0.8 * targets + 0.1).T).copy()
+        loss.value_and_gradient(logits, targets, weights_of("weights"), 3.0)
+        np.testing.assert_allclose(logits, 0, atol=1e-15)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_computing_allocates_nothing_of_the_size_of_a_batch(kind, weighted, label_smoothing):
+    n_rows = 300_000
+    logits = np.zeros((KINDS[kind], n_rows), np.float32)
+    weights = np.ones(n_rows, np.float32) if weighted else None
+    shape = (n_rows, KINDS[kind]) if kind == "multilabel-indicator" else n_rows
+    targets = np.zeros(shape, np.int8 if kind == "multilabel-indicator" else np.intp)
+    loss = LOSSES[kind](KINDS[kind], n_rows, np.float32, label_smoothing)
+    tracemalloc.start()
+    try:
+        loss.value_and_gradient(logits, targets, weights, 1.0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < n_rows
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])

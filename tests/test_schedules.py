@@ -1,11 +1,14 @@
+import copy
 import math
+import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skann.engine.schedules import SCHEDULES
+from skann.engine.schedules import SCHEDULES, Schedule, from_callable, warmed_up
 
 
 def factors(name, n_steps, steps_per_epoch=1, rows_per_epoch=10, power_t=0.5):
@@ -47,6 +50,25 @@ def test_cosine_is_half_a_cosine():
     np.testing.assert_allclose(factors("cosine", 40), expected)
 
 
+def test_linear_falls_in_equal_steps():
+    np.testing.assert_allclose(factors("linear", 40), np.linspace(1, 0, 41)[:-1])
+
+
+def test_exponential_falls_to_a_hundredth_in_equal_ratios():
+    np.testing.assert_allclose(factors("exponential", 40), np.geomspace(1, 0.01, 41)[:-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "end"), [("one_cycle", 1e-4), ("cosine", 0), ("linear", 0), ("exponential", 0.01)]
+)
+def test_past_its_end_a_schedule_stays_there(name, end):
+    for step in (40, 41, 1000):
+        factor = SCHEDULES[name].factor(
+            step, n_steps=40, steps_per_epoch=1, rows_per_epoch=10, power_t=0.5
+        )
+        assert factor == pytest.approx(end, abs=1e-15)
+
+
 def test_one_cycle_rises_from_a_25th_to_its_peak_and_falls_to_a_ten_thousandth():
     got = np.array(factors("one_cycle", 101))
     assert got[0] == pytest.approx(1 / 25)
@@ -79,3 +101,81 @@ def test_factors_of_every_schedule_stay_above_zero_and_up_to_one(
 def test_a_schedule_of_one_step_moves(name):
     (factor,) = factors(name, 1)
     assert 0 < factor <= 1
+
+
+class TestWarmedUp:
+    SIZE = {"n_steps": 40, "steps_per_epoch": 4, "rows_per_epoch": 10, "power_t": 0.5}
+
+    @pytest.mark.parametrize("name", SCHEDULES)
+    def test_rises_in_equal_steps_to_the_factor_of_the_schedule(self, name):
+        factor = SCHEDULES[name].factor
+        warm = warmed_up(factor, 8)
+        ratios = [warm(step, **self.SIZE) / factor(step, **self.SIZE) for step in range(12)]
+        np.testing.assert_allclose(ratios, [*np.arange(1, 8) / 8, *[1] * 5])
+
+    @pytest.mark.parametrize("warmup_steps", [0, 1])
+    def test_without_steps_leaves_the_schedule_as_it_is(self, warmup_steps):
+        factor = SCHEDULES["cosine"].factor
+        warm = warmed_up(factor, warmup_steps)
+        for step in range(40):
+            assert warm(step, **self.SIZE) == factor(step, **self.SIZE)
+
+
+class TestFromCallable:
+    def test_calls_the_function_with_the_step_alone(self):
+        schedule = from_callable([0.5, 2, 0, np.float32(0.25)].__getitem__)
+        got = [schedule.factor(step, n_steps=4, power_t=0.5) for step in range(4)]
+        assert got == [0.5, 2, 0, 0.25]
+
+    def test_has_an_end_and_no_drops(self):
+        assert from_callable(math.exp)[1:] == Schedule(math.exp, has_end=True)[1:]
+
+    @pytest.mark.parametrize("value", [np.array(0.5), np.float64(0.5), Fraction(1, 2)])
+    def test_takes_every_kind_of_number(self, value):
+        factor = from_callable(lambda step: value).factor(0)
+        assert type(factor) is float
+        assert factor == 0.5
+
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            (-0.5, r"-0\.5"),
+            (math.nan, "nan"),
+            (math.inf, "inf"),
+            (-math.inf, "-inf"),
+            (None, "None"),
+            ("0.5", "'0.5'"),
+            (b"1", "b'1'"),
+            (1j, "1j"),
+            (np.ones(2), r"array\(\[1\., 1\.\]\)"),
+            (10**400, "10+"),
+        ],
+    )
+    def test_refuses_what_is_no_factor(self, value, shown):
+        schedule = from_callable(lambda step: value)
+        message = (
+            rf"^learning_rate\(7\) returned {shown};"
+            " a schedule must return a finite factor of at least 0$"
+        )
+        with pytest.raises(ValueError, match=message):
+            schedule.factor(7, n_steps=10)
+
+    def test_lets_the_errors_of_the_function_through(self):
+        with pytest.raises(ZeroDivisionError):
+            from_callable(lambda step: 1 / step).factor(0)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        *SCHEDULES.values(),
+        from_callable(math.exp),
+        Schedule(warmed_up(SCHEDULES["cosine"].factor, 5)),
+    ],
+)
+def test_schedules_can_be_copied_and_pickled(schedule, duplicate):
+    again = duplicate(schedule)
+    size = {"n_steps": 10, "steps_per_epoch": 2, "rows_per_epoch": 10, "power_t": 0.5}
+    assert again[1:] == schedule[1:]
+    assert again.factor(3, **size) == schedule.factor(3, **size)
