@@ -1,6 +1,7 @@
 """`ANNClassifier`, the scikit-learn contract: parameters, validation, attributes, tags."""
 
 import copy
+import os
 from dataclasses import fields
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skann.callbacks import EpochTasks, Unwatched
+from skann.checkpoint import FitStart, SavedFit
 from skann.defaults import Resolved, resolve
 from skann.engine.batches import Examples, Scaling, column_scaling, make_rows
 from skann.engine.calibration import best_temperature
@@ -27,6 +29,8 @@ from skann.inputs import check_X_y, labels_for_partial_fit, make_examples, valid
 from skann.outcome import DIVERGED, history_attributes, warn_of
 from skann.parameters import (
     CONSTRAINTS,
+    check_can_continue,
+    check_partial_fit,
     check_rows,
     check_together,
     dropout_rates,
@@ -74,14 +78,15 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         on mini-batches; "lbfgs" [2]_ on all rows at once in float64, which suits up to some
         thousand rows and smooth, strongly penalised problems.
     alpha : float or "auto", default="auto"
-        Strength of the L2 penalty. "auto": 1 with "lbfgs"; else 0.2, and 0.1 from 10,000 rows
-        on. Raise it against overfitting. As in the objective above, it is divided by the rows
-        of a batch (`batch_size_`), so that the weights are penalised more when batches are
-        small. With "adamw" there is no penalty in the loss: each step multiplies the weights
-        by one minus the learning rate times `alpha`; "auto" is 0.01 then.
+        Strength of the L2 penalty. "auto": 1 with "lbfgs"; else 0.2 below 500 rows and 0.05
+        from there on. Raise it against overfitting. As in the objective above, it is divided
+        by the rows of a batch (`batch_size_`), so that the weights are penalised more when
+        batches are small. With "adamw" there is no penalty in the loss: each step multiplies
+        the weights by one minus the learning rate times `alpha`; "auto" is 0.01 then.
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch. "auto": the power of two next to the square root of the number
-        of training rows, from 16 to 256. Never more than there are rows. "lbfgs" ignores it.
+        Rows of a mini-batch. "auto": the power of two next to one and a half times the square
+        root of the number of training rows, from 32 to 256. Never more than there are rows.
+        "lbfgs" ignores it.
     learning_rate : str or callable, default="one_cycle"
         Schedule of the learning rate, whose factors multiply `learning_rate_init`.
 
@@ -106,7 +111,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Exponent of "invscaling".
     max_iter : int or "auto", default="auto"
         Epochs, at most; iterations with "lbfgs". "auto": for a schedule with an end as many
-        epochs as make 1000 steps, but from 10 to 60; for the others 200; for "lbfgs" 2000.
+        epochs as make 2300 steps, but from 10 to 40; for the others 200; for "lbfgs" 2000.
     shuffle : bool, default=True
         Whether to draw the rows in a new order every epoch.
     random_state : int, RandomState instance or None, default=None
@@ -157,8 +162,8 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Try 3 on standardised tables with heavy tails or outliers.
     dropout : float, "auto" or list of float, default="auto"
         Share of each hidden layer's outputs that is set to zero in training [6]_, or a list
-        of one for each layer. "auto": none. Raise it, with wider layers and more epochs,
-        against overfitting.
+        of one for each layer. "auto": 0.1 in the first hidden layer, none in the others and
+        with "lbfgs". Raise it, with wider layers and more epochs, against overfitting.
     input_dropout : float, default=0.0
         The same for the inputs. Useful up to 0.2 where neighbouring features are redundant,
         as pixels are.
@@ -175,8 +180,8 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         activation (He's for rectifiers, LeCun's for "selu", else Glorot's), Glorot's for the
         outputs.
     label_smoothing : float or "auto", default="auto"
-        Share of each target that is spread evenly over all classes, in [0, 1). "auto": none.
-        A little (0.05) makes probabilities less extreme.
+        Share of each target that is spread evenly over all classes, in [0, 1). "auto": 0.02,
+        and none with "lbfgs". More of it (0.05) makes probabilities less extreme.
     max_norm : float or None, default=None
         Longest vector of weights into a hidden unit [6]_; longer ones are shortened after
         every step. Try 2 to 4 with dropout.
@@ -256,6 +261,11 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     A callback set with `set_callbacks` sees the task "fit" with a subtask "epoch" for every
     epoch; one whose `on_fit_task_end` returns True ends training. Ctrl-C ends training with a
     warning and keeps what was learned.
+
+    `skann.callbacks.Checkpoint` saves a fit as it goes, and `resume` goes on from there. A
+    callback of your own finds the state that it saves in the private attribute
+    `_training_in_progress`, a `skann.checkpoint.FitInProgress`; there is one only while `fit`
+    works on mini-batches, from before the first epoch to the end of the last.
 
     References
     ----------
@@ -419,6 +429,59 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def resume(
+        self,
+        path: str | os.PathLike,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Go on with an interrupted `fit` from the file of a `skann.callbacks.Checkpoint`.
+
+        The result has the same bits as if the fit had not been interrupted, but for the seconds
+        in `history_`. That takes the same parameters, data, versions and number of BLAS threads.
+        A fit that had ended is returned as it ended.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            As given to `fit`, like all that follows.
+        y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation rows.
+        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
+            Their labels.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
+
+        Returns
+        -------
+        self : ANNClassifier
+            The fitted classifier. What it had learned before is forgotten.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If the file is damaged, or if a parameter, the data or the number of BLAS threads
+            differs from that of the interrupted fit. `verbose` may differ, and `random_state` if
+            neither is an int. Functions are compared by name, X by its shape, its dtype and up to
+            1000 rows spread evenly over it, labels and weights in full.
+        """
+        saved = SavedFit.read(path, self)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), saved)
+
     @available_if(lambda self: self._check_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -458,22 +521,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             with ``early_stopping=True`` or ``class_weight="balanced"``, which need all rows
             at once.
         """
-        if self.early_stopping:
-            raise ValueError(
-                "partial_fit does not work with early_stopping=True: it sees one batch of rows"
-                " at a time and cannot hold a part back. Set early_stopping=False."
-            )
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "partial_fit does not work with class_weight='balanced', which needs the counts"
-                " of all rows. Compute them with sklearn.utils.class_weight.compute_class_weight"
-                " and give a dict."
-            )
-        if self.calibration is not None:
-            raise ValueError(
-                "partial_fit does not work with calibration, which needs all rows to hold some"
-                " back. Set calibration=None."
-            )
+        check_partial_fit(self)
         check_together(self)
         continues = hasattr(self, "_network")
         X, y = check_X_y(self, X, y, self._computing_dtype, reset=not continues)
@@ -481,7 +529,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         examples, _ = make_examples(X, y, sample_weight, self.class_weight, labels)
         architecture = make_architecture(self, labels.n_outputs)
         if continues:
-            self._check_can_continue(labels, architecture)
+            check_can_continue(self, labels, architecture)
         check_rows(self, X)
         rng = self._random_stream(continues)
         if not continues:
@@ -621,23 +669,6 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise AttributeError("partial_fit is not available with solver='lbfgs'.")
         return True
 
-    def _check_can_continue(self, labels: Labels, architecture: Architecture) -> None:
-        known = self._labels
-        if labels.kind != known.kind or not np.array_equal(labels.classes, known.classes):
-            raise ValueError(
-                "warm_start=True needs the classes of the previous fit,"
-                f" {known.classes.tolist()}; y has {labels.classes.tolist()}. Set"
-                " warm_start=False to start again."
-            )
-        for made, going in zip(architecture, self._network.architecture, strict=True):
-            if made != going:
-                raise ValueError(
-                    f"hidden_layer_sizes={self.hidden_layer_sizes!r},"
-                    f" activation={self.activation!r} and normalization={self.normalization!r}"
-                    f" make a network of {made}, but the one to go on with has {going}. Fit a"
-                    " clone to start again."
-                )
-
     def _random_stream(self, continues: bool) -> np.random.Generator:
         if continues and hasattr(self, "_stream"):
             return copy.deepcopy(self._stream)
@@ -648,12 +679,14 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ) -> Settings:
         """Resolve every ``"auto"`` and expose what came of it."""
         values: dict[str, Any] = {name: getattr(self, name, None) for name in _SETTINGS}
+        # A NumPy float64 would make arrays in float32 compute in float64: slower, other bits.
+        values = {n: v.item() if isinstance(v, np.generic) else v for n, v in values.items()}
         values |= {"max_iter": max_iter, "learning_rate": learning_rate, "loss": labels.kind}
         if self.solver == "lbfgs":
             values["learning_rate"] = "constant"
         has_end = callable(values["learning_rate"]) or SCHEDULES[values["learning_rate"]].has_end
         given = {name: values[name] for name in Resolved._fields}
-        resolved = resolve(self.solver, n_rows, has_end, **given)
+        resolved = resolve(self.solver, n_rows, self.n_layers_ - 2, has_end, **given)
         values |= resolved._asdict()
         n_hidden = self.n_layers_ - 2
         settings = Settings(**values | {"dropout": dropout_rates(resolved.dropout, n_hidden)})
@@ -687,18 +720,22 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y: Any,
         sample_weight: Any,
         validation: tuple[Any, Any, Any],
+        saved: SavedFit | None = None,
     ) -> Self:
         check_together(self)
-        continues = self.warm_start and hasattr(self, "_network")
+        continues = self.warm_start and hasattr(self, "_network") and saved is None
         X, y = check_X_y(self, X, y, self._computing_dtype, reset=not continues)
         labels = Labels.of(y)
         examples, sample_weight = make_examples(X, y, sample_weight, self.class_weight, labels)
         held_out = validation_examples(self, *validation, labels)
         architecture = make_architecture(self, labels.n_outputs)
         if continues:
-            self._check_can_continue(labels, architecture)
+            check_can_continue(self, labels, architecture)
         check_rows(self, X)
-        rng = self._random_stream(continues)
+        rng = self._random_stream(continues) if saved is None else saved.random_stream()
+        start = FitStart(labels, examples, sample_weight, held_out, rng.bit_generator.state)
+        if saved is not None:
+            saved.check_data(start)
         if (self.early_stopping or self.calibration) and held_out is None:
             seed = int(rng.integers(2**31))
             why = "early_stopping=True" if self.early_stopping else "calibration='temperature'"
@@ -706,8 +743,8 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if not continues:
             self._forget(labels, architecture)
         settings = self._settings(len(examples), labels, self.max_iter, self.learning_rate)
-        tasks = EpochTasks(self, settings.max_iter, X, y, sample_weight)
-        outcome = self._train(examples, held_out, architecture, settings, rng, tasks)
+        tasks = EpochTasks(self, settings.max_iter, X, y, start, saved)
+        outcome = self._train(examples, held_out, architecture, settings, rng, tasks, saved)
         if self.calibration is not None and held_out is not None:
             self._calibrate(held_out)
         if not self.warm_start:
@@ -724,9 +761,13 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         settings: Settings,
         rng: np.random.Generator,
         watcher: EpochWatcher,
+        saved: SavedFit | None = None,
     ) -> Outcome:
-        """Train a new network or a copy of the old one, then take it over."""
-        if hasattr(self, "_network"):
+        """Train a new network, a saved one or a copy of the old one, then take it over."""
+        if saved is not None:
+            network = Network(architecture, aligned_copy(saved.training["parameters"]))
+            saved.restore(self)
+        elif hasattr(self, "_network"):
             parameters = aligned_copy(self._network.parameters, self._computing_dtype)
             network = Network(architecture, parameters)
         else:
@@ -746,6 +787,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 state if solver == self.solver else None,
                 watcher,
                 make_scoring(self, held_out, self._labels),
+                None if saved is None else saved.training,
             )
         except BaseException as error:
             if not hasattr(self, "_network"):

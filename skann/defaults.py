@@ -19,7 +19,7 @@ class Resolved(NamedTuple):
     max_iter : int
         Most epochs, or iterations of L-BFGS.
     dropout : float or sequence of float
-        Share of the hidden units that is dropped.
+        Share of the hidden units that is dropped, for all layers or for each.
     label_smoothing : float
         Share of the target that goes to all classes evenly.
     """
@@ -33,24 +33,28 @@ class Resolved(NamedTuple):
 
 
 # With mini-batches the penalty is divided by the rows of a batch, with L-BFGS by all rows.
-_ALPHA_FEW_ROWS, _ALPHA_MANY_ROWS, _ALPHA_LBFGS = 0.2, 0.1, 1.0
-_MANY_ROWS = 10_000
+_ALPHA_FEW_ROWS, _ALPHA, _ALPHA_LBFGS = 0.2, 0.05, 1.0
+_FEW_ROWS = 500
 # Of decoupled decay, which is no part of the loss.
 _ALPHA_ADAMW = 0.01
+# Not for L-BFGS, which minimises the log-loss itself. Dropout is of the first hidden layer:
+# in the others it costs accuracy on large data.
+_DROPOUT, _LABEL_SMOOTHING = 0.1, 0.02
 
 # Rates for a schedule that ends near zero, and for one that need not. The former are peaks.
 _RATES = {"adam": (1e-2, 1e-3), "adamw": (1e-2, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
 
 # Steps after which more of them hardly raise the accuracy of small data sets, and the epochs
 # that large ones need all the same.
-_STEPS = 1000
-_MIN_EPOCHS, _MAX_EPOCHS = 10, 60
+_STEPS = 2300
+_MIN_EPOCHS, _MAX_EPOCHS = 10, 40
 _LBFGS_ITERATIONS = 2000
 
 
 def resolve(
     solver: str,
     n_rows: int,
+    n_hidden: int,
     has_end: bool,
     alpha: float | str,
     batch_size: int | str,
@@ -67,6 +71,8 @@ def resolve(
         The solver.
     n_rows : int
         Training rows.
+    n_hidden : int
+        Hidden layers.
     has_end : bool
         Whether the learning-rate schedule has an end, near zero.
     alpha, batch_size, learning_rate_init, max_iter, dropout, label_smoothing : number or "auto"
@@ -79,22 +85,26 @@ def resolve(
     Examples
     --------
     >>> from skann.defaults import resolve
-    >>> resolve("adam", 60_000, True, *["auto"] * 6).batch_size
+    >>> resolve("adam", 60_000, 2, True, *["auto"] * 6).batch_size
     256
     """
     if solver == "lbfgs":
         batch_size = n_rows
     elif batch_size == "auto":
-        batch_size = min(max(2 ** round(math.log2(n_rows) / 2), 16), 256)
+        batch_size = min(max(2 ** round(math.log2(1.5 * math.sqrt(n_rows))), 32), 256)
     batch_size = min(int(batch_size), n_rows)
     if alpha == "auto":
-        alpha = _automatic_alpha(solver, n_rows)
+        alpha = _ALPHA_FEW_ROWS if n_rows < _FEW_ROWS else _ALPHA
+        alpha = {"lbfgs": _ALPHA_LBFGS, "adamw": _ALPHA_ADAMW}.get(solver, alpha)
     if learning_rate_init == "auto":
         learning_rate_init = _RATES[solver][0 if has_end else 1]
     if max_iter == "auto":
         max_iter = _automatic_max_iter(solver, n_rows, batch_size, has_end)
-    dropout = 0.0 if isinstance(dropout, str) else dropout
-    label_smoothing = 0.0 if isinstance(label_smoothing, str) else label_smoothing
+    if isinstance(dropout, str):
+        first = 0.0 if solver == "lbfgs" else _DROPOUT
+        dropout = [first, *[0.0] * (n_hidden - 1)][:n_hidden]
+    if isinstance(label_smoothing, str):
+        label_smoothing = 0.0 if solver == "lbfgs" else _LABEL_SMOOTHING
     return Resolved(
         float(alpha),
         batch_size,
@@ -103,14 +113,6 @@ def resolve(
         dropout,
         float(label_smoothing),
     )
-
-
-def _automatic_alpha(solver: str, n_rows: int) -> float:
-    if solver == "lbfgs":
-        return _ALPHA_LBFGS
-    if solver == "adamw":
-        return _ALPHA_ADAMW
-    return _ALPHA_FEW_ROWS if n_rows < _MANY_ROWS else _ALPHA_MANY_ROWS
 
 
 def _automatic_max_iter(solver: str, n_rows: int, batch_size: int, has_end: bool) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -14,6 +14,9 @@ from skann.engine.initializers import INITIALIZERS
 from skann.engine.network import Architecture
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.schedules import SCHEDULES
+
+if TYPE_CHECKING:
+    from skann.targets import Labels
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -89,8 +92,7 @@ class Exclusion(NamedTuple):
         """Return whether an estimator's parameters are such a pair."""
         value = getattr(estimator, self.parameter)
         is_given = not _leaves_out(value) if self.values is None else value in self.values
-        other = getattr(estimator, self.other)
-        return is_given and type(other) is type(self.value) and other == self.value
+        return is_given and bool(getattr(estimator, self.other) == self.value)
 
 
 _NOISE = "L-BFGS compares losses from step to step, which must not be random"
@@ -140,6 +142,37 @@ def check_together(estimator: Any) -> None:
             )
 
 
+def check_partial_fit(estimator: Any) -> None:
+    """Raise an error if parameters cannot be used with `partial_fit`.
+
+    Parameters
+    ----------
+    estimator : ANNClassifier
+        Its parameters are valid each for itself.
+
+    Raises
+    ------
+    ValueError
+        If one of them needs all rows at once.
+    """
+    if estimator.early_stopping:
+        raise ValueError(
+            "partial_fit does not work with early_stopping=True: it sees one batch of rows"
+            " at a time and cannot hold a part back. Set early_stopping=False."
+        )
+    if estimator.class_weight == "balanced":
+        raise ValueError(
+            "partial_fit does not work with class_weight='balanced', which needs the counts"
+            " of all rows. Compute them with sklearn.utils.class_weight.compute_class_weight"
+            " and give a dict."
+        )
+    if estimator.calibration is not None:
+        raise ValueError(
+            "partial_fit does not work with calibration, which needs all rows to hold some"
+            " back. Set calibration=None."
+        )
+
+
 def check_rows(estimator: Any, X: Any) -> None:
     """Raise an error if parameters cannot be used with the training rows.
 
@@ -171,7 +204,7 @@ def _leaves_out(value: Any) -> bool:
     """Return whether a value means that a regulariser or the like is not used."""
     if value is None or isinstance(value, str):
         return value is None or value == "auto"
-    return not np.any(value)
+    return not (value if _is_one(value) else any(np.any(entry) for entry in value))
 
 
 def make_architecture(estimator: Any, n_outputs: int) -> Architecture:
@@ -180,7 +213,8 @@ def make_architecture(estimator: Any, n_outputs: int) -> Architecture:
     Parameters
     ----------
     estimator : ANNClassifier
-        Gives `hidden_layer_sizes`, `activation`, `normalization` and the number of features.
+        Gives `hidden_layer_sizes`, `activation`, `normalization` and the number of features;
+        `dropout` is checked against them.
     n_outputs : int
         Outputs of the network.
 
@@ -191,11 +225,11 @@ def make_architecture(estimator: Any, n_outputs: int) -> Architecture:
     Raises
     ------
     ValueError
-        If a list has an entry that is none, or the wrong length.
+        If `hidden_layer_sizes`, `activation` or `dropout` is a list of the wrong length or has
+        an entry that cannot be used.
     """
     hidden = estimator.hidden_layer_sizes
-    is_one = isinstance(hidden, dict | set) or np.ndim(hidden) == 0
-    sizes = [hidden] if is_one else list(hidden)
+    sizes = [hidden] if _is_one(hidden) else list(hidden)
     for size in sizes:
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise ValueError(
@@ -210,11 +244,47 @@ def make_architecture(estimator: Any, n_outputs: int) -> Architecture:
         lambda name: isinstance(name, str) and name in ACTIVATIONS,
         f"one of {', '.join(sorted(ACTIVATIONS))}",
     )
+    if not isinstance(estimator.dropout, str):
+        dropout_rates(estimator.dropout, len(sizes))  # An error here costs no earlier fit.
     return Architecture(
         (estimator.n_features_in_, *map(int, sizes), n_outputs),
         tuple(map(str, activations)),
         estimator.normalization,
     )
+
+
+def check_can_continue(estimator: Any, labels: "Labels", architecture: Architecture) -> None:
+    """Raise an error if a fitted estimator cannot go on with these classes and parameters.
+
+    Parameters
+    ----------
+    estimator : ANNClassifier
+        The fitted estimator.
+    labels : Labels
+        The labels to go on with.
+    architecture : Architecture
+        What its parameters ask for now.
+
+    Raises
+    ------
+    ValueError
+        If the classes or the layers are others.
+    """
+    known = estimator._labels
+    if labels.kind != known.kind or not np.array_equal(labels.classes, known.classes):
+        raise ValueError(
+            "warm_start=True needs the classes of the previous fit,"
+            f" {known.classes.tolist()}; y has {labels.classes.tolist()}. Set"
+            " warm_start=False to start again."
+        )
+    for made, going in zip(architecture, estimator._network.architecture, strict=True):
+        if made != going:
+            raise ValueError(
+                f"hidden_layer_sizes={estimator.hidden_layer_sizes!r},"
+                f" activation={estimator.activation!r} and"
+                f" normalization={estimator.normalization!r} make a network of {made}, but the"
+                f" one to go on with has {going}. Fit a clone to start again."
+            )
 
 
 def dropout_rates(dropout: float | str | Sequence[float], n_hidden: int) -> tuple[float, ...]:
@@ -256,9 +326,7 @@ def _one_per_layer(
     name: str, value: Any, n_hidden: int, is_valid: Callable[[Any], bool], what: str
 ) -> list:
     """Return a list of one value per hidden layer, from such a list or from one for all."""
-    if isinstance(value, str) or np.ndim(value) == 0:
-        return [value] * n_hidden
-    values = list(value)
+    values = [value] * n_hidden if _is_one(value) else list(value)
     if len(values) != n_hidden:
         raise ValueError(
             f"{name} must be one value for all hidden layers or a list of one for each; there are"
@@ -268,3 +336,9 @@ def _one_per_layer(
         if not is_valid(entry):
             raise ValueError(f"Each value of {name} must be {what}; got {entry!r} in {value!r}.")
     return values
+
+
+def _is_one(value: Any) -> bool:
+    """Return whether a value is no sequence, whose entries have an order."""
+    unordered = isinstance(value, str | dict | set) or not hasattr(value, "__len__")
+    return unordered or getattr(value, "ndim", 1) == 0

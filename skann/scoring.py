@@ -1,7 +1,9 @@
 """Which metric decides on the validation rows."""
 
 import copy
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from sklearn.metrics import get_scorer
@@ -32,6 +34,12 @@ def make_scoring(
     -------
     callable (network, loss) -> float, or None
         Greater is better; None for the accuracy, which the engine computes.
+
+    Raises
+    ------
+    ValueError
+        If the metric cannot be used with weights and there are some; when the result is called,
+        if the metric is no number.
     """
     scoring = estimator.scoring
     if scoring is None or held_out is None:
@@ -45,9 +53,21 @@ def make_scoring(
     scorer = get_scorer(scoring) if is_name else scoring
     # A callable of the user's need not know of weights.
     extra = {"sample_weight": weights} if is_name and weights is not None else {}
+    if extra and not scorer._accept_sample_weight():
+        raise ValueError(
+            f"scoring={scoring!r} takes no sample weights, but the validation rows have some, by"
+            " sample_weight, sample_weight_val or class_weight. Choose another metric, or give"
+            f" scoring=sklearn.metrics.get_scorer({scoring!r}), which leaves them out."
+        )
 
     def score(network: Network, loss: float) -> float:
-        return float(scorer(_fitted(estimator, network), rows, y, **extra))
+        value = scorer(_fitted(estimator, network), rows, y, **extra)
+        if not isinstance(value, Real) or math.isnan(value):
+            raise ValueError(
+                f"scoring={scoring!r} returned {value!r} for the validation rows; it must return"
+                " a number, greater being better."
+            )
+        return float(value)
 
     return score
 

@@ -92,6 +92,7 @@ class TestEqualsLogisticRegression:
             batch_size=60,
             learning_rate_init=0.05,
             max_iter=2000,
+            label_smoothing=0.0,
             random_state=0,
         ).fit(X, y)
         reference = LogisticRegression(C=1.0, tol=1e-9, max_iter=10_000).fit(X, y)

@@ -1,6 +1,8 @@
 """scikit-learn's callbacks, ours by the protocol, and Ctrl-C."""
 
 import signal
+import sys
+import types
 import warnings
 
 import numpy as np
@@ -13,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skann import ANNClassifier
+from skann.callbacks import OptunaPruning
 from skann.engine.network import Network
 from skann.engine.optimizers import Adam
 from tests.data import KINDS, SOLVERS, STOCHASTIC_SOLVERS, constant_rate, problem, quick
@@ -374,6 +377,83 @@ def test_is_silent_otherwise(solver, capfd):
     fittable(solver).fit(X, y)
     shown = capfd.readouterr()
     assert shown.out == shown.err == ""
+
+
+class Trial:
+    """As much of an Optuna trial as the callback uses."""
+
+    def __init__(self, prune_at=None):
+        self.prune_at, self.reported = prune_at, {}
+
+    def report(self, value, step):
+        self.reported[step] = value
+
+    def should_prune(self):
+        return max(self.reported) == self.prune_at
+
+
+class TestOptunaPruning:
+    @pytest.mark.parametrize("solver", SOLVERS)
+    @pytest.mark.parametrize("metric", ["validation_score", "validation_loss", "loss"])
+    def test_reports_every_epoch(self, metric, solver):
+        trial = Trial()
+        model = fittable(solver).set_callbacks(OptunaPruning(trial, metric))
+        model.fit(X, y, X_val=X, y_val=y)
+        assert trial.reported == dict(enumerate(epoch[metric] for epoch in model.history_))
+
+    @pytest.mark.parametrize("solver", SOLVERS)
+    def test_prunes_with_the_exception_of_optuna(self, solver, monkeypatch):
+        class TrialPruned(Exception):  # noqa: N818
+            pass
+
+        monkeypatch.setitem(sys.modules, "optuna", types.SimpleNamespace(TrialPruned=TrialPruned))
+        trial = Trial(prune_at=2)
+        model = fittable(solver).set_callbacks(OptunaPruning(trial, metric="loss"))
+        with pytest.raises(TrialPruned, match="Pruned after epoch 3"):
+            model.fit(X, y)
+        assert list(trial.reported) == [0, 1, 2]
+
+    def test_a_study_prunes(self):
+        optuna = pytest.importorskip("optuna")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+        def objective(trial):
+            # Two good trials come first, so that the median is good.
+            rate = 0.02 if trial.number < 2 else 1e-6
+            model = quick(learning_rate_init=rate, max_iter=10, early_stopping=True)
+            model.set_callbacks(OptunaPruning(trial)).fit(X, y)
+            return model.best_validation_score_
+
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=3)
+        study = optuna.create_study(direction="maximize", pruner=pruner)
+        study.optimize(objective, n_trials=3)
+        assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
+        assert list(study.trials[2].intermediate_values) == [0, 1, 2, 3]
+
+    def test_without_validation_data_it_says_what_to_do(self):
+        model = quick().set_callbacks(OptunaPruning(Trial()))
+        with pytest.raises(ValueError, match="needs validation data: give fit X_val"):
+            model.fit(X, y)
+
+    def test_there_must_be_such_a_metric(self):
+        with pytest.raises(ValueError, match=r"metric must be one of .*; got 'accuracy'"):
+            OptunaPruning(Trial(), "accuracy")
+
+    def test_an_epoch_that_ctrl_c_has_cut_short_is_not_reported(self, monkeypatch):
+        step = Adam.step
+        steps = iter(range(100))
+
+        def interrupted(self, rate, decay):
+            if next(steps) == 10:
+                raise KeyboardInterrupt
+            step(self, rate, decay)
+
+        monkeypatch.setattr(Adam, "step", interrupted)
+        trial = Trial()
+        model = quick().set_callbacks(OptunaPruning(trial, "loss"))
+        with pytest.warns(UserWarning, match="interrupted"):
+            model.fit(X, y)
+        assert list(trial.reported) == [0, 1]
 
 
 def press_ctrl_c():

@@ -150,9 +150,7 @@ class TestPartialFit:
 
     @pytest.mark.parametrize("solver", STOCHASTIC_SOLVERS)
     def test_has_the_documented_rate(self, solver):
-        rate = resolve(
-            solver, 60, False, "auto", "auto", "auto", 1, "auto", "auto"
-        ).learning_rate_init
+        rate = resolve(solver, 60, 1, False, *["auto"] * 3, 1, *["auto"] * 2).learning_rate_init
         assert str(rate) in ANNClassifier.partial_fit.__doc__
         settings = {"solver": solver, "random_state": 0}
         automatic = ANNClassifier((8,), **settings).partial_fit(X, y, CLASSES)

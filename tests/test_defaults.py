@@ -12,47 +12,55 @@ AUTO = ("auto",) * 6
 @given(
     solver=st.sampled_from([*sorted(OPTIMIZERS), "lbfgs"]),
     n_rows=st.integers(1, 10**7),
+    n_hidden=st.integers(0, 4),
     schedule=st.sampled_from(sorted(SCHEDULES)),
 )
 @settings(deadline=None)
-def test_automatic_values_can_be_used_whatever_the_data(solver, n_rows, schedule):
-    got = resolve(solver, n_rows, SCHEDULES[schedule].has_end, *AUTO)
+def test_automatic_values_can_be_used_whatever_the_data(solver, n_rows, n_hidden, schedule):
+    got = resolve(solver, n_rows, n_hidden, SCHEDULES[schedule].has_end, *AUTO)
     assert 1 <= got.batch_size <= n_rows
     assert 0 < got.learning_rate_init <= 1
     assert got.max_iter >= 1
-    assert [type(value) for value in got] == [float, int, float, int, float, float]
+    assert [type(value) for value in got] == [float, int, float, int, list, float]
+    assert len(got.dropout) == n_hidden
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_given_values_are_kept(solver, schedule):
     given = (0.5, 64, 0.125, 7, [0.2, 0.1], 0.05)
-    assert resolve(solver, 1000, SCHEDULES[schedule].has_end, *given) == given
+    assert resolve(solver, 1000, 2, SCHEDULES[schedule].has_end, *given) == given
 
 
 def test_a_batch_never_exceeds_the_rows():
-    assert resolve("adam", 50, False, 0.5, 200, 0.1, 7, 0.0, 0.0).batch_size == 50
+    assert resolve("adam", 50, 2, False, 0.5, 200, 0.1, 7, 0.0, 0.0).batch_size == 50
 
 
 def test_lbfgs_takes_all_rows_at_once():
-    assert resolve("lbfgs", 12_345, False, "auto", 64, *["auto"] * 4).batch_size == 12_345
+    assert resolve("lbfgs", 12_345, 2, False, "auto", 64, *["auto"] * 4).batch_size == 12_345
 
 
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_batches_grow_with_the_data(solver):
-    sizes = [resolve(solver, n_rows, True, *AUTO).batch_size for n_rows in (30, 10**3, 10**5)]
+    sizes = [resolve(solver, n_rows, 2, True, *AUTO).batch_size for n_rows in (30, 10**3, 10**5)]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
 
 
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_epochs_shrink_with_the_data(solver):
-    epochs = [resolve(solver, n_rows, True, *AUTO).max_iter for n_rows in (30, 10**3, 10**5)]
+    epochs = [resolve(solver, n_rows, 2, True, *AUTO).max_iter for n_rows in (30, 10**3, 10**5)]
     assert epochs == sorted(epochs, reverse=True)
     assert epochs[0] > epochs[-1]
 
 
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_a_schedule_that_ends_near_zero_has_a_higher_rate(solver):
-    peak = resolve(solver, 1000, True, *AUTO).learning_rate_init
-    assert peak > resolve(solver, 1000, False, *AUTO).learning_rate_init
+    peak = resolve(solver, 1000, 2, True, *AUTO).learning_rate_init
+    assert peak > resolve(solver, 1000, 2, False, *AUTO).learning_rate_init
+
+
+def test_lbfgs_minimises_the_loss_itself():
+    got = resolve("lbfgs", 1000, 2, False, *AUTO)
+    assert not any(got.dropout)
+    assert got.label_smoothing == 0

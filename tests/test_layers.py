@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from skann.engine.layers import Dense, SparseGradient
+from skann.engine.layers import (
+    BatchNormalization,
+    Corruption,
+    Dense,
+    Dropout,
+    LayerNormalization,
+    SparseGradient,
+)
 from tests.gradients import assert_gradient_matches
 
 N_ROWS, FAN_IN, FAN_OUT = 7, 5, 4
@@ -75,3 +82,309 @@ class TestSparseGradient:
         gradient.compute(sparse.csr_array((2, 6)), np.ones((2, 3)))
         assert gradient.rows.size == 0
         assert gradient.values.shape == (0, 3)
+
+
+# Of the normalisation of four rows by PyTorch 2.13, in float64:
+#
+#     x = torch.sin(1.7 * torch.arange(12.0)).reshape(4, 3).requires_grad_()
+#     upstream = torch.cos(2.3 * torch.arange(12.0)).reshape(4, 3)
+#     norm = torch.nn.BatchNorm1d(3)  # or LayerNorm(3)
+#     with torch.no_grad():
+#         norm.weight[:] = torch.tensor([0.5, 1.5, -2.0])
+#         norm.bias[:] = torch.tensor([0.1, -0.2, 0.3])
+#     outputs = norm(x)
+#     outputs.backward(upstream)
+#     print(outputs, x.grad, norm.weight.grad, norm.bias.grad)
+#     print(norm.running_mean, norm.running_var, norm.eval()(x))
+VALUES = np.sin(1.7 * np.arange(12.0)).reshape(4, 3)
+VALUES_UPSTREAM = np.cos(2.3 * np.arange(12.0)).reshape(4, 3)
+SCALE, SHIFT = np.array([0.5, 1.5, -2.0]), np.array([0.1, -0.2, 0.3])
+BY_PYTORCH = {
+    "batch": {
+        "outputs": [
+            [0.389431767224, 1.713902427280, 2.498857923218],
+            [-0.482728831583, 0.775806409819, -1.575656351707],
+            [-0.269882821617, -1.321258548146, -1.810204096197],
+            [0.763179885976, -1.968450288954, 2.087002524686],
+        ],
+        "grad_inputs": [
+            [0.635480893631, 0.303509398862, 1.929390339602],
+            [0.058203658557, -0.327002692862, 0.899020464954],
+            [-0.300088079298, -0.340326832793, -0.641064800077],
+            [-0.393596472890, 0.363820126794, -2.187346004478],
+        ],
+        "grad_scale": [-0.982652994975, -0.165310292151, 0.645795545915],
+        "grad_shift": [1.870522876825, -3.098085463091, 2.257837235041],
+        "mean": [-0.030723719920, -0.002343911063, 0.031327719991],
+        "variance": [0.937559390014, 0.984390938645, 0.935689074724],
+        "predicted": [
+            [0.115865073620, 1.302780131101, 0.893123656045],
+            [-0.362205880431, 0.550562941178, -1.286161857977],
+            [-0.245535286517, -1.130979545311, -1.411611535515],
+            [0.320733442991, -1.649933622026, 0.672839606627],
+        ],
+    },
+    "layer": {
+        "outputs": [
+            [-0.128073183885, 1.881007722920, 2.162384228353],
+            [-0.597365940407, 0.542264016699, -1.499778406029],
+            [-0.281687764943, -1.173934255284, -2.525330066819],
+            [0.668643335011, -2.144864139900, -0.018578846489],
+        ],
+        "grad_inputs": [
+            [0.584549901759, -0.119819462182, -0.464730439578],
+            [0.101484551327, -0.574792324460, 0.473307773133],
+            [1.007965089278, -1.063711507691, 0.055746418414],
+            [1.106612927291, 0.743359778631, -1.849972705922],
+        ],
+        "grad_scale": [-2.160310723593, -0.115856309155, 1.968725674444],
+        "grad_shift": [1.870522876825, -3.098085463091, 2.257837235041],
+    },
+}
+
+
+def normalize(kind, values, upstream, scale=SCALE, shift=SHIFT, averages=None):
+    """Return the numbers of `BY_PYTORCH` for a layer of ours."""
+    values, upstream = values.copy(), upstream.copy()
+    dtype, width = values.dtype, values.shape[1]
+    ones = np.ones(len(values), dtype)
+    if kind == "batch":
+        averages = averages or (np.zeros(width, dtype), np.ones(width, dtype))
+        norm = BatchNormalization(scale, shift, *averages)
+    else:
+        norm = LayerNormalization(scale, shift)
+    outputs, normalized = values.copy(), np.empty_like(values)
+    inverse_deviation = norm.forward(outputs, normalized, ones)
+    grad_scale, grad_shift = np.empty((2, width), dtype)
+    norm.backward(
+        normalized, inverse_deviation, upstream, ones, np.empty_like(values), grad_scale, grad_shift
+    )
+    numbers = {
+        "outputs": outputs,
+        "grad_inputs": upstream,
+        "grad_scale": grad_scale,
+        "grad_shift": grad_shift,
+    }
+    if kind == "batch":
+        norm.predict(values)
+        numbers |= {"mean": norm.mean, "variance": norm.variance, "predicted": values}
+    return numbers
+
+
+@pytest.mark.parametrize("kind", BY_PYTORCH)
+class TestNormalization:
+    def test_equals_pytorchs(self, kind):
+        numbers = normalize(kind, VALUES, VALUES_UPSTREAM)
+        assert set(numbers) == set(BY_PYTORCH[kind])
+        for name, expected in BY_PYTORCH[kind].items():
+            np.testing.assert_allclose(numbers[name], expected, rtol=0, atol=1e-11, err_msg=name)
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("shape", [(2, 5), (16, 1), (33, 7)])
+    def test_equals_that_of_the_pytorch_installed(self, kind, dtype, shape):
+        torch = pytest.importorskip("torch")
+        rng = np.random.default_rng(0)
+        # A few constant entries: a unit or a row may have no variance at all.
+        values = rng.normal(2, 3, shape).astype(dtype)
+        values[:, 0] = 1
+        upstream = rng.normal(size=shape).astype(dtype)
+        scale, shift = rng.normal(size=(2, shape[1])).astype(dtype)
+        norm = (torch.nn.BatchNorm1d if kind == "batch" else torch.nn.LayerNorm)(shape[1])
+        norm = norm.to(getattr(torch, dtype))
+        with torch.no_grad():
+            norm.weight[:], norm.bias[:] = torch.tensor(scale), torch.tensor(shift)
+        x = torch.tensor(values, requires_grad=True)
+        outputs = norm(x)
+        outputs.backward(torch.tensor(upstream))
+        expected = {
+            "outputs": outputs,
+            "grad_inputs": x.grad,
+            "grad_scale": norm.weight.grad,
+            "grad_shift": norm.bias.grad,
+        }
+        if kind == "batch":
+            expected |= {"mean": norm.running_mean, "variance": norm.running_var}
+            expected["predicted"] = norm.eval()(x)
+        numbers = normalize(kind, values, upstream, scale, shift)
+        tolerance = 1e-3 if dtype == "float32" else 1e-10
+        for name, tensor in expected.items():
+            close = {"rtol": tolerance, "atol": tolerance, "err_msg": name}
+            assert numbers[name].dtype == dtype
+            np.testing.assert_allclose(numbers[name], tensor.detach().numpy(), **close)
+
+    def test_gradient_matches_finite_differences(self, kind):
+        vector = np.concatenate([VALUES.ravel(), SCALE, SHIFT])
+
+        def run(point):
+            values, scale, shift = np.split(point, [12, 15])
+            return normalize(kind, values.reshape(4, 3), VALUES_UPSTREAM, scale, shift)
+
+        numbers = run(vector)
+        gradient = np.concatenate(
+            [numbers[f"grad_{name}"].ravel() for name in ("inputs", "scale", "shift")]
+        )
+        assert_gradient_matches(
+            lambda point: float(np.vdot(VALUES_UPSTREAM, run(point)["outputs"])), gradient, vector
+        )
+
+    def test_does_not_change_where_a_constant_is_added_to_what_it_averages_over(self, kind):
+        added = np.array([[5.0, -3.0, 8.0]]) if kind == "batch" else np.arange(4.0)[:, np.newaxis]
+        one, other = (normalize(kind, VALUES + c, VALUES_UPSTREAM) for c in (0, added))
+        np.testing.assert_allclose(one["outputs"], other["outputs"], rtol=1e-9)
+        np.testing.assert_allclose(one["grad_inputs"], other["grad_inputs"], rtol=1e-8)
+
+
+class TestBatchNormalization:
+    @pytest.mark.parametrize("n_rows", [1, 4])
+    def test_uses_the_batch_unless_that_is_a_row(self, n_rows):
+        mean, variance = np.array([0.3, -0.2, 0.1]), np.array([2.0, 0.5, 1.0])
+        averages = mean.copy(), variance.copy()
+        values = VALUES[:n_rows]
+        numbers = normalize("batch", values, VALUES_UPSTREAM[:n_rows], averages=averages)
+        if n_rows > 1:
+            np.testing.assert_allclose(numbers["mean"], 0.9 * mean + 0.1 * values.mean(axis=0))
+            unbiased = values.var(axis=0, ddof=1)
+            np.testing.assert_allclose(numbers["variance"], 0.9 * variance + 0.1 * unbiased)
+            return
+        np.testing.assert_array_equal(numbers["mean"], mean)
+        np.testing.assert_array_equal(numbers["variance"], variance)
+        deviation = np.sqrt(variance + 1e-5)
+        np.testing.assert_allclose(numbers["outputs"], (values - mean) / deviation * SCALE + SHIFT)
+        np.testing.assert_allclose(numbers["outputs"], numbers["predicted"], rtol=1e-14)
+        expected = VALUES_UPSTREAM[:1] * SCALE / deviation
+        np.testing.assert_allclose(numbers["grad_inputs"], expected)
+
+    def test_of_equal_rows_is_finite(self):
+        numbers = normalize("batch", np.full((4, 3), 7.0), VALUES_UPSTREAM)
+        np.testing.assert_array_equal(numbers["outputs"], np.tile(SHIFT, (4, 1)))
+        assert np.isfinite(numbers["grad_inputs"]).all()
+
+
+class TestLayerNormalization:
+    def test_predicts_as_it_trains(self):
+        values = VALUES.copy()
+        LayerNormalization(SCALE, SHIFT).predict(values)
+        np.testing.assert_array_equal(
+            values, normalize("layer", VALUES, VALUES_UPSTREAM)["outputs"]
+        )
+
+    def test_of_equal_units_is_finite(self):
+        numbers = normalize("layer", np.full((4, 3), 0.1), VALUES_UPSTREAM)
+        np.testing.assert_allclose(numbers["outputs"], np.tile(SHIFT, (4, 1)), rtol=1e-10)
+        assert np.isfinite(numbers["grad_inputs"]).all()
+
+
+RATES = pytest.mark.parametrize("rate", [0.01, 0.1, 0.25, 0.5, 0.8, 0.99])
+
+
+class TestDropout:
+    @RATES
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_drops_the_share_and_scales_the_rest(self, rate, dtype):
+        n = 300_000
+        dropout = Dropout(rate, dtype, np.random.default_rng(0))
+        mask = dropout.draw((n // 100, 100))
+        assert mask.dtype == dtype
+        assert set(np.unique(mask)) == {0, mask.dtype.type(dropout.scale)}
+        n_dropped = np.count_nonzero(mask == 0)
+        # Five standard deviations of a binomial distribution, and the rounding of the rate.
+        assert abs(n_dropped - n * rate) < 5 * np.sqrt(n * rate * (1 - rate)) + n / 131_072
+
+    @pytest.mark.parametrize("rate", [0.0, 1e-7, 0.01, 0.1, 0.5, 0.999, 1 - 1e-9])
+    def test_scale_keeps_the_mean_exactly(self, rate):
+        dropout = Dropout(rate, np.float64, np.random.default_rng(0))
+        share = round((1 - 1 / dropout.scale) * 65536) / 65536
+        assert share == pytest.approx(rate, abs=1 / 65536)
+        assert (1 - share) * dropout.scale == 1
+
+    @RATES
+    def test_draws_are_independent_of_their_neighbours(self, rate):
+        # Three draws come from the bits of one random number.
+        n = 300_000
+        dropout = Dropout(rate, np.float64, np.random.default_rng(1))
+        mask = dropout.draw((n,)) / dropout.scale
+        centred = (mask - (1 - rate)) / np.sqrt(rate * (1 - rate))
+        for lag in range(1, 7):
+            assert abs(centred[lag:] @ centred[:-lag]) < 5 * np.sqrt(n)
+        for place in range(3):
+            n_dropped = np.count_nonzero(mask[place::3] == 0)
+            bound = 5 * np.sqrt(n / 3 * rate * (1 - rate)) + n / 131_072
+            assert abs(n_dropped - n / 3 * rate) < bound
+
+    def test_masks_are_those_of_the_generator_in_every_dtype(self):
+        single, double, later = (
+            Dropout(0.3, dtype, np.random.default_rng(0))
+            for dtype in (np.float32, np.float64, np.float64)
+        )
+        first = double.draw((7, 5)).copy()
+        np.testing.assert_array_equal(single.draw((7, 5)) > 0, first > 0)
+        assert (double.draw((7, 5)) != first).any()
+        np.testing.assert_array_equal(later.draw((7, 5)), first)
+
+    def test_masks_of_any_shape_come_one_after_the_other(self):
+        dropout = Dropout(0.5, np.float64, np.random.default_rng(0))
+        for shape in [(3, 2), (1, 1), (40, 30), (0, 4), (7,), (40, 30)]:
+            mask = dropout.draw(shape)
+            assert mask.shape == shape
+            assert set(np.unique(mask)) <= {0, 2}
+        assert 0 < np.count_nonzero(mask) < mask.size
+
+
+class TestCorruption:
+    def inputs(self, n_rows=500, n_features=200):
+        return np.random.default_rng(5).normal(3, 1, (n_rows, n_features))
+
+    @pytest.mark.parametrize("noise", [0.01, 0.5, 4.0])
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_noise_has_the_standard_deviation(self, noise, dtype):
+        inputs = self.inputs().astype(dtype)
+        corrupted = Corruption(noise, 0.0, dtype, np.random.default_rng(0)).apply(inputs)
+        assert corrupted.dtype == dtype
+        added = corrupted.astype(float) - inputs
+        n = added.size
+        assert abs(added.mean()) < 5 * noise / np.sqrt(n)
+        assert abs(added.std() - noise) < 5 * noise / np.sqrt(2 * n)
+        assert abs(np.corrcoef(added.ravel(), inputs.ravel())[0, 1]) < 5 / np.sqrt(n)
+
+    @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+    def test_dropout_scales_what_remains(self, container):
+        inputs, rate = self.inputs(), 0.2
+        inputs[np.abs(inputs) < 2] = 0
+        corruption = Corruption(0.0, rate, np.float64, np.random.default_rng(0))
+        corrupted = corruption.apply(container(inputs))
+        if container is sparse.csr_array:
+            assert isinstance(corrupted, sparse.csr_array)
+            corrupted = corrupted.toarray()
+        is_there = inputs != 0
+        kept = corrupted != 0
+        assert not kept[~is_there].any()
+        scale = Dropout(rate, np.float64, np.random.default_rng(0)).scale
+        np.testing.assert_allclose(corrupted[kept], scale * inputs[kept], rtol=1e-15)
+        n = np.count_nonzero(is_there)
+        n_dropped = np.count_nonzero(is_there & ~kept)
+        assert abs(n_dropped - n * rate) < 5 * np.sqrt(n * rate * (1 - rate)) + n / 131_072
+
+    def test_drops_noisy_inputs_whole(self):
+        corruption = Corruption(1.0, 0.5, np.float64, np.random.default_rng(0))
+        corrupted = corruption.apply(np.zeros((100, 50)))
+        dropped = corrupted == 0
+        assert abs(np.count_nonzero(dropped) - 2500) < 5 * np.sqrt(5000 / 4)
+        # Twice the noise of what remains.
+        assert corrupted[~dropped].std() == pytest.approx(2, rel=0.1)
+
+    @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+    def test_leaves_its_inputs_alone_in_batches_of_any_length(self, container):
+        corruption = Corruption(0.0, 0.5, np.float64, np.random.default_rng(0))
+        for n_rows in (5, 8, 1, 8):
+            inputs = self.inputs(n_rows, 30)
+            batch = container(inputs)
+            (batch.data if container is sparse.csr_array else batch).setflags(write=False)
+            corrupted = corruption.apply(batch)
+            assert corrupted.shape == (n_rows, 30)
+            back = batch.toarray() if container is sparse.csr_array else batch
+            np.testing.assert_array_equal(back, self.inputs(n_rows, 30))
+
+    def test_of_empty_sparse_rows_is_empty(self):
+        corruption = Corruption(0.0, 0.5, np.float32, np.random.default_rng(0))
+        corrupted = corruption.apply(sparse.csr_array((3, 4), dtype=np.float32))
+        assert (corrupted.shape, corrupted.nnz) == ((3, 4), 0)

@@ -3,146 +3,63 @@ import pytest
 from scipy import sparse
 
 from skann.engine.activations import ACTIVATIONS
-from skann.engine.backpropagation import Backpropagation
 from skann.engine.batches import make_rows
-from skann.engine.losses import LOSSES
 from skann.engine.network import Architecture, Network, parameter_views
-from tests.gradients import assert_gradient_matches
+from tests.networks import N_FEATURES, N_ROWS, random_inputs, random_network
 
-N_ROWS, N_FEATURES = 11, 6
 SMALL = Architecture((6, 5, 3), ("relu",))
-N_OUTPUTS = {"binary": 1, "multiclass": 4, "multilabel-indicator": 3}
+NORMALIZATIONS = [None, "batch", "layer"]
 
 
-def random_network(n_outputs, activation="tanh", hidden=(5, 4), dtype=np.float64, seed=0):
-    rng = np.random.default_rng(seed)
-    sizes = (N_FEATURES, *hidden, n_outputs)
-    network = Network.random(Architecture(sizes, (activation,) * len(hidden)), dtype, rng)
-    # Biases away from zero, so that no rectifier sits on its kink.
-    biases = network.parameters[network.weights.size :]
-    biases[...] = 0.3 * rng.standard_normal(biases.size)
-    return network
-
-
-def random_inputs(seed=1):
-    X = np.random.default_rng(seed).standard_normal((N_ROWS, N_FEATURES))
-    X[np.abs(X) < 0.4] = 0
-    return X
-
-
-def random_targets(kind, seed=2):
-    rng = np.random.default_rng(seed)
-    if kind == "multilabel-indicator":
-        return rng.integers(0, 2, (N_ROWS, 3)).astype(np.int8)
-    return rng.integers(0, max(N_OUTPUTS[kind], 2), N_ROWS)
-
-
-def weights_of(weighting):
-    if weighting == "none":
-        return None
-    weights = np.random.default_rng(3).uniform(0.1, 3, N_ROWS)
-    if weighting == "zero weights":
-        weights[::2] = 0
-    return weights
-
-
-@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
-@pytest.mark.parametrize("weighting", ["none", "weights", "zero weights"])
-@pytest.mark.parametrize("kind", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradient_matches_finite_differences(activation, kind, weighting, container):
-    network = random_network(N_OUTPUTS[kind], activation)
-    inputs, targets, weights = (
-        container(random_inputs()),
-        random_targets(kind),
-        weights_of(weighting),
-    )
-    loss = LOSSES[kind](N_OUTPUTS[kind], N_ROWS, np.float64)
-    backpropagation = Backpropagation(network, N_ROWS)
-    start = network.parameters.copy()
-
-    def loss_at(parameters):
-        network.parameters[...] = parameters
-        return backpropagation.run(inputs, targets, weights, 5.0, loss)
-
-    loss_at(start)
-    gradient = backpropagation.gradient.copy()
-    assert np.linalg.norm(gradient) > 1e-2
-    assert_gradient_matches(loss_at, gradient, start)
-
-
-@pytest.mark.parametrize("kind", LOSSES)
-def test_without_hidden_layers_the_gradient_matches_as_well(kind):
-    network = random_network(N_OUTPUTS[kind], hidden=())
-    inputs, targets = random_inputs(), random_targets(kind)
-    loss = LOSSES[kind](N_OUTPUTS[kind], N_ROWS, np.float64)
-    backpropagation = Backpropagation(network, N_ROWS)
-    start = network.parameters.copy()
-
-    def loss_at(parameters):
-        network.parameters[...] = parameters
-        return backpropagation.run(inputs, targets, None, 5.0, loss)
-
-    loss_at(start)
-    assert_gradient_matches(loss_at, backpropagation.gradient.copy(), start)
-
-
-@pytest.mark.parametrize("kind", LOSSES)
-@pytest.mark.parametrize("n_rows", [1, 2, 7, N_ROWS])
-def test_short_batches_use_the_same_buffers_and_give_the_same_gradient(kind, n_rows):
-    network = random_network(N_OUTPUTS[kind])
-    inputs, targets = random_inputs()[:n_rows], random_targets(kind)[:n_rows]
-    results = []
-    for max_rows in (n_rows, N_ROWS):
-        backpropagation = Backpropagation(network, max_rows)
-        loss = LOSSES[kind](N_OUTPUTS[kind], max_rows, np.float64)
-        # A full batch first, as in training: what it leaves must not matter.
-        full = slice(max_rows)
-        backpropagation.run(random_inputs()[full], random_targets(kind)[full], None, 1.0, loss)
-        value = backpropagation.run(inputs, targets, None, 2.0, loss)
-        results.append((value, backpropagation.gradient.copy()))
-    (value, gradient), (other_value, other_gradient) = results
-    np.testing.assert_allclose(value, other_value, rtol=1e-12)
-    np.testing.assert_allclose(gradient, other_gradient, rtol=1e-10, atol=1e-14)
-
-
-def test_zero_weights_give_no_gradient():
-    network = random_network(4)
-    backpropagation = Backpropagation(network, N_ROWS)
-    loss = LOSSES["multiclass"](4, N_ROWS, np.float64)
-    targets = random_targets("multiclass")
-    value = backpropagation.run(random_inputs(), targets, np.zeros(N_ROWS), 5.0, loss)
-    assert value == 0
-    np.testing.assert_array_equal(backpropagation.gradient, 0)
+def plain_forward(network, X):
+    """Compute raw scores as in prediction, by the textbook."""
+    normalization = network.architecture.normalization
+    views = parameter_views(network.architecture, network.parameters)
+    signal = X
+    for depth, name in enumerate(network.architecture.activations):
+        signal = signal @ views.coefs[depth] + views.intercepts[depth]
+        if normalization == "batch":
+            mean, variance = views.means[depth], views.variances[depth]
+        elif normalization == "layer":
+            mean = signal.mean(axis=1, keepdims=True)
+            variance = signal.var(axis=1, keepdims=True)
+        if normalization is not None:
+            signal = (signal - mean) / np.sqrt(variance + 1e-5)
+            signal = signal * views.scales[depth] + views.shifts[depth]
+        ACTIVATIONS[name].function(signal)
+    return (signal @ views.coefs[-1] + views.intercepts[-1]).T
 
 
 class TestScores:
+    @pytest.mark.parametrize("normalization", NORMALIZATIONS)
     @pytest.mark.parametrize("activation", ACTIVATIONS)
     @pytest.mark.parametrize("hidden", [(), (5,), (5, 4, 3)])
-    def test_match_a_plain_forward_pass(self, activation, hidden):
-        network = random_network(3, activation, hidden)
+    def test_match_a_plain_forward_pass(self, activation, hidden, normalization):
+        network = random_network(3, activation, hidden, normalization=normalization)
         X = random_inputs()
-        signal = X
-        for depth, (coef, intercept) in enumerate(
-            zip(network.coefs, network.intercepts, strict=True)
-        ):
-            signal = signal @ coef + intercept
-            if depth < len(hidden):
-                ACTIVATIONS[activation].function(signal)
         got = network.decision_function(make_rows(X, np.float64, N_ROWS), N_ROWS)
-        np.testing.assert_allclose(got, signal.T, rtol=1e-12)
+        np.testing.assert_allclose(got, plain_forward(network, X), rtol=1e-11)
 
+    def test_of_layers_with_an_activation_each_match(self):
+        architecture = Architecture((6, 5, 4, 3), ("tanh", "relu"), "layer")
+        network = Network.random(architecture, np.float64, np.random.default_rng(0))
+        X = random_inputs()
+        got = network.decision_function(make_rows(X, np.float64, N_ROWS), N_ROWS)
+        np.testing.assert_allclose(got, plain_forward(network, X), rtol=1e-11)
+
+    @pytest.mark.parametrize("normalization", NORMALIZATIONS)
     @pytest.mark.parametrize("chunk_rows", [1, 2, 4, N_ROWS, 100])
     @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
-    def test_do_not_depend_on_the_chunks(self, chunk_rows, container):
-        network = random_network(3)
+    def test_do_not_depend_on_the_chunks(self, chunk_rows, container, normalization):
+        network = random_network(3, normalization=normalization)
         X = container(random_inputs())
         whole = network.decision_function(make_rows(X, np.float64, N_ROWS), N_ROWS)
         chunked = network.decision_function(make_rows(X, np.float64, chunk_rows), chunk_rows)
         np.testing.assert_allclose(chunked, whole, rtol=1e-12)
 
-    def test_leave_the_rows_and_the_parameters_alone(self):
-        network = random_network(3)
+    @pytest.mark.parametrize("normalization", NORMALIZATIONS)
+    def test_leave_the_rows_and_the_parameters_alone(self, normalization):
+        network = random_network(3, normalization=normalization)
         X = random_inputs()
         X_before, before = X.copy(), network.parameters.copy()
         network.decision_function(make_rows(X, np.float64, 4), 4)
@@ -168,6 +85,28 @@ class TestParameters:
         assert [coef.shape for coef in coefs] == [(3, 4), (4, 2)]
         assert [intercept.shape for intercept in intercepts] == [(4,), (2,)]
         np.testing.assert_array_equal(intercepts[1], [24, 25])
+
+    @pytest.mark.parametrize("normalization", NORMALIZATIONS)
+    def test_parts_of_the_vector_are_in_the_order_of_who_changes_them(self, normalization):
+        # The optimizer all that has a gradient, decay the weights only, batches the averages.
+        network = random_network(3, hidden=(5, 4), normalization=normalization)
+        views = parameter_views(network.architecture, network.parameters)
+        flat = [np.concatenate([part.ravel() for part in [np.empty(0), *kind]]) for kind in views]
+        np.testing.assert_array_equal(np.concatenate(flat), network.parameters)
+        np.testing.assert_array_equal(flat[0], network.weights)
+        np.testing.assert_array_equal(np.concatenate(flat[:4]), network.trainable)
+        assert [part.size for part in flat] == [
+            6 * 5 + 5 * 4 + 4 * 3,
+            5 + 4 + 3,
+            *[0 if normalization is None else 9] * 2,
+            *[9 if normalization == "batch" else 0] * 2,
+        ]
+
+    def test_a_gradient_has_no_averages(self):
+        network = random_network(3, normalization="batch")
+        views = parameter_views(network.architecture, np.ones(network.trainable.size))
+        assert [part.shape for part in views.shifts] == [(5,), (4,)]
+        assert views.means == views.variances == []
 
     def test_assigning_to_an_item_writes_into_the_vector(self):
         network = random_network(3, hidden=(5,))
@@ -200,9 +139,43 @@ class TestParameters:
         assert (network.parameters[network.weights.size :] == 0).all()
         assert (network.weights != 0).all()
 
+    @pytest.mark.parametrize("normalization", ["batch", "layer"])
+    def test_normalization_starts_as_the_identity_of_standardised_values(self, normalization):
+        architecture = Architecture((6, 5, 3), ("relu",), normalization)
+        network = Network.random(architecture, np.float32, np.random.default_rng(0))
+        views = parameter_views(architecture, network.parameters)
+        assert all((part == 1).all() for part in [*views.scales, *views.variances])
+        assert all((part == 0).all() for part in [*views.shifts, *views.means])
+        plain = Network.random(SMALL, np.float32, np.random.default_rng(0))
+        np.testing.assert_array_equal(network.weights, plain.weights)
+
     def test_draws_are_the_same_in_every_dtype_up_to_rounding(self):
         single, double = (
             Network.random(SMALL, dtype, np.random.default_rng(0))
             for dtype in (np.float32, np.float64)
         )
         np.testing.assert_allclose(single.parameters, double.parameters, rtol=1e-6)
+
+
+class TestConstraint:
+    def test_shortens_the_weights_into_hidden_units_to_the_bound(self):
+        network = random_network(3)
+        before = [coef.copy() for coef in network.coefs]
+        norms = [np.linalg.norm(coef, axis=0) for coef in before]
+        bound = float(np.median(np.concatenate(norms[:-1])))
+        rest = network.parameters[network.weights.size :].copy()
+        network.constrain(bound)
+        for coef, old, norm in zip(network.coefs[:-1], before, norms, strict=False):
+            too_long = norm > bound
+            np.testing.assert_allclose(np.linalg.norm(coef[:, too_long], axis=0), bound)
+            expected = old[:, too_long] * (bound / norm[too_long])
+            np.testing.assert_allclose(coef[:, too_long], expected)
+            np.testing.assert_array_equal(coef[:, ~too_long], old[:, ~too_long])
+        np.testing.assert_array_equal(network.coefs[-1], before[-1])
+        np.testing.assert_array_equal(network.parameters[network.weights.size :], rest)
+
+    def test_of_no_hidden_unit_changes_nothing(self):
+        network = random_network(3, hidden=())
+        before = network.parameters.copy()
+        network.constrain(1e-3)
+        np.testing.assert_array_equal(network.parameters, before)

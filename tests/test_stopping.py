@@ -78,3 +78,42 @@ def test_waiting_again_gives_the_whole_patience():
     assert [stopping.record(Epoch(1.0), None) for _ in range(3)] == [False, False, True]
     stopping.wait_again()
     assert [stopping.record(Epoch(1.0), None) for _ in range(2)] == [False, True]
+
+
+@pytest.mark.parametrize("watch", ["loss", "validation_score"])
+@pytest.mark.parametrize("saved_after", [0, 1, 3, 4])
+def test_goes_on_from_its_state(watch, saved_after):
+    values = [0.5, 0.4, 0.8, 0.81, 0.82, 0.83]
+    settings = {"tol": 0.1, "n_iter_no_change": 2}
+    whole, first, second = (Stopping(watch, **settings) for _ in range(3))
+
+    def record(stopping, epochs):
+        return [
+            stopping.record(Epoch(-values[epoch], values[epoch], 1.0), np.full(2, float(epoch)))
+            for epoch in epochs
+        ]
+
+    expected = record(whole, range(6))
+    ends = record(first, range(saved_after))
+    second.load_state(first.state())
+    assert ends + record(second, range(saved_after, 6)) == expected
+    assert expected == [False] * 5 + [True]
+    assert second.history == whole.history
+    assert (second.best_loss, second.best_validation_score) == (-0.83, 0.83)
+    np.testing.assert_array_equal(second.best_parameters, whole.best_parameters)
+
+
+def test_its_state_tells_why_it_ended():
+    first, second = (Stopping("loss", tol=0.1, n_iter_no_change=2) for _ in range(2))
+    first.record(Epoch(1.0, learning_rate=0.1, gradient_norm=2.0, seconds=3.0), None)
+    first.reason = "callback"
+    second.load_state(first.state())
+    assert second.reason == "callback"
+    assert second.history == first.history
+
+
+def test_scores_may_be_negative():
+    epoch, stopping = run("validation_score", [-0.9, -0.7, -0.5, -0.45, -0.45, -0.45])
+    assert epoch == 6
+    assert stopping.best_validation_score == -0.45
+    np.testing.assert_array_equal(stopping.best_parameters, [4])

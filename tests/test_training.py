@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from skann.engine.backpropagation import Backpropagation
 from skann.engine.batches import Batches, Examples
@@ -23,6 +24,7 @@ class Watcher:
     def __init__(self, stop_after=None):
         self.begun = self.ended = self.abandoned = 0
         self.stop_after = stop_after
+        self.parameters = []
 
     def begin_training(self, training):
         self.training = training
@@ -32,6 +34,7 @@ class Watcher:
 
     def end_epoch(self, network, stopping):
         self.ended += 1
+        self.parameters.append(network.parameters.copy())
         assert len(stopping.history) <= self.ended
         return self.ended == self.stop_after
 
@@ -71,20 +74,33 @@ def make_settings(**changes):
     return Settings(**(settings | changes))
 
 
-def make_network(dtype=np.float64):
-    return Network.random(ARCHITECTURE, dtype, np.random.default_rng(0))
+def make_network(dtype=np.float64, normalization=None):
+    architecture = ARCHITECTURE._replace(normalization=normalization)
+    return Network.random(architecture, dtype, np.random.default_rng(0))
 
 
-def fit(network, settings, *, weights=None, held_out=None, state=None, watcher=None, seed=0):
+def fit(
+    network,
+    settings,
+    *,
+    rows=X,
+    weights=None,
+    held_out=None,
+    state=None,
+    watcher=None,
+    seed=0,
+    scoring=None,
+):
     return fit_network(
         network,
-        Examples(X, y, weights),
+        Examples(rows, y, weights),
         held_out,
         None,
         settings,
         np.random.default_rng(seed),
         state,
         watcher or Watcher(),
+        scoring,
     )
 
 
@@ -96,41 +112,228 @@ def objective(network, alpha, weights=None, divisor=60.0):
     return value + 0.5 * alpha * float(weights @ weights) / divisor
 
 
-@pytest.mark.parametrize("learning_rate", SCHEDULES)
-@pytest.mark.parametrize("solver", OPTIMIZERS)
-@pytest.mark.parametrize("weighted", [False, True])
-def test_steps_are_those_of_a_plain_loop(solver, learning_rate, weighted):
-    settings = make_settings(solver=solver, learning_rate=learning_rate)
-    weights = np.linspace(0, 2, 60) if weighted else None
+def plain_loop(network, settings, weights=None):
+    """Train by the textbook, in the order of the rows; return what a good loop would record.
+
+    The parameters after every step, and for the last step of every epoch the rate and the
+    norm of the gradient.
+    """
     mean_weight = 1.0 if weights is None else weights.mean()
-    network, expected = make_network(), make_network()
-    fit(network, settings, weights=weights)
-    backpropagation = Backpropagation(expected, 16)
-    optimizer = OPTIMIZERS[solver](
-        expected.parameters,
+    backpropagation = Backpropagation(network, settings.batch_size)
+    optimizer = OPTIMIZERS[settings.solver](
+        network.trainable,
         backpropagation.gradient,
-        expected.weights.size,
+        network.weights.size,
         momentum=0.9,
         nesterovs_momentum=True,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
     )
-    loss = LOSSES["multiclass"](3, 16, np.float64)
-    step = 0
-    for _ in range(4):
-        for start in range(0, 60, 16):
-            rows = slice(start, min(start + 16, 60))
+    loss = LOSSES["multiclass"](3, settings.batch_size, np.float64)
+    steps_per_epoch = -(-60 // settings.batch_size)
+    n_steps = settings.max_iter * steps_per_epoch
+    n_warmup = round(settings.warmup * n_steps)
+    step, steps, last = 0, [], []
+    for _ in range(settings.max_iter):
+        for start in range(0, 60, settings.batch_size):
+            rows = slice(start, min(start + settings.batch_size, 60))
             divisor = len(y[rows]) * mean_weight
             row_weights = None if weights is None else weights[rows]
             backpropagation.run(X[rows], y[rows], row_weights, divisor, loss)
-            factor = SCHEDULES[learning_rate].factor(
-                step, n_steps=16, steps_per_epoch=4, rows_per_epoch=60, power_t=0.5
+            norm = np.linalg.norm(backpropagation.gradient)
+            if settings.gradient_clip_norm is not None and norm > settings.gradient_clip_norm:
+                backpropagation.gradient *= settings.gradient_clip_norm / norm
+            factor = SCHEDULES[settings.learning_rate].factor(
+                step,
+                n_steps=n_steps,
+                steps_per_epoch=steps_per_epoch,
+                rows_per_epoch=60,
+                power_t=0.5,
             )
-            decay = 0.1 if optimizer.decouples_decay else 0.1 / (16 * mean_weight)
-            optimizer.step(0.1 * factor, decay)
+            rate = 0.1 * factor * (min(1, (step + 1) / n_warmup) if n_warmup else 1)
+            decay = settings.alpha
+            if not optimizer.decouples_decay:
+                decay /= settings.batch_size * mean_weight
+            optimizer.step(rate, decay)
+            if settings.max_norm is not None:
+                for coef in network.coefs[:-1]:
+                    for unit in coef.T:
+                        unit *= min(1, settings.max_norm / np.linalg.norm(unit))
+            steps.append(network.parameters.copy())
             step += 1
+        last.append((rate, norm))
+    if settings.ema_decay is not None:
+        shares = settings.ema_decay ** np.arange(n_steps - 1.0, -1, -1)
+        network.parameters[...] = shares @ np.array(steps) / shares.sum()
+    return steps, last
+
+
+@pytest.mark.parametrize("learning_rate", SCHEDULES)
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_steps_are_those_of_a_plain_loop(solver, learning_rate, weighted):
+    settings = make_settings(solver=solver, learning_rate=learning_rate)
+    weights = np.linspace(0, 2, 60) if weighted else None
+    network, expected = make_network(), make_network()
+    fit(network, settings, weights=weights)
+    plain_loop(expected, settings, weights)
     np.testing.assert_allclose(network.parameters, expected.parameters, rtol=1e-9, atol=1e-12)
+
+
+FEATURES = {
+    "max_norm": {"max_norm": 0.8},
+    "gradient_clip_norm": {"gradient_clip_norm": 0.05},
+    "ema_decay": {"ema_decay": 0.8},
+    "warmup": {"warmup": 0.4},
+    "all": {"max_norm": 0.8, "gradient_clip_norm": 0.05, "ema_decay": 0.8, "warmup": 0.4},
+}
+EVERY_FEATURE = pytest.mark.parametrize("feature", FEATURES)
+EVERY_NORMALIZATION = pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+
+
+@EVERY_FEATURE
+@EVERY_NORMALIZATION
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+def test_every_feature_is_that_of_a_plain_loop(solver, normalization, feature):
+    # Four batches of 17, the last one short.
+    settings = make_settings(solver=solver, batch_size=17, **FEATURES[feature])
+    network, expected, without = (make_network(normalization=normalization) for _ in range(3))
+    outcome = fit(network, settings)
+    _, last = plain_loop(expected, settings)
+    # A bias before a batch's mean is taken off has no gradient but rounding, which Adam
+    # divides by its own size.
+    kept = np.ones(network.parameters.size, dtype=bool)
+    if normalization == "batch":
+        n_weights = network.weights.size
+        kept[n_weights : n_weights + 6] = False
+        averages = network.architecture.n_trainable
+        kept[averages : averages + 6] = False
+    np.testing.assert_allclose(
+        network.parameters[kept], expected.parameters[kept], rtol=1e-7, atol=1e-9
+    )
+    for epoch, (rate, norm) in zip(outcome.stopping.history, last, strict=True):
+        assert epoch.learning_rate == pytest.approx(rate, rel=1e-12)
+        assert epoch.gradient_norm == pytest.approx(norm, rel=1e-6)
+    plain_loop(without, make_settings(solver=solver, batch_size=17))
+    assert np.abs(network.parameters - without.parameters)[kept].max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"max_norm": 1e6}, {"gradient_clip_norm": 1e6}, {"warmup": 0.01}],
+    ids=lambda changes: next(iter(changes)),
+)
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+def test_limits_that_are_not_reached_change_no_bit(solver, changes):
+    network, expected = make_network(), make_network()
+    fit(network, make_settings(solver=solver, **changes))
+    fit(expected, make_settings(solver=solver))
+    np.testing.assert_array_equal(network.parameters, expected.parameters)
+
+
+def test_an_average_without_memory_is_the_last_step():
+    network, expected = make_network(), make_network()
+    fit(network, make_settings(ema_decay=0.0))
+    fit(expected, make_settings())
+    np.testing.assert_allclose(network.parameters, expected.parameters, rtol=1e-12)
+
+
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+def test_no_weights_into_a_hidden_unit_are_longer_than_the_bound_after_any_step(solver):
+    network, watcher, bound = make_network(), Watcher(), 0.6
+    # One batch, so that the watcher sees every step.
+    fit(
+        network,
+        make_settings(solver=solver, batch_size=60, max_iter=20, max_norm=bound),
+        watcher=watcher,
+    )
+    longest = []
+    for parameters in watcher.parameters:
+        norms = np.linalg.norm(Network(ARCHITECTURE, parameters).coefs[0], axis=0)
+        assert (norms <= bound * (1 + 1e-12)).all()
+        longest.append(norms.max())
+    assert np.max(longest) == pytest.approx(bound)
+    assert np.linalg.norm(network.coefs[-1], axis=0).max() > bound
+
+
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+def test_the_watcher_and_validation_see_the_average_and_training_does_not(solver):
+    held_out = Examples(X, y, None).at(np.arange(40, 60))
+    settings = make_settings(solver=solver, ema_decay=0.9)
+    network, expected, watcher = make_network(), make_network(), Watcher()
+    history = fit(network, settings, held_out=held_out, watcher=watcher).stopping.history
+    steps, _ = plain_loop(expected, settings)
+    for epoch, (seen, record) in enumerate(zip(watcher.parameters, history, strict=True), 1):
+        shares = 0.9 ** np.arange(4 * epoch - 1.0, -1, -1)
+        average = shares @ np.array(steps[: 4 * epoch]) / shares.sum()
+        np.testing.assert_allclose(seen, average, rtol=1e-8, atol=1e-10)
+        expected.parameters[...] = average
+        loss = LOSSES["multiclass"](3, 20, np.float64)
+        value = Backpropagation(expected, 20).run(X[40:], y[40:], None, 20.0, loss)
+        assert record.validation_loss == pytest.approx(value, rel=1e-8)
+    np.testing.assert_array_equal(network.parameters, watcher.parameters[-1])
+
+
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_early_stopping_keeps_the_parameters_of_the_best_score(ema_decay):
+    scores = iter([0.1, 0.7, 0.3, 0.6])
+    network, watcher = make_network(), Watcher()
+    outcome = fit(
+        network,
+        make_settings(early_stopping=True, ema_decay=ema_decay),
+        held_out=Examples(X, y, None).at(np.arange(40, 60)),
+        watcher=watcher,
+        scoring=lambda network, loss: next(scores),
+    )
+    history = outcome.stopping.history
+    assert [epoch.validation_score for epoch in history] == [0.1, 0.7, 0.3, 0.6]
+    np.testing.assert_array_equal(network.parameters, watcher.parameters[1])
+
+
+class TestSparseRows:
+    """A batch touches a part of the features: the first weights are updated lazily."""
+
+    rows = np.where(np.random.default_rng(7).random(X.shape) < 0.15, X, 0)
+
+    def fit_both(self, rows, normalization, settings):
+        results = []
+        for container in (np.asarray, sparse.csr_array):
+            network, watcher = make_network(normalization=normalization), Watcher()
+            # Of seven rows with 15 entries in a hundred, most batches lack a feature.
+            outcome = fit(network, settings, rows=container(rows), watcher=watcher)
+            results.append((network.parameters, watcher.parameters, outcome.stopping.history))
+        return results
+
+    @pytest.mark.parametrize("feature", [None, *FEATURES])
+    @EVERY_NORMALIZATION
+    @pytest.mark.parametrize("solver", ["adam", "adamw"])
+    def test_equal_dense_ones_where_nothing_moves_a_row_that_rests(
+        self, solver, normalization, feature
+    ):
+        # Not the first moment, and no penalty in the loss; decoupled decay is caught up with.
+        alpha = 0.0 if solver == "adam" else 2.0
+        settings = make_settings(
+            solver=solver,
+            beta_1=0.0,
+            alpha=alpha,
+            batch_size=7,
+            learning_rate_init=0.02,
+            epsilon=1e-3,
+            **FEATURES.get(feature, {}),
+        )
+        dense, lazy = self.fit_both(self.rows, normalization, settings)
+        for one, other in zip(dense[:2], lazy[:2], strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-11)
+        for one, other in zip(dense[2], lazy[2], strict=True):
+            assert other.loss == pytest.approx(one.loss, rel=1e-9)
+            assert other.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-8)
+
+    @pytest.mark.parametrize("solver", OPTIMIZERS)
+    def test_equal_dense_ones_where_every_batch_touches_every_feature(self, solver):
+        settings = make_settings(solver=solver, batch_size=20, alpha=0.5)
+        dense, lazy = self.fit_both(X, None, settings)
+        np.testing.assert_allclose(dense[0], lazy[0], rtol=1e-8, atol=1e-11)
 
 
 def test_the_loss_of_an_epoch_of_one_batch_is_the_objective_before_its_step():
@@ -168,6 +371,22 @@ def test_lbfgs_in_chunks_equals_all_rows_at_once(monkeypatch):
         fit(network, make_settings(solver="lbfgs", max_iter=8, alpha=1.0))
         results.append(network.parameters.copy())
     np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_lbfgs_records_the_norm_of_the_gradient_of_its_objective(weighted):
+    weights = np.linspace(0, 2, 60) if weighted else None
+    divisor = 60.0 if weights is None else weights.sum()
+    network = make_network()
+    settings = make_settings(solver="lbfgs", alpha=2.0, max_iter=5)
+    history = fit(network, settings, weights=weights).stopping.history
+    backpropagation = Backpropagation(network, 60)
+    loss = LOSSES["multiclass"](3, 60, np.float64)
+    backpropagation.run(X, y, weights, divisor, loss)
+    backpropagation.gradient[: network.weights.size] += 2.0 / divisor * network.weights
+    expected = np.linalg.norm(backpropagation.gradient)
+    assert history[-1].gradient_norm == pytest.approx(expected, rel=1e-6)
+    assert {epoch.learning_rate for epoch in history} == {None}
 
 
 @pytest.mark.parametrize("solver", [*OPTIMIZERS, "lbfgs"])
@@ -216,10 +435,11 @@ def test_held_out_rows_are_measured_after_every_epoch():
     assert stopping.history[-1].validation_score == (scores.argmax(axis=0) == y[rows]).mean()
 
 
+@EVERY_NORMALIZATION
 @pytest.mark.parametrize("solver", OPTIMIZERS)
-def test_training_goes_on_from_a_state(solver):
+def test_training_goes_on_from_a_state(solver, normalization):
     settings = make_settings(solver=solver, max_iter=2)
-    network, whole = make_network(), make_network()
+    network, whole = (make_network(normalization=normalization) for _ in range(2))
     state = fit(network, settings).optimizer_state
     fit(network, settings, state=state)
     fit(whole, make_settings(solver=solver, max_iter=4))

@@ -46,7 +46,7 @@ def best_temperature(
     >>> round(3 / best_temperature(logits, targets, None, loss), 3)  # log(3/4 / (1/4))
     1.099
     """
-    logits = logits.astype(np.float64)
+    logits = np.ascontiguousarray(logits, dtype=np.float64)
     total = float(logits.shape[1]) if weights is None else float(weights.sum())
 
     def value(log_temperature: float) -> float:

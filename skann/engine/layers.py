@@ -361,7 +361,7 @@ class Dropout:
         self._draws = np.empty(math.ceil(size / 3))
         words = self._draws.view(np.uint16).reshape(-1, 4)
         self._words = words[:, :3] if sys.byteorder == "little" else words[:, 1:]
-        self._mask = np.empty(self._words.shape, self._dtype)
+        self._mask = np.empty(3 * len(words), self._dtype)
 
     def draw(self, shape: tuple[int, ...]) -> NDArray:
         """Draw a mask of zeros and scales, valid until the next call.
@@ -378,13 +378,14 @@ class Dropout:
         size = math.prod(shape)
         if size > self._mask.size:
             self._reserve(size)
-        part = slice(math.ceil(size / 3))
-        draws, mask = self._draws[part], self._mask[part]
+        n = math.ceil(size / 3)
+        draws, mask = self._draws[:n], self._mask[: 3 * n]
         self._rng.random(out=draws)
         draws += 1  # From 1 to 2 the bits of the mantissa are uniform.
-        np.greater_equal(self._words[part], self._threshold, out=mask)
+        for third, words in enumerate(self._words[:n].T):
+            np.greater_equal(words, self._threshold, out=mask[third * n : (third + 1) * n])
         mask *= self.scale
-        return mask.reshape(-1)[:size].reshape(shape)
+        return mask[:size].reshape(shape)
 
 
 class Corruption:

@@ -18,6 +18,9 @@ from skann.engine.memory import aligned_empty
 if TYPE_CHECKING:
     from skann.engine.layers import SparseGradient
 
+# What decoupled decay leaves of the weights at least: they shrink, but not past zero.
+_LEAST_SHRINKAGE = 1e-30
+
 # Numbers of a vector that a step works on at once: the handful of vectors that it passes
 # over ten times, 128 KB of each, then stay in the second-level cache.
 _BLOCK = 32_768
@@ -177,7 +180,7 @@ class Adam:
         root = math.sqrt((1 - beta_2) / (1 - beta_2**self.n_steps))
         scale = rate * (1 - beta_1) / (1 - beta_1**self.n_steps) / root
         epsilon = self.epsilon / root
-        shrinkage = 1 - rate * decay if self.decouples_decay else 1.0
+        shrinkage = max(1 - rate * decay, _LEAST_SHRINKAGE) if self.decouples_decay else 1.0
         coupled_decay = 0.0 if self.decouples_decay else decay
         for block in self._blocks:
             block.add_decay(coupled_decay)
@@ -234,8 +237,8 @@ class AdamW(Adam):
     r"""Adam with decoupled weight decay [1]_.
 
     Before its step, Adam's on the loss alone, the weights shrink:
-    :math:`w \leftarrow (1 - \eta \lambda) w`. Biases and the scales and shifts of
-    normalisation do not.
+    :math:`w \leftarrow (1 - \eta \lambda) w`, to nothing where that is negative. Biases and the
+    scales and shifts of normalisation do not.
 
     With a sparse gradient, the rows of the first weight matrix that a batch does not touch
     shrink later, by the product of what they missed: when a batch touches them, before it
@@ -277,6 +280,11 @@ class _LazyRows:
         # Logarithms of all shrinkage so far, and of what each row has had of it.
         self._shrinkage = 0.0
         self._shrunk = np.zeros(gradient.n_features)
+        # Rows that are worked on at once, so that they stay in cache.
+        self._n_at_once = max(_BLOCK // self._weights.shape[1], 1)
+        self._buffers = aligned_empty(
+            (4, self._n_at_once, self._weights.shape[1]), self._weights.dtype
+        )
 
     def step(
         self,
@@ -288,17 +296,19 @@ class _LazyRows:
         decay: float,
         shrinkage: float,
     ) -> None:
-        """Update the touched rows, a few at a time so that they stay in cache."""
+        """Update the touched rows, a few at a time."""
         self._shrinkage += math.log(shrinkage)
-        n_at_once = max(_BLOCK // self._weights.shape[1], 1)
-        for start in range(0, len(self._gradient.rows), n_at_once):
-            part = slice(start, start + n_at_once)
+        for start in range(0, len(self._gradient.rows), self._n_at_once):
+            part = slice(start, start + self._n_at_once)
             rows, grad = self._gradient.rows[part], self._gradient.values[part]
-            weights = self._weights.take(rows, axis=0)
-            first, second = self._decayed(rows, n_steps, beta_1, beta_2)
+            first, second = self._decayed_moments(rows, n_steps, beta_1, beta_2)
+            weights, scratch = self._buffers[2:, : len(rows)]
+            self._weights.take(rows, axis=0, out=weights, mode="clip")
             if decay:
-                grad += decay * weights
-            weights *= shrinkage
+                np.multiply(weights, decay, out=scratch)
+                grad += scratch
+            if shrinkage != 1:
+                weights *= shrinkage
             first += grad
             self._first[rows] = first
             np.square(grad, out=grad)
@@ -328,18 +338,26 @@ class _LazyRows:
 
     def catch_up(self, n_steps: int, beta_1: float, beta_2: float) -> None:
         """Decay the moments of every row for the steps that it has rested."""
-        rows = np.flatnonzero(self.last_step < n_steps)
-        self._first[rows], self._second[rows] = self._decayed(rows, n_steps, beta_1, beta_2)
+        resting = np.flatnonzero(self.last_step < n_steps)
+        for start in range(0, len(resting), self._n_at_once):
+            rows = resting[start : start + self._n_at_once]
+            moments = self._decayed_moments(rows, n_steps, beta_1, beta_2)
+            self._first[rows], self._second[rows] = moments
         self.last_step.fill(n_steps)
 
-    def _decayed(
+    def _decayed_moments(
         self, rows: NDArray, n_steps: int, beta_1: float, beta_2: float
-    ) -> tuple[NDArray, NDArray]:
+    ) -> NDArray:
+        """Return both moments of a few rows in the first two buffers."""
         elapsed = (n_steps - self.last_step[rows]).astype(self._weights.dtype)[:, np.newaxis]
-        first, second = self._first.take(rows, axis=0), self._second.take(rows, axis=0)
-        first *= beta_1**elapsed
-        second *= beta_2**elapsed
-        return first, second
+        moments = self._buffers[:2, : len(rows)]
+        for vector, out, beta in zip(
+            (self._first, self._second), moments, (beta_1, beta_2), strict=True
+        ):
+            # Clipping, which never happens, spares the copy that a check would need.
+            vector.take(rows, axis=0, out=out, mode="clip")
+            out *= beta**elapsed
+        return moments
 
 
 class SGD:

@@ -65,6 +65,18 @@ class _OneThread:
 _one_thread = _OneThread()
 
 
+def blas_threads() -> int:
+    """Return how many threads BLAS uses at this moment.
+
+    Returns
+    -------
+    int
+        1 where that cannot be found out.
+    """
+    libraries = _controller().select(user_api="blas").lib_controllers
+    return max((library.num_threads for library in libraries), default=1)
+
+
 @contextmanager
 def limit_threads(n_multiply_adds: int) -> Iterator[None]:
     """Limit BLAS to one thread where more would not pay or would oversubscribe.

@@ -201,9 +201,15 @@ class MiniBatchTraining:
     def __post_init__(self) -> None:
         self._n_epochs = 0
         self._averages_in_network = False
+        self._every_row = np.arange(self.training.network.architecture.layer_sizes[0])
         # A finite loss proves the weights that its epoch began with, not those it ended with.
         self._begun = self.training.network.parameters.copy()
         self._proven = self._begun.copy()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there are no more epochs, or no more progress."""
+        return self._n_epochs >= self.training.max_iter or self.training.stopping.reason is not None
 
     def run(self) -> None:
         """Train to the end.
@@ -217,7 +223,7 @@ class MiniBatchTraining:
         training, stopping = self.training, self.training.stopping
         parameters = training.network.parameters
         try:
-            while self._n_epochs < training.max_iter and stopping.reason is None:
+            while not self.is_over:
                 training.watcher.begin_epoch()
                 epoch = self._run_epoch()
                 self._n_epochs += 1
@@ -296,10 +302,7 @@ class MiniBatchTraining:
                 norm = backpropagation.clip(self.gradient_clip_norm)
             rate = self.learning_rate_init * self.factor(step)
             optimizer.step(rate, decay)
-            if self.max_norm is not None:
-                training.network.constrain(self.max_norm)
-            if self.average is not None:
-                self.average.update(training.network.parameters)
+            self._constrain_and_average()
             training.n_rows_seen += n_rows
             total += value * n_rows
             step += 1
@@ -311,6 +314,17 @@ class MiniBatchTraining:
             raise DivergenceError
         seconds = time.perf_counter() - start
         return Epoch(loss, learning_rate=rate, gradient_norm=norm, seconds=seconds)
+
+    def _constrain_and_average(self) -> None:
+        """Do what is done to the parameters after every step."""
+        if self.max_norm is None and self.average is None:
+            return
+        network = self.training.network
+        self.optimizer.settle(self._every_row)
+        if self.max_norm is not None:
+            network.constrain(self.max_norm)
+        if self.average is not None:
+            self.average.update(network.parameters)
 
     def state(self) -> dict[str, Any]:
         """Return what must be kept to go on after the last epoch with the same bits.
@@ -333,7 +347,6 @@ class MiniBatchTraining:
             "n_rows_seen": self.training.n_rows_seen,
             "learning_rate_init": self.learning_rate_init,
             "parameters": parameters,
-            "begun": self._begun,
             "proven": self._proven,
             "average": average,
             "optimizer": self.optimizer.state(),
@@ -347,7 +360,7 @@ class MiniBatchTraining:
         self.training.n_rows_seen = state["n_rows_seen"]
         self.learning_rate_init = state["learning_rate_init"]
         self.training.network.parameters[...] = state["parameters"]
-        self._begun[...] = state["begun"]
+        self._begun[...] = state["parameters"]
         self._proven[...] = state["proven"]
         if self.average is not None:
             self.average.values[...] = state["average"]["values"]

@@ -1,0 +1,510 @@
+"""What shapes training, seen through the classifier: each setting alone, and its exact effect."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.optimize import minimize_scalar
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from skann.engine.activations import ACTIVATIONS
+from skann.engine.initializers import INITIALIZERS
+from skann.engine.schedules import SCHEDULES
+from tests.data import KINDS, constant_rate, problem, quick
+
+X, y = problem()
+MANY_X, MANY_Y = problem(n_rows=300)
+
+
+def shrinking(step):
+    return 0.99**step
+
+
+FEATURES = {
+    "activation": {"activation": ["gelu"]},
+    "adamw": {"solver": "adamw", "alpha": 0.5},
+    "learning_rate": {"learning_rate": shrinking},
+    "dropout": {"dropout": 0.3},
+    "dropout by layer": {"dropout": [0.3]},
+    "input_dropout": {"input_dropout": 0.2},
+    "input_noise": {"input_noise": 0.3},
+    "input_clip": {"input_clip": 1.0},
+    "batch normalization": {"normalization": "batch"},
+    "layer normalization": {"normalization": "layer"},
+    "kernel_initializer": {"kernel_initializer": "orthogonal"},
+    "label_smoothing": {"label_smoothing": 0.2},
+    "max_norm": {"max_norm": 0.5},
+    "gradient_clip_norm": {"gradient_clip_norm": 0.05},
+    "warmup": {"warmup": 0.5},
+    "ema_decay": {"ema_decay": 0.9},
+}
+ALL = {
+    "hidden_layer_sizes": (8, 6),
+    "activation": ["gelu", "selu"],
+    "solver": "adamw",
+    "learning_rate": shrinking,
+    "dropout": [0.3, 0.1],
+    "input_dropout": 0.1,
+    "input_noise": 0.1,
+    "input_clip": 2.0,
+    "input_scaling": "standard",
+    "normalization": "batch",
+    "kernel_initializer": "he_normal",
+    "label_smoothing": 0.1,
+    "max_norm": 2.0,
+    "gradient_clip_norm": 1.0,
+    "warmup": 0.2,
+    "ema_decay": 0.9,
+}
+EVERY_FEATURE = pytest.mark.parametrize(
+    "changes", [*FEATURES.values(), ALL], ids=[*FEATURES, "all"]
+)
+
+
+class TestEveryFeature:
+    @EVERY_FEATURE
+    def test_makes_another_model(self, changes):
+        default = quick().fit(X, y)
+        assert (quick(**changes).fit(X, y).predict_proba(X) != default.predict_proba(X)).any()
+
+    @EVERY_FEATURE
+    def test_is_the_same_for_the_same_seed_and_random_in_training_only(self, changes):
+        one, other = (quick(**changes).fit(X, y) for _ in range(2))
+        np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+        np.testing.assert_array_equal(one.predict_proba(X), one.predict_proba(X))
+
+    @EVERY_FEATURE
+    def test_is_off_where_the_network_is_validated(self, changes):
+        scored = []
+        model = quick(scoring=lambda estimator, X, y: scored.append(1) or estimator.score(X, y))
+        model.set_params(**changes).fit(X, y, X_val=X, y_val=y)
+        loss = log_loss(y, model.predict_proba(X))
+        assert model.validation_loss_curve_[-1] == pytest.approx(loss, rel=1e-5)
+        assert model.validation_scores_[-1] == model.score(X, y)
+        assert len(scored) == model.n_iter_
+
+    @EVERY_FEATURE
+    def test_learns(self, changes):
+        model = quick(**changes).set_params(max_iter=40, learning_rate_init=0.02)
+        assert model.fit(MANY_X[:200], MANY_Y[:200]).score(MANY_X[200:], MANY_Y[200:]) > 0.8
+
+    @EVERY_FEATURE
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_takes_every_kind_of_target(self, changes, kind):
+        X, y = problem(kind)
+        probabilities = quick(**changes).fit(X, y).predict_proba(X)
+        assert probabilities.min() > 0
+        assert probabilities.max() < 1
+
+    @EVERY_FEATURE
+    def test_class_weights_equal_sample_weights(self, changes):
+        class_weight = {0: 1.0, 1: 3.0, 2: 0.5}
+        weights = np.array(list(class_weight.values()))[y]
+        by_class = quick(class_weight=class_weight, **changes).fit(X, y)
+        by_sample = quick(**changes).fit(X, y, sample_weight=weights)
+        np.testing.assert_array_equal(by_class.predict_proba(X), by_sample.predict_proba(X))
+
+    # Batches in order of float32 rows are views of them.
+    @EVERY_FEATURE
+    @pytest.mark.parametrize(
+        ("layout", "shuffle"),
+        [("float32", False), ("float32", True), ("memory map", False), ("sparse", False)],
+    )
+    def test_never_writes_to_the_rows(self, changes, shuffle, layout, tmp_path):
+        if layout == "sparse" and "input_noise" in changes:
+            changes = changes | {"input_noise": 0.0}
+        before = X.astype(np.float32)
+        held = sparse.csr_array(before) if layout == "sparse" else before.copy()
+        if layout == "memory map":
+            held = np.memmap(tmp_path / "rows", np.float32, "w+", shape=X.shape)
+            held[:] = before
+        quick(shuffle=shuffle, **changes).fit(held, y, X_val=held, y_val=y)
+        after = held.toarray() if layout == "sparse" else np.array(held)
+        np.testing.assert_array_equal(after, before)
+
+    @EVERY_FEATURE
+    def test_works_on_rows_that_cannot_be_written_to(self, changes):
+        rows = X.astype(np.float32)
+        expected = quick(shuffle=False, **changes).fit(rows, y).predict_proba(rows)
+        rows.setflags(write=False)
+        got = quick(shuffle=False, **changes).fit(rows, y).predict_proba(rows)
+        np.testing.assert_array_equal(got, expected)
+
+    @pytest.mark.parametrize(
+        "name", [name for name in FEATURES if name not in ("warmup", "ema_decay", "learning_rate")]
+    )
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    def test_goes_on_in_a_warm_start_as_in_one_fit(self, name):
+        # All but those that see a fit as a whole.
+        settings = {"hidden_layer_sizes": 8, "warm_start": True, **FEATURES[name]}
+        halves = constant_rate(max_iter=3, **settings)
+        for _ in range(2):
+            halves.fit(X, y)
+        whole = constant_rate(max_iter=6, **settings).fit(X, y)
+        np.testing.assert_array_equal(halves.predict_proba(X), whole.predict_proba(X))
+
+    @EVERY_FEATURE
+    def test_goes_on_in_partial_fit(self, changes):
+        model = quick(**changes).partial_fit(X, y, [0, 1, 2])
+        before = model.predict_proba(X)
+        assert (model.partial_fit(X, y).predict_proba(X) != before).any()
+        assert [record["epoch"] for record in model.history_] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_learns(name):
+    model = quick(activation=name, max_iter=40, learning_rate_init=0.02)
+    assert model.fit(MANY_X[:200], MANY_Y[:200]).score(MANY_X[200:], MANY_Y[200:]) > 0.8
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_every_initializer_is_where_training_begins(name):
+    # A rate of next to nothing leaves the weights where they were drawn.
+    model = quick(kernel_initializer=name, learning_rate_init=1e-30, hidden_layer_sizes=(8, 8))
+    coefs = model.fit(X, y).coefs_
+    rng = np.random.default_rng(np.random.RandomState(0).randint(2**31 - 1))
+    for coef in coefs:
+        np.testing.assert_allclose(coef, INITIALIZERS[name](rng, *coef.shape), rtol=1e-5)
+
+
+class TestSparseRows:
+    rows = np.where(np.random.default_rng(7).random(X.shape) < 0.3, X, 0)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {},
+            {"max_norm": 0.5},
+            {"ema_decay": 0.8},
+            {"gradient_clip_norm": 0.05},
+            {"normalization": "batch"},
+            {"normalization": "layer"},
+            {"input_clip": 0.5},
+            {"input_scaling": "maxabs"},
+            {"dropout": 0.3},
+        ],
+        ids=repr,
+    )
+    def test_equal_dense_ones_with_decoupled_decay(self, changes):
+        # Without a first moment, that would move rows of weights on that no batch touches.
+        settings = {
+            "solver": "adamw",
+            "alpha": 3.0,
+            "beta_1": 0.0,
+            "epsilon": 1e-3,
+            "batch_size": 3,
+            "dtype": "float64",
+        }
+        dense, lazy = (
+            quick(**settings | changes).fit(rows, y, X_val=rows, y_val=y)
+            for rows in (self.rows, sparse.csr_array(self.rows))
+        )
+        np.testing.assert_allclose(
+            lazy.predict_proba(self.rows), dense.predict_proba(self.rows), rtol=1e-7
+        )
+        for name in ("loss_curve_", "validation_loss_curve_"):
+            np.testing.assert_allclose(getattr(lazy, name), getattr(dense, name), rtol=1e-8)
+
+    def test_are_dropped_by_the_same_share_as_dense_ones(self):
+        model = quick(input_dropout=0.5).fit(sparse.csr_array(self.rows), y)
+        assert np.isfinite(model.predict_proba(self.rows)).all()
+        assert model.loss_ > quick().fit(sparse.csr_array(self.rows), y).loss_
+
+
+class TestInputClip:
+    rows = X * [1, 10, 100, 0.1]
+
+    def clipped(self, rows, limit):
+        return rows / np.sqrt(1 + (rows / limit) ** 2)
+
+    @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+    @pytest.mark.parametrize("limit", [0.5, 3])
+    @pytest.mark.parametrize("solver", ["adam", "adamw", "lbfgs"])
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    def test_equals_clipped_rows(self, solver, limit, container):
+        settings = {"solver": solver, "dtype": "float64"}
+        inside = quick(input_clip=limit, **settings).fit(container(self.rows), y)
+        before = quick(**settings).fit(container(self.clipped(self.rows, limit)), y)
+        expected = before.predict_proba(self.clipped(self.rows, limit))
+        np.testing.assert_allclose(inside.predict_proba(self.rows), expected, rtol=1e-6)
+        got = inside.predict_proba(sparse.csr_array(self.rows))
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+    def test_comes_after_scaling(self):
+        inside = quick(input_scaling="standard", input_clip=2.0, dtype="float64")
+        pipeline = make_pipeline(
+            StandardScaler(),
+            FunctionTransformer(self.clipped, kw_args={"limit": 2.0}),
+            quick(dtype="float64"),
+        )
+        np.testing.assert_allclose(
+            inside.fit(self.rows, y).predict_proba(self.rows),
+            pipeline.fit(self.rows, y).predict_proba(self.rows),
+            rtol=1e-6,
+        )
+
+    def test_bounds_what_outliers_can_do(self):
+        model = quick(input_scaling="standard", input_clip=2.0).fit(X, y)
+        far, farther = np.full((1, 4), 1e6), np.full((1, 4), 1e9)
+        np.testing.assert_allclose(
+            model.predict_proba(far), model.predict_proba(farther), rtol=1e-3
+        )
+
+    def test_is_kept_by_partial_fit_and_forgotten_by_fit(self):
+        model = quick(input_clip=0.5).partial_fit(X, y, [0, 1, 2])
+        clipping = model.set_params(input_clip=None).partial_fit(X, y).predict_proba(X)
+        always = quick(input_clip=0.5).partial_fit(X, y, [0, 1, 2]).partial_fit(X, y)
+        np.testing.assert_array_equal(clipping, always.predict_proba(X))
+        np.testing.assert_array_equal(
+            model.fit(X, y).predict_proba(X), quick().fit(X, y).predict_proba(X)
+        )
+
+
+class TestLabelSmoothing:
+    @pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("solver", ["lbfgs", "sgd"])
+    def test_moves_what_is_learned_towards_even_shares(self, kind, share, solver):
+        # From features that say nothing, the shares of the targets are learned.
+        y = problem(kind)[1]
+        settings = {"hidden_layer_sizes": (), "alpha": 0.0, "tol": 1e-9, "dtype": "float64"}
+        if solver == "sgd":
+            settings |= {"batch_size": 60, "max_iter": 300, "learning_rate_init": 1.0}
+        else:
+            settings["max_iter"] = 1000
+        model = quick(solver=solver, label_smoothing=share, **settings).fit(np.zeros((60, 2)), y)
+        shares = y.mean(axis=0) if kind == "multilabel-indicator" else np.bincount(y) / 60
+        n_values = 2 if kind == "multilabel-indicator" else len(shares)
+        expected = (1 - share) * shares + share / n_values
+        got = model.predict_proba(np.zeros((1, 2)))[0]
+        np.testing.assert_allclose(got, expected, rtol=1e-3)
+        assert model.label_smoothing_ == share
+
+    def test_is_no_part_of_the_validation_loss(self):
+        model = quick(label_smoothing=0.5).fit(X, y, X_val=X, y_val=y)
+        loss = log_loss(y, model.predict_proba(X))
+        assert model.validation_loss_curve_[-1] == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("bound", [0.3, 1.0])
+@pytest.mark.parametrize("solver", ["adam", "adamw", "sgd"])
+def test_weights_into_hidden_units_are_no_longer_than_max_norm(solver, bound):
+    model = quick(solver=solver, max_norm=bound, hidden_layer_sizes=(8, 6), max_iter=20)
+    *hidden, last = model.fit(X, y).coefs_
+    norms = np.concatenate([np.linalg.norm(coef, axis=0) for coef in hidden])
+    assert norms.max() == pytest.approx(bound, rel=1e-5)
+    assert np.linalg.norm(last, axis=0).max() > bound
+
+
+class TestTemperature:
+    """Of a model that is too sure of itself: validated on rows whose labels are partly random."""
+
+    def data(self, kind="multiclass"):
+        X, y = problem(kind, n_rows=400)
+        rng = np.random.default_rng(0)
+        wrong = rng.random(400) < 0.3
+        y = y.copy()
+        y[wrong] = y[rng.permutation(400)][wrong]
+        weights = rng.uniform(0, 2, 200)
+        return (X[:200], y[:200]), {"X_val": X[200:], "y_val": y[200:]}, weights
+
+    def pair(self, kind="multiclass", weighted=False, **changes):
+        """Return a model, the same one calibrated, and what they were validated on."""
+        train, held_out, weights = self.data(kind)
+        if weighted:
+            held_out["sample_weight_val"] = weights
+        settings = {"max_iter": 30, "alpha": 0.0, "hidden_layer_sizes": 30, "dtype": "float64"}
+        settings |= {"learning_rate_init": 0.05} | changes
+        plain, calibrated = (
+            quick(calibration=how, **settings).fit(*train, **held_out)
+            for how in (None, "temperature")
+        )
+        return plain, calibrated, held_out
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.parametrize("kind", ["binary", "multiclass"])
+    @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    def test_gives_the_least_log_loss_on_the_validation_rows(self, kind, weighted, solver):
+        plain, calibrated, held_out = self.pair(kind, weighted, solver=solver)
+        X, y, weights = (held_out.get(name) for name in ("X_val", "y_val", "sample_weight_val"))
+        log_probabilities = plain.predict_log_proba(X)
+
+        def loss_at(temperature):
+            powers = np.exp(log_probabilities / temperature)
+            powers /= powers.sum(axis=1, keepdims=True)
+            return log_loss(y, powers, sample_weight=weights)
+
+        found = minimize_scalar(
+            loss_at, bounds=(0.1, 50), method="bounded", options={"xatol": 1e-9}
+        )
+        assert calibrated.temperature_ == pytest.approx(found.x, rel=1e-4)
+        assert calibrated.temperature_ > 1.1
+        loss = log_loss(y, calibrated.predict_proba(X), sample_weight=weights)
+        assert loss == pytest.approx(found.fun, rel=1e-9)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_divides_the_scores_and_keeps_the_labels(self, kind):
+        plain, calibrated, held_out = self.pair(kind)
+        X, y = held_out["X_val"], held_out["y_val"]
+        expected = plain.decision_function(X) / calibrated.temperature_
+        np.testing.assert_allclose(calibrated.decision_function(X), expected, rtol=1e-9)
+        np.testing.assert_array_equal(calibrated.predict(X), plain.predict(X))
+        assert accuracy_score(y, calibrated.predict(X)) == plain.validation_scores_[-1]
+        assert calibrated.validation_loss_curve_ == plain.validation_loss_curve_
+
+    def test_is_one_over_the_slope_of_logistic_regression(self):
+        plain, calibrated, held_out = self.pair("binary")
+        model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10)
+        model.fit(plain.decision_function(held_out["X_val"])[:, None], held_out["y_val"])
+        assert calibrated.temperature_ == pytest.approx(1 / model.coef_[0, 0], rel=1e-5)
+
+    def test_is_of_rows_split_off_where_none_are_given(self):
+        (X, y), *_ = self.data()
+        settings = {"validation_fraction": 0.25, "dtype": "float64", "max_iter": 30}
+        held_out = []
+
+        def remember(estimator, rows, targets):
+            held_out.append((rows, targets))
+            return estimator.score(rows, targets)
+
+        model = quick(calibration="temperature", scoring=remember, **settings).fit(X, y)
+        rows, targets = held_out[-1]
+        assert len(rows) == 50
+        logits = model.decision_function(rows) * model.temperature_
+
+        def loss_at(temperature):
+            powers = np.exp(logits / temperature - (logits / temperature).max(axis=1)[:, None])
+            return log_loss(targets, powers / powers.sum(axis=1, keepdims=True))
+
+        found = minimize_scalar(
+            loss_at, bounds=(0.1, 50), method="bounded", options={"xatol": 1e-9}
+        )
+        assert model.temperature_ == pytest.approx(found.x, rel=1e-4)
+
+    def test_is_of_the_weights_that_are_kept(self):
+        _, calibrated, held_out = self.pair(early_stopping=True, ema_decay=0.5, scoring="loss")
+        X, y = held_out["X_val"], held_out["y_val"]
+        uncalibrated = calibrated.decision_function(X) * calibrated.temperature_
+        rows = np.arange(len(y))
+        log_sums = np.logaddexp.reduce(uncalibrated, axis=1)
+        loss = (log_sums - uncalibrated[rows, y]).mean()
+        assert loss == pytest.approx(-calibrated.best_validation_score_, rel=1e-9)
+
+    def test_is_forgotten_by_a_fit_without(self):
+        model = quick(calibration="temperature").fit(X, y)
+        assert model.temperature_ > 0
+        model.set_params(calibration=None).fit(X, y)
+        assert not hasattr(model, "temperature_")
+        np.testing.assert_array_equal(model.predict_proba(X), quick().fit(X, y).predict_proba(X))
+
+
+class TestHistory:
+    KEYS = (
+        "epoch",
+        "loss",
+        "validation_score",
+        "validation_loss",
+        "learning_rate",
+        "gradient_norm",
+        "seconds",
+    )
+
+    @EVERY_FEATURE
+    def test_holds_what_the_curves_hold(self, changes):
+        model = quick(**changes).fit(X, y, X_val=X, y_val=y)
+        assert len(model.history_) == model.n_iter_
+        by_name = {name: [record[name] for record in model.history_] for name in self.KEYS}
+        assert {tuple(record) for record in model.history_} == {self.KEYS}
+        assert by_name["epoch"] == list(range(1, model.n_iter_ + 1))
+        assert by_name["loss"] == model.loss_curve_
+        assert by_name["validation_score"] == model.validation_scores_
+        assert by_name["validation_loss"] == model.validation_loss_curve_
+        assert min(by_name["gradient_norm"]) > 0
+        assert np.isfinite(by_name["gradient_norm"]).all()
+        assert min(by_name["seconds"]) >= 0
+        assert json.loads(json.dumps(model.history_)) == model.history_
+
+    @pytest.mark.parametrize("learning_rate", [*SCHEDULES, shrinking])
+    @pytest.mark.parametrize("solver", ["adam", "adamw", "sgd"])
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    def test_holds_the_rate_of_the_last_step(self, solver, learning_rate):
+        model = quick(solver=solver, learning_rate=learning_rate, warmup=0.5).fit(X, y)
+        for record in model.history_:
+            # Four batches in each of five epochs; twenty steps, ten of them to warm up.
+            step = 4 * record["epoch"] - 1
+            if callable(learning_rate):
+                factor = learning_rate(step)
+            else:
+                factor = SCHEDULES[learning_rate].factor(
+                    step, n_steps=20, steps_per_epoch=4, rows_per_epoch=60, power_t=0.5
+                )
+            expected = model.learning_rate_init_ * factor * min(1, (step + 1) / 10)
+            assert record["learning_rate"] == pytest.approx(expected, rel=1e-12)
+
+    def test_holds_no_rate_for_lbfgs_and_no_validation_without_rows(self):
+        model = quick(solver="lbfgs", activation="tanh", max_iter=500).fit(X, y)
+        for name in ("learning_rate", "validation_score", "validation_loss"):
+            assert {record[name] for record in model.history_} == {None}
+        assert [record["loss"] for record in model.history_] == model.loss_curve_
+        norms = [record["gradient_norm"] for record in model.history_]
+        assert norms[-1] < norms[0] / 100
+
+    @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+    def test_norms_of_one_batch_are_those_of_the_weights_that_it_begins_with(self, solver):
+        # Without hidden layer, by hand: X^T (p - targets) / n.
+        settings = {"hidden_layer_sizes": (), "alpha": 0.0, "label_smoothing": 0.0, "max_iter": 1}
+        if solver == "adam":
+            settings |= {"learning_rate": "constant", "learning_rate_init": 1e-300}
+            settings |= {"batch_size": 60, "dtype": "float64"}
+        with pytest.warns(match=r"reached|REACHED"):
+            model = quick(solver=solver, **settings).fit(X, y)
+        error = (model.predict_proba(X) - np.eye(3)[y]) / 60
+        gradient = np.concatenate([(X.T @ error).ravel(), error.sum(axis=0)])
+        expected = np.linalg.norm(gradient)
+        assert model.history_[-1]["gradient_norm"] == pytest.approx(expected, rel=1e-6)
+
+    def test_norms_are_those_before_clipping(self):
+        settings = {"batch_size": 60, "max_iter": 1}
+        norms = [
+            quick(gradient_clip_norm=limit, **settings).fit(X, y).history_[0]["gradient_norm"]
+            for limit in (None, 1e-3)
+        ]
+        assert norms[0] == norms[1] > 1e-3
+
+    def test_goes_on_in_partial_fit_and_starts_anew_in_fit(self):
+        model = quick().fit(X, y)
+        first = list(model.history_)
+        model.partial_fit(X, y)
+        assert model.history_[:5] == first
+        assert [record["epoch"] for record in model.history_] == [1, 2, 3, 4, 5, 6]
+        assert model.fit(X, y).n_iter_ == len(model.history_) == 5
+
+
+class TestAveragedWeights:
+    def test_are_the_last_ones_where_all_steps_are_the_same(self):
+        # A rate of next to nothing: every step's weights are the first.
+        plain, averaged = (
+            quick(learning_rate_init=1e-30, ema_decay=decay).fit(X, y) for decay in (None, 0.99)
+        )
+        np.testing.assert_allclose(averaged.predict_proba(X), plain.predict_proba(X), rtol=1e-5)
+
+    def test_are_validated_and_decide_when_to_stop(self):
+        settings = {"learning_rate": "constant", "learning_rate_init": 0.3, "max_iter": 30}
+        settings |= {"early_stopping": True, "scoring": "loss", "n_iter_no_change": np.inf}
+        held_out = {"X_val": MANY_X[200:], "y_val": MANY_Y[200:]}
+        with pytest.warns(match="maximum iterations"):
+            model = quick(ema_decay=0.98, **settings).fit(MANY_X[:200], MANY_Y[:200], **held_out)
+        loss = log_loss(held_out["y_val"], model.predict_proba(held_out["X_val"]))
+        assert -model.best_validation_score_ == pytest.approx(loss, rel=1e-5)
+        # A high constant rate is noisy; the average takes the noise away.
+        with pytest.warns(match="maximum iterations"):
+            plain = quick(**settings).fit(MANY_X[:200], MANY_Y[:200], **held_out)
+        ragged, smooth = (
+            np.abs(np.diff(each.validation_loss_curve_)[5:]).mean() for each in (plain, model)
+        )
+        assert smooth < ragged / 2

@@ -1,0 +1,369 @@
+"""What the parameters may be: every bad one is named before a step of training is made."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.utils._param_validation import InvalidParameterError
+
+from skann import ANNClassifier
+from skann.engine.activations import ACTIVATIONS
+from skann.engine.initializers import INITIALIZERS
+from skann.parameters import (
+    CONSTRAINTS,
+    EXCLUSIONS,
+    Exclusion,
+    check_together,
+    dropout_rates,
+    make_architecture,
+)
+from tests.data import problem, quick
+
+X, y = problem()
+
+
+@pytest.fixture(autouse=True)
+def no_training(monkeypatch):
+    def train(*args, **kwargs):
+        raise AssertionError("Training has begun.")
+
+    monkeypatch.setattr("skann.engine.training.MiniBatchTraining.run", train)
+    monkeypatch.setattr("skann.engine.fitting.train_in_full", train)
+
+
+def test_without_a_bad_parameter_training_begins():
+    for solver in ("adam", "lbfgs"):
+        with pytest.raises(AssertionError, match="Training has begun"):
+            quick(solver=solver).fit(X, y)
+
+
+class TestOneValue:
+    @pytest.mark.parametrize(
+        ("name", "value", "allowed"),
+        [
+            ("input_clip", 0, "(0.0, inf)"),
+            ("input_clip", -3.0, "(0.0, inf)"),
+            ("input_clip", np.inf, "(0.0, inf)"),
+            ("input_clip", np.nan, "(0.0, inf)"),
+            ("input_clip", "auto", "(0.0, inf)"),
+            ("input_clip", [1.0] * 4, "(0.0, inf)"),
+            ("dropout", 1.0, "[0.0, 1.0)"),
+            ("dropout", -0.1, "[0.0, 1.0)"),
+            ("dropout", np.nan, "[0.0, 1.0)"),
+            ("dropout", None, "[0.0, 1.0)"),
+            ("dropout", True, "[0.0, 1.0)"),
+            ("dropout", "half", "{'auto'}"),
+            ("input_dropout", 1.0, "[0.0, 1.0)"),
+            ("input_dropout", -0.1, "[0.0, 1.0)"),
+            ("input_dropout", None, "[0.0, 1.0)"),
+            ("input_dropout", [0.1], "[0.0, 1.0)"),
+            ("input_noise", -0.1, "[0.0, inf)"),
+            ("input_noise", np.inf, "[0.0, inf)"),
+            ("input_noise", None, "[0.0, inf)"),
+            ("normalization", "instance", "'batch'"),
+            ("normalization", True, "'layer'"),
+            ("normalization", ["batch"], "'layer'"),
+            ("kernel_initializer", "zeros", "'he_uniform'"),
+            ("kernel_initializer", None, "'auto'"),
+            ("kernel_initializer", ["he_normal"], "'he_normal'"),
+            ("label_smoothing", 1.0, "[0.0, 1.0)"),
+            ("label_smoothing", -0.1, "[0.0, 1.0)"),
+            ("label_smoothing", "little", "{'auto'}"),
+            ("label_smoothing", None, "[0.0, 1.0)"),
+            ("max_norm", 0, "(0.0, inf)"),
+            ("max_norm", -1.0, "(0.0, inf)"),
+            ("max_norm", "auto", "(0.0, inf)"),
+            ("gradient_clip_norm", 0.0, "(0.0, inf)"),
+            ("gradient_clip_norm", -1.0, "(0.0, inf)"),
+            ("gradient_clip_norm", "auto", "(0.0, inf)"),
+            ("warmup", 1.0, "[0.0, 1.0)"),
+            ("warmup", -0.1, "[0.0, 1.0)"),
+            ("warmup", 10, "[0.0, 1.0)"),
+            ("warmup", None, "[0.0, 1.0)"),
+            ("ema_decay", 1.0, "[0.0, 1.0)"),
+            ("ema_decay", -0.1, "[0.0, 1.0)"),
+            ("ema_decay", "auto", "[0.0, 1.0)"),
+            ("scoring", "nonsense", "'roc_auc'"),
+            ("scoring", 3, "callable"),
+            ("scoring", ["accuracy", "f1"], "callable"),
+            ("calibration", "isotonic", "'temperature'"),
+            ("calibration", True, "'temperature'"),
+            ("learning_rate", 0.1, "callable"),
+            ("learning_rate", None, "callable"),
+            ("activation", 3, "array-like"),
+        ],
+    )
+    def test_out_of_range_gets_the_range(self, name, value, allowed):
+        with pytest.raises(InvalidParameterError, match=f"'{name}' parameter") as caught:
+            quick(**{name: value}).fit(X, y)
+        assert allowed in str(caught.value)
+        assert repr(value) in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("name", "choices"),
+        [
+            ("normalization", ["batch", "layer"]),
+            ("kernel_initializer", ["auto", *INITIALIZERS]),
+            ("scoring", ["loss", "accuracy", "neg_log_loss"]),
+            ("calibration", ["temperature"]),
+        ],
+    )
+    def test_unknown_name_gets_a_list_of_the_known(self, name, choices):
+        with pytest.raises(InvalidParameterError, match=f"'{name}' parameter") as caught:
+            quick(**{name: "nonsense"}).fit(X, y)
+        for choice in choices:
+            assert f"'{choice}'" in str(caught.value)
+
+    def test_is_checked_by_partial_fit_as_well(self):
+        with pytest.raises(InvalidParameterError, match="'dropout' parameter"):
+            quick(dropout=1.0).partial_fit(X, y, [0, 1, 2])
+
+
+class TestOneValuePerLayer:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("activation", ["relu", "tanh", "relu"]),
+            ("activation", ["relu"]),
+            ("activation", []),
+            ("activation", np.array(["relu"])),
+            ("dropout", [0.1, 0.2, 0.3]),
+            ("dropout", (0.1,)),
+            ("dropout", []),
+            ("dropout", np.array([0.1])),
+            ("dropout", [[0.1, 0.2]]),
+            ("dropout", [[0.1], [0.2, 0.3], [0.4]]),
+        ],
+        ids=repr,
+    )
+    def test_of_another_length_gets_both_lengths(self, name, value):
+        match = f"{name} must be one value for all hidden layers or a list of one for each"
+        with pytest.raises(ValueError, match=match) as caught:
+            quick(hidden_layer_sizes=(8, 4), **{name: value}).fit(X, y)
+        assert "there are 2 hidden layers" in str(caught.value)
+        assert f"{name}={value!r} has {len(value)} values" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("name", "value", "bad"),
+        [
+            ("activation", ["relu", "swish"], "swish"),
+            ("activation", ["relu", None], None),
+            ("activation", [3, "relu"], 3),
+            ("activation", {"relu", "tanh"}, None),
+            ("activation", {"relu": 1}, None),
+            ("activation", np.array("swish"), None),
+            ("dropout", [0.1, 1.0], 1.0),
+            ("dropout", [-0.1, 0.5], -0.1),
+            ("dropout", [0.1, np.nan], np.nan),
+            ("dropout", [0.1, True], True),
+            ("dropout", [0.1, "auto"], "auto"),
+            ("dropout", [0.1, None], None),
+            ("dropout", [[0.1], [0.2]], [0.1]),
+            ("dropout", {0.1}, None),
+            ("dropout", {0: 0.1}, None),
+            ("dropout", np.array(1.5), None),
+        ],
+        ids=repr,
+    )
+    def test_with_an_entry_that_cannot_be_gets_what_can(self, name, value, bad):
+        with pytest.raises(ValueError, match=f"Each value of {name} must be") as caught:
+            quick(hidden_layer_sizes=(8, 4), **{name: value}).fit(X, y)
+        assert repr(value) in str(caught.value)
+        if bad is not None:
+            assert f"got {bad!r}" in str(caught.value)
+        expected = ", ".join(sorted(ACTIVATIONS)) if name == "activation" else "from 0 to below 1"
+        assert expected in str(caught.value)
+
+    @pytest.mark.parametrize("bad", [[(8,), (4, 2)], [[8], [4, 2]]])
+    def test_of_ragged_sizes_gets_what_can_be(self, bad):
+        with pytest.raises(ValueError, match="hidden_layer_sizes must be a whole number") as caught:
+            quick(hidden_layer_sizes=bad).fit(X, y)
+        assert repr(bad) in str(caught.value)
+
+    @pytest.mark.parametrize("make", [list, tuple, np.array])
+    def test_may_be_any_sequence(self, make):
+        estimator = quick(hidden_layer_sizes=make([8, 4]), activation=make(["relu", "tanh"]))
+        estimator.n_features_in_ = 4
+        architecture = make_architecture(estimator, 3)
+        assert architecture == ((4, 8, 4, 3), ("relu", "tanh"), None)
+        assert dropout_rates(make([0.1, 0.0]), 2) == (0.1, 0.0)
+
+    @pytest.mark.parametrize("rate", [0, 0.25, np.float32(0.25)])
+    def test_may_be_one_for_all(self, rate):
+        assert dropout_rates(rate, 3) == (float(rate),) * 3
+        assert dropout_rates(rate, 0) == ()
+
+
+class TestSchedules:
+    @pytest.mark.parametrize("bad", [None, -0.1, math.nan, math.inf, "0.5", [0.5], 1j])
+    @pytest.mark.parametrize("bad_from", [0, 7, 19])
+    def test_that_return_no_factor_are_found_before_training(self, bad, bad_from):
+        def schedule(step):
+            return 0.5 if step < bad_from else bad
+
+        # Four batches in each of five epochs: 20 steps.
+        with pytest.raises(ValueError, match="a finite factor of at least 0") as caught:
+            quick(learning_rate=schedule).fit(X, y)
+        assert f"learning_rate({bad_from}) returned {bad!r}" in str(caught.value)
+
+    def test_that_fail_say_why_themselves(self):
+        with pytest.raises(ZeroDivisionError):
+            quick(learning_rate=lambda step: 1 / abs(step - 3)).fit(X, y)
+
+    def test_are_asked_for_the_steps_there_are(self):
+        with pytest.raises(AssertionError, match="Training has begun"):
+            quick(learning_rate=lambda step: 1.0 if step < 20 else None).fit(X, y)
+
+
+def excluded(exclusion):
+    """Return parameters that an exclusion is about."""
+    values = exclusion.values
+    value = GIVEN[exclusion.parameter] if values is None else values[0]
+    return {exclusion.parameter: value, exclusion.other: exclusion.value}
+
+
+# A value that asks for something, of each parameter that may also ask for nothing.
+GIVEN = {
+    "dropout": 0.5,
+    "input_dropout": 0.2,
+    "input_noise": 0.1,
+    "max_norm": 3.0,
+    "gradient_clip_norm": 1.0,
+    "warmup": 0.1,
+    "ema_decay": 0.9,
+}
+
+
+class TestExclusions:
+    @pytest.mark.parametrize(
+        "exclusion", EXCLUSIONS, ids=lambda e: f"{e.parameter}-{e.other}={e.value}"
+    )
+    def test_are_raised_with_both_parameters_the_reason_and_a_way_out(self, exclusion):
+        estimator = quick(**excluded(exclusion))
+        with pytest.raises(ValueError, match="cannot be used with") as caught:
+            estimator.fit(X, y)
+        message, name = str(caught.value), exclusion.parameter
+        assert f"{name}={getattr(estimator, name)!r}" in message
+        assert f"{exclusion.other}={exclusion.value!r}" in message
+        assert exclusion.because in message
+        assert f"Leave {name} at its default or choose another {exclusion.other}" in message
+
+    @pytest.mark.parametrize(
+        "exclusion", EXCLUSIONS, ids=lambda e: f"{e.parameter}-{e.other}={e.value}"
+    )
+    def test_do_not_hold_for_either_alone(self, exclusion):
+        for name, value in excluded(exclusion).items():
+            check_together(ANNClassifier(**{name: value}))
+
+    def test_are_about_parameters_that_there_are(self):
+        names = {
+            name for exclusion in EXCLUSIONS for name in (exclusion.parameter, exclusion.other)
+        }
+        assert names <= set(CONSTRAINTS)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"dropout": [0.0, 0.3], "hidden_layer_sizes": (8, 4)},
+            {"dropout": np.array([0.0, 0.3]), "hidden_layer_sizes": (8, 4)},
+            {"dropout": 0.5, "solver": np.str_("lbfgs")},
+        ],
+        ids=repr,
+    )
+    def test_hold_for_values_of_every_type(self, changes):
+        with pytest.raises(ValueError, match="dropout=.* cannot be used with solver='lbfgs'"):
+            quick(**{"solver": "lbfgs"} | changes).fit(X, y)
+
+    @pytest.mark.parametrize("size", [1, np.int64(1)])
+    def test_of_batches_of_one_row_hold_for_numpys_numbers(self, size):
+        match = "normalization='batch' cannot be used with batch_size=1: the variance of one row"
+        with pytest.raises(ValueError, match=match):
+            quick(normalization="batch", batch_size=size).fit(X, y)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"dropout": 0.0},
+            {"dropout": "auto"},
+            {"dropout": [0.0]},
+            {"dropout": np.zeros(1)},
+            {"dropout": [], "hidden_layer_sizes": ()},
+            {"input_dropout": 0, "input_noise": 0.0, "warmup": 0.0},
+            {"max_norm": None, "gradient_clip_norm": None, "ema_decay": None},
+            {"normalization": "layer"},
+            {"label_smoothing": 0.1, "kernel_initializer": "orthogonal", "input_clip": 2.0},
+        ],
+        ids=repr,
+    )
+    def test_do_not_hold_for_what_leaves_a_feature_out(self, changes):
+        check_together(quick(solver="lbfgs", **changes))
+        with pytest.raises(AssertionError, match="Training has begun"):
+            quick(solver="lbfgs", **changes).fit(X, y)
+
+    def test_hold_in_partial_fit_as_well(self):
+        with pytest.raises(ValueError, match="cannot be used with batch_size=1"):
+            quick(normalization="batch", batch_size=1).partial_fit(X, y, [0, 1, 2])
+
+    def test_say_which_values_they_are_about(self):
+        exclusion = Exclusion("solver", ("sgd",), "shuffle", False, "of this test")
+        cases = [("sgd", False, True), ("adam", False, False), ("sgd", True, False)]
+        for solver, shuffle, expected in cases:
+            assert exclusion.applies(ANNClassifier(solver=solver, shuffle=shuffle)) is expected
+
+
+class TestRows:
+    @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csc_matrix])
+    @pytest.mark.parametrize("method", ["fit", "partial_fit"])
+    def test_noise_is_not_for_sparse_ones(self, container, method):
+        arguments = {"classes": [0, 1, 2]} if method == "partial_fit" else {}
+        with pytest.raises(ValueError, match=r"input_noise=0\.1 cannot be used with sparse X"):
+            getattr(quick(input_noise=0.1), method)(container(X), y, **arguments)
+
+    def test_noise_of_nothing_is(self):
+        with pytest.raises(AssertionError, match="Training has begun"):
+            quick(input_noise=0.0).fit(sparse.csr_array(X), y)
+
+    def test_batch_normalization_needs_several(self):
+        match = "normalization='batch' needs the variance of several rows; X has one"
+        with pytest.raises(ValueError, match=match):
+            quick(normalization="batch").fit(X[:1], [[0, 1, 1]])
+        with pytest.raises(ValueError, match=match):
+            quick(normalization="batch").partial_fit(X[:1], y[:1], classes=[0, 1, 2])
+
+    def test_layer_normalization_does_not(self):
+        with pytest.raises(AssertionError, match="Training has begun"):
+            quick(normalization="layer").fit(X[:1], [[0, 1, 1]])
+
+
+class TestOtherArguments:
+    def test_calibration_needs_rows_to_hold_out(self):
+        with pytest.raises(ValueError, match=r"calibration='temperature' holds out 2 of 60 rows"):
+            quick(calibration="temperature", validation_fraction=0.03).fit(X, y)
+        with pytest.raises(ValueError, match="partial_fit does not work with calibration"):
+            quick(calibration="temperature").partial_fit(X, y, [0, 1, 2])
+
+    @pytest.mark.parametrize("other", [None, "layer"])
+    def test_a_warm_start_needs_the_same_normalization(self, other, monkeypatch):
+        monkeypatch.undo()
+        model = quick(normalization="batch", warm_start=True).fit(X, y)
+        with pytest.raises(ValueError, match=f"normalization={other!r}.*has batch.*Fit a clone"):
+            model.set_params(normalization=other).fit(X, y)
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"dropout": [0.1, 0.2]},
+            {"activation": ["relu", "tanh"]},
+            {"normalization": "batch", "batch_size": 1},
+            {"max_norm": 1.0, "solver": "lbfgs"},
+        ],
+        ids=repr,
+    )
+    def test_a_fitted_model_survives_bad_parameters(self, bad, monkeypatch):
+        monkeypatch.undo()
+        model = quick().fit(X, y)
+        before = model.predict_proba(X)
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            model.set_params(**bad).fit(X, y)
+        np.testing.assert_array_equal(model.set_params(solver="adam").predict_proba(X), before)
