@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullFormatter, NullLocator, StrMethodFormatter
 
 from tests.benchmarks.report import medians, number
 from tests.benchmarks.runner import Results, Row
@@ -58,6 +58,8 @@ def _draw_bars(results: Results) -> Figure:
     pictures = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes, (case, rows) in zip(pictures, cases.items(), strict=False):
         _draw_case(axes, case, rows, results)
+        # All bars as thick as those of the case that has most of them.
+        axes.set_ylim(len(rows) - most_bars - 0.6, len(rows) - 0.4)
     for axes in pictures[len(cases) :]:
         axes.set_axis_off()
     figure.suptitle(f"{results.benchmark.title} (median, with range)")
@@ -94,15 +96,16 @@ def _draw_case(axes: Axes, case: str, rows: list[Row], results: Results) -> None
     # Room for the numbers beside the bars.
     longest = max(measures[measure] for row in rows for measures in row.rounds)
     axes.set_xlim(0, max(longest, 0) * 1.5 or 1)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     _tidy(axes)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
 
 
 def _draw_lines(results: Results) -> Figure:
-    """Draw the measure over the setting that varies, on logarithmic scales."""
+    """Draw the measure over the setting that varies; all scales are logarithmic."""
     names = list(dict.fromkeys(row.settings["axis"] for row in results.rows))
-    figure = Figure(figsize=(3.2 * len(names) + 1, 4), layout="constrained")
+    figure = Figure(figsize=(3.2 * len(names) + 1, 4.3), layout="constrained")
     pictures = figure.subplots(1, len(names), squeeze=False, sharey=True).ravel()
     measure = results.benchmark.measure
     for axes, name in zip(pictures, names, strict=True):
@@ -120,8 +123,12 @@ def _draw_lines(results: Results) -> Figure:
         axes.set_xticks(values, [f"{value:,}" for value in values], rotation=30, ha="right")
         axes.xaxis.set_minor_locator(NullLocator())
         _tidy(axes)
-    pictures[0].set_ylabel(f"{measure} (logarithmic, as are the other scales)")
-    pictures[0].legend(frameon=False)
+    pictures[0].set_ylabel(measure)
+    pictures[0].yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    pictures[0].yaxis.set_minor_formatter(NullFormatter())
+    # Outside: inside it would hide a line sooner or later.
+    handles, names = pictures[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
     figure.suptitle(results.benchmark.title)
     return figure
 

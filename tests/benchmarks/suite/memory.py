@@ -26,7 +26,7 @@ def _files(folder: Path, options: Options) -> str:
 def _cases(options: Options) -> list[Case]:
     epochs = 1 if options.quick else 2
     size = 0.002 if options.quick else options.gigabytes
-    why = f"converts X to floats in memory: 8 bytes for each of {size:g} GB"
+    why = f"converts X to float64 in memory: {8 * size:g} GB"
     return [
         Case("uint8 images", {"mapped": False, "epochs": epochs}),
         Case(

@@ -1,7 +1,7 @@
 """How long it takes to train a network to an accuracy."""
 
+from bisect import bisect_left
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
@@ -57,20 +57,28 @@ def _default_recipe(contestant: str, y: np.ndarray) -> Recipe:
 
 
 def _fewest_epochs(trainer: Trainer, target: float, seeds: int, most_epochs: int) -> int:
-    """Return the smallest number of epochs whose median accuracy over the seeds is enough."""
-    allowed_failures = (seeds - 1) // 2
-    for epochs in _EPOCHS:
-        if epochs > most_epochs:
-            break
-        accuracies: list[float] = []
+    """Return the smallest number of epochs whose median accuracy over the seeds is enough.
+
+    Found by bisection, as if more epochs never made it worse: trying them one after the other
+    takes hours where an epoch takes seconds.
+    """
+    candidates = [epochs for epochs in _EPOCHS if epochs <= most_epochs]
+    majority = seeds // 2 + 1
+
+    def is_enough(epochs: int) -> bool:
+        n_reached = n_missed = 0
         for seed in range(seeds):
-            accuracies.append(trainer.train(epochs, seed).accuracy)
-            if sum(accuracy < target for accuracy in accuracies) > allowed_failures:
+            reached = trainer.train(epochs, seed).accuracy >= target
+            n_reached += reached
+            n_missed += not reached
+            if max(n_reached, n_missed) == majority:
                 break
-        else:
-            if median(accuracies) >= target:
-                return epochs
-    raise CannotTakePartError(f"did not reach {target:.2%} within {most_epochs} epochs")
+        return n_reached == majority
+
+    place = bisect_left(candidates, True, key=is_enough)
+    if place == len(candidates):
+        raise CannotTakePartError(f"did not reach {target:.2%} within {most_epochs} epochs")
+    return candidates[place]
 
 
 BENCHMARK = Benchmark(
@@ -90,7 +98,8 @@ BENCHMARK = Benchmark(
     files=write_images,
     notes=(
         f"Each trains for the fewest epochs whose median accuracy over {_SEEDS} seeds is enough,"
-        f" with {'-'.join(map(str, _HIDDEN))} hidden units.",
+        f" with {'-'.join(map(str, _HIDDEN))} hidden units. They are sought on the test images and"
+        " with the seeds of the first rounds: the accuracies flatter everybody a little.",
         "Defaults of each; skorch with Adam at 0.001; PyTorch with skann's recipe (OneCycleLR).",
     ),
 )
