@@ -10,14 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.calibration import calibration_curve
+from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
-from tests.benchmarks import suite
+from tests.benchmarks import panel_data, suite
 from tests.benchmarks.base import Options
 from tests.benchmarks.contestants import Recipe, make_trainer
 from tests.benchmarks.data import blobs, documents
-from tests.benchmarks.runner import ContestantError, Process
-from tests.benchmarks.suite import grid
+from tests.benchmarks.runner import ContestantError, Process, Row, totals
+from tests.benchmarks.suite import grid, panel
 
 image = pytest.importorskip("matplotlib.image")
 
@@ -167,3 +171,103 @@ def test_the_grid_is_the_example_s(monkeypatch):
     assert names["LAYERS"] == grid.LAYERS
     _, options = names["parse_options"]([])
     assert options.folds == grid.FOLDS
+
+
+needs_panel = pytest.mark.skipif(
+    not panel_data.FOLDER.is_dir(), reason="the panel's data sets are not beside the checkout"
+)
+
+
+class TestPanel:
+    @pytest.mark.parametrize("contestant", sorted(set(panel.BENCHMARK.contestants) - {"realmlp"}))
+    def test_every_contestant_learns(self, contestant, tmp_path):
+        options = Options(quick=True)
+        panel_data.write_sets(tmp_path, options)
+        case = panel.BENCHMARK.cases(options)[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            turn = panel.BENCHMARK.prepare(contestant, tmp_path, **case.settings)
+            measures = [turn(seed) for seed in (0, 1)]
+        # Either first set has equal classes, of which there are three or four.
+        assert min(m["accuracy"] for m in measures) > 0.4
+        assert measures[0]["log_loss"] != measures[1]["log_loss"]
+
+    def test_quality_is_what_scikit_learn_measures(self):
+        data = blobs(300, 5, n_classes=3)
+        data = data._replace(y_train=data.y_train + 7, y_test=data.y_test + 7)
+        classifier = LogisticRegression().fit(data.X_train, data.y_train)
+        probabilities = classifier.predict_proba(data.X_test)
+        top = probabilities.max(axis=1)
+        right = classifier.predict(data.X_test) == data.y_test
+        shares, means = calibration_curve(right, top, n_bins=15)
+        counts, _ = np.histogram(top, 15, (0, 1))
+        error = np.average(np.abs(shares - means), weights=counts[counts > 0])
+        assert panel.quality(classifier, data) == pytest.approx(
+            {
+                "accuracy": classifier.score(data.X_test, data.y_test),
+                "log_loss": log_loss(data.y_test, probabilities),
+                "calibration_error": error,
+            }
+        )
+
+    def test_calibration_error_counts_by_bins(self):
+        top = np.array([1.0, 1.0, 0.6, 0.61, 0.65])
+        right = np.array([True, False, True, True, False])
+        # 0.6 is the upper end of its bin; 0.61 and 0.65 share the next one.
+        expected = (abs(1 - 2) + abs(1 - 0.6) + abs(1 - 1.26)) / 5
+        assert panel.calibration_error(top, right) == pytest.approx(expected)
+
+    def test_splits_are_capped_stratified_and_standardised(self, tmp_path):
+        X, y = make_classification(2000, weights=[0.9], shift=3.0, scale=5.0, random_state=0)
+        np.savez(tmp_path / "skewed.npz", X=X, y=y)
+        split, other = (panel_data.read_split(tmp_path, "skewed", 1000, seed) for seed in (0, 1))
+        assert (len(split.y_train), len(split.y_test)) == (700, 300)
+        np.testing.assert_allclose(split.y_train.mean(), y.mean(), atol=2e-3)
+        np.testing.assert_allclose(split.y_test.mean(), y.mean(), atol=2e-3)
+        assert split.X_train.dtype == split.X_test.dtype == np.float32
+        np.testing.assert_allclose(split.X_train.mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(split.X_train.std(axis=0), 1, atol=1e-5)
+        assert np.abs(split.X_test.mean(axis=0)).max() > 1e-3
+        assert not np.array_equal(split.X_train, other.X_train)
+
+    @needs_panel
+    def test_the_sets_and_the_protocol_are_those_of_the_baseline(self, tmp_path):
+        baseline = json.loads((panel_data.FOLDER / "baseline.json").read_text())
+        assert set(panel_data.NAMES) == set(baseline)
+        panel_data.write_sets(tmp_path, Options())
+        for name, results in baseline.items():
+            split = panel_data.read_split(tmp_path, name, 10_000, seed=0)
+            n_classes = len(np.unique(split.y_train))
+            expected = tuple(results[0][key] for key in ("n", "d", "k"))
+            assert (*split.X_train.shape, n_classes) == expected
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            turn = panel.BENCHMARK.prepare("sklearn", tmp_path, "vehicle", 10_000)
+            for result in baseline["vehicle"]:
+                measures = turn(result["seed"])
+                assert measures["accuracy"] == pytest.approx(result["acc"], abs=0.01)
+                assert measures["log_loss"] == pytest.approx(result["ll"], abs=0.01)
+
+    def test_without_the_data_it_is_left_out(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(panel_data, "FOLDER", tmp_path / "nowhere")
+        assert main(["panel", "--output", str(tmp_path)]) == 0
+        assert "panel: left out: its data sets are not there" in capsys.readouterr().out
+        assert not list(tmp_path.iterdir())
+
+    def test_without_the_data_a_quick_run_takes_embedded_sets(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(panel_data, "FOLDER", tmp_path / "nowhere")
+        options = Options(quick=True)
+        assert "embedded" in panel_data.write_sets(tmp_path, options)
+        for case in panel.BENCHMARK.cases(options):
+            split = panel_data.read_split(tmp_path, **case.settings, seed=0)
+            assert len(split.y_train) == 70
+
+
+def test_totals_add_seconds_and_average_the_rest():
+    first = [{"seconds": 1.0, "accuracy": 0.5}, {"seconds": 2.0, "accuracy": 0.6}]
+    second = [{"seconds": 3.0, "accuracy": 1.0}, {"seconds": 5.0, "accuracy": 0.8}]
+    rows = [Row("a", "skann", {}, first), Row("b", "skann", {}, second)]
+    (total,) = totals([*rows, Row("a", "fails at b", {}, first)])
+    assert (total.case, total.contestant) == ("total", "skann")
+    assert total.rounds[0] == pytest.approx({"seconds": 4.0, "accuracy": 0.75})
+    assert total.rounds[1] == pytest.approx({"seconds": 7.0, "accuracy": 0.7})

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from tests.benchmarks import suite
-from tests.benchmarks.base import Options
+from tests.benchmarks.base import CannotTakePartError, Options
 from tests.benchmarks.chart import save_chart
 from tests.benchmarks.contestants import CONTESTANTS
 from tests.benchmarks.report import as_json, table
@@ -88,7 +88,11 @@ def _run(name: str, asked: argparse.Namespace, options: Options, processes: Proc
 
     rounds = asked.rounds or (1 if asked.quick else benchmark.rounds)
     runner = Runner(benchmark, options, rounds, asked.contestants, asked.cases, processes, say)
-    results = runner.run()
+    try:
+        results = runner.run()
+    except CannotTakePartError as error:
+        print(f"\n{name}: left out: {error}\n", flush=True)
+        return 0
     print(f"\n{name}: {table(results)}\n", flush=True)
     if results.rows:
         (asked.output / f"{name}.json").write_text(as_json(results, options))

@@ -13,7 +13,7 @@ Turn = Callable[[int], Measures]
 
 
 class CannotTakePartError(Exception):
-    """A contestant has no result here, and that is no failure; the message says why."""
+    """A contestant, or all of them, has no result here; no failure, the message says why."""
 
 
 class Options(NamedTuple):
@@ -71,7 +71,7 @@ class Benchmark:
         where everything that is not measured happens: loading, compiling, warming up.
     files : callable or None
         ``(folder, options)`` writes the files that contestants read to a folder, once, and
-        returns a line about the data.
+        returns a line about the data; may raise `CannotTakePartError` for all contestants.
     measure : str
         What ratios and the chart are about.
     unit : str
@@ -81,7 +81,7 @@ class Benchmark:
     fresh : bool
         Whether every turn gets a new process: peak memory leaves traces.
     total : bool
-        Whether to add a case that sums the others up.
+        Whether to add a case that adds up the seconds of the others and averages the rest.
     chart : {"bars", "lines"}
         "lines" draws the measure over the setting named `axis`, one picture for each `axis`.
     notes : sequence of str

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -209,7 +210,7 @@ class Runner:
                 self._processes.start(self._names)
             rows = [row for case in self._cases for row in self._run_case(case)]
         if benchmark.total:
-            rows += _totals(rows)
+            rows += totals(rows)
         return Results(benchmark, data, rows, self._left_out, self._failed)
 
     def _run_case(self, case: Case) -> list[Row]:
@@ -262,17 +263,29 @@ class Runner:
         }
 
 
-def _totals(rows: list[Row]) -> list[Row]:
-    """Return a case that sums the seconds of all others and averages their accuracies."""
-    totals = []
+def totals(rows: list[Row]) -> list[Row]:
+    """Return a case that adds up the seconds of all others and averages everything else.
+
+    Parameters
+    ----------
+    rows : list of Row
+        All cases, with as many rounds each.
+
+    Returns
+    -------
+    list of Row
+        For each contestant that has a row at every case: others would not compare.
+    """
+    n_cases = len({row.case for row in rows})
+    summary = []
     for name in dict.fromkeys(row.contestant for row in rows):
-        rounds = zip(*(row.rounds for row in rows if row.contestant == name), strict=False)
-        sums = [
-            {
-                "seconds": sum(measures["seconds"] for measures in round_),
-                "accuracy": sum(measures["accuracy"] for measures in round_) / len(round_),
-            }
-            for round_ in rounds
-        ]
-        totals.append(Row("total", name, {}, sums))
-    return totals
+        rounds = [row.rounds for row in rows if row.contestant == name]
+        if len(rounds) == n_cases:
+            measured = [_total(*measures) for measures in zip(*rounds, strict=True)]
+            summary.append(Row("total", name, {}, measured))
+    return summary
+
+
+def _total(*measured: Measures) -> Measures:
+    means = {name: fmean(measures[name] for measures in measured) for name in measured[0]}
+    return means | {"seconds": sum(measures["seconds"] for measures in measured)}

@@ -70,7 +70,8 @@ class Contestant:
     Attributes
     ----------
     module : str
-        The module beside this one whose class `Trainer` trains.
+        The module beside this one whose class `Trainer` trains; empty where the benchmark
+        makes the classifier.
     packages : sequence of str
         What has to be installed.
     environment : dict of str to str
@@ -79,7 +80,7 @@ class Contestant:
         Further arguments of `Trainer`.
     """
 
-    module: str
+    module: str = ""
     packages: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
@@ -107,6 +108,10 @@ CONTESTANTS = {
     "keras on jax": _keras("jax", "jax"),
     "keras on tensorflow": _keras("tensorflow", "tensorflow"),
     "keras on torch": _keras("torch", "torch"),
+    "skann, strong": Contestant(),
+    "logistic regression": Contestant(),
+    "hist gradient boosting": Contestant(),
+    "realmlp": Contestant(packages=("pytabkit", "torch")),
 }
 
 

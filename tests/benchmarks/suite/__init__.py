@@ -8,6 +8,7 @@ NAMES = (
     "epoch",
     "time_to_accuracy",
     "small",
+    "panel",
     "grid",
     "predict",
     "sparse",

@@ -1,0 +1,147 @@
+"""Twelve real data sets at default settings: how right, how sure, how fast."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.neural_network import MLPClassifier
+
+from skann import ANNClassifier
+from tests.benchmarks import panel_data
+from tests.benchmarks.base import Benchmark, Case, Options, Turn
+from tests.benchmarks.data import Split
+
+
+def strong_classifier(seed: int) -> ANNClassifier:
+    """Return the network that is worth its time where accuracy counts more."""
+    return ANNClassifier((256, 256, 256), max_iter=100, random_state=seed)
+
+
+def _realmlp(seed: int) -> ClassifierMixin:
+    from pytabkit import RealMLP_TD_Classifier  # takes seconds, and only its process needs it
+
+    return RealMLP_TD_Classifier(n_cv=1, device="cpu", random_state=seed)
+
+
+_MAKERS = {
+    "skann": lambda seed: ANNClassifier(random_state=seed),
+    "skann, strong": strong_classifier,
+    "sklearn": lambda seed: MLPClassifier(random_state=seed),
+    "logistic regression": lambda seed: LogisticRegression(max_iter=1000, random_state=seed),
+    "hist gradient boosting": lambda seed: HistGradientBoostingClassifier(random_state=seed),
+    "realmlp": _realmlp,
+}
+
+
+def _cases(options: Options) -> list[Case]:
+    most_rows = 100 if options.quick else 10_000
+    names = panel_data.names(options)
+    return [Case(name, {"data": name, "most_rows": most_rows}) for name in names]
+
+
+def _prepare(contestant: str, folder: Path, data: str, most_rows: int) -> Turn:
+    make = _MAKERS[contestant]
+
+    def turn(round_: int) -> dict[str, float]:
+        split = panel_data.read_split(folder, data, most_rows, seed=round_)
+        classifier = make(round_)
+        start = time.perf_counter()
+        classifier.fit(split.X_train, split.y_train)
+        seconds = time.perf_counter() - start
+        return {**quality(classifier, split), "seconds": seconds}
+
+    _warm_up(make(0), panel_data.read_split(folder, data, most_rows, seed=0))
+    return turn
+
+
+def _warm_up(classifier: ClassifierMixin, split: Split) -> None:
+    """Fit for a moment: imports and thread pools are not what is measured."""
+    duration = "max_iter" if "max_iter" in classifier.get_params() else "n_epochs"
+    classifier.set_params(**{duration: 2}).fit(split.X_train, split.y_train)
+
+
+def quality(classifier: ClassifierMixin, split: Split) -> dict[str, float]:
+    """Return what a fitted classifier reaches on the test rows.
+
+    Parameters
+    ----------
+    classifier : ClassifierMixin
+        Fitted to the training rows.
+    split : Split
+        The rows.
+
+    Returns
+    -------
+    dict
+        "accuracy", "log_loss" and "calibration_error".
+    """
+    probabilities = classifier.predict_proba(split.X_test)
+    top = probabilities.max(axis=1)
+    right = classifier.classes_[probabilities.argmax(axis=1)] == split.y_test
+    return {
+        "accuracy": classifier.score(split.X_test, split.y_test),
+        "log_loss": log_loss(split.y_test, probabilities, labels=classifier.classes_),
+        "calibration_error": calibration_error(top, right),
+    }
+
+
+def calibration_error(top: NDArray, right: NDArray, n_bins: int = 15) -> float:
+    """Return the expected calibration error, in bins of equal width.
+
+    Parameters
+    ----------
+    top : ndarray of shape (n_rows,)
+        Probability of the class that is predicted.
+    right : ndarray of shape (n_rows,)
+        Whether that is the class of the row.
+    n_bins : int, default=15
+        Bins from 0 to 1, each with its upper end.
+
+    Returns
+    -------
+    float
+        How far the share of right predictions in a bin is from their mean probability, on
+        average over the rows.
+
+    References
+    ----------
+    Guo et al., "On calibration of modern neural networks", ICML 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(calibration_error(np.array([0.9, 0.9]), np.array([True, False])), 2)
+    0.4
+    """
+    bins = np.ceil(top * n_bins).astype(int) - 1
+    # A bin's share of the rows times its gap: the sum of its rows' gaps over all rows.
+    return float(np.abs(np.bincount(bins, weights=right - top)).sum() / len(top))
+
+
+BENCHMARK = Benchmark(
+    name="panel",
+    title="Log-loss on real data sets at default settings",
+    contestants=tuple(_MAKERS),
+    cases=_cases,
+    prepare=_prepare,
+    files=panel_data.write_sets,
+    measure="log_loss",
+    unit="nats",
+    rounds=2,
+    total=True,
+    notes=(
+        "At most 10,000 rows of each (with --quick 100), 70 % of them to train, both drawn by"
+        " class, with another seed every round; standardised features in float32.",
+        "Log-loss, accuracy and the expected calibration error (15 bins of equal width of the"
+        " top probability) on the other rows; seconds to fit. Total: seconds added up, the"
+        " rest averaged.",
+        "Default settings, but 1000 iterations for logistic regression; realmlp is RealMLP-TD"
+        " of pytabkit with one network. skann, strong: a wider and deeper network, trained for"
+        " longer.",
+    ),
+)
