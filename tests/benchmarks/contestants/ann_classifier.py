@@ -56,6 +56,9 @@ class Trainer:
             n_iter_no_change=np.inf,
             random_state=seed,
             input_scaling=self._scaling,
+            # What the other contestants do without.
+            dropout=0.0,
+            label_smoothing=0.0,
         ).set_callbacks(clock)
         start = time.perf_counter()
         classifier.fit(data.X_train, data.y_train)
