@@ -50,7 +50,7 @@ except KeyboardInterrupt:
 
 LAYERS = ((64,), (128,), (128, 64), (256,), (256, 128), (512, 256))
 QUICK_LAYERS = ((32,), (64,), (64, 32))
-QUICK_EPOCHS = 3
+QUICK_EPOCHS = 5
 QUICK_TRAIN, QUICK_TEST = 6_000, 2_000
 MAX_UNITS = 10_000
 
@@ -507,7 +507,7 @@ def summary(table: pd.DataFrame) -> str:
 def report(truth: np.ndarray, guess: np.ndarray) -> str:
     """Return how good the guesses are, in figures."""
     return (
-        f"{classification_report(truth, guess, digits=4)}\n"
+        f"{classification_report(truth, guess, digits=4, zero_division=0)}\n"
         f"Confusion matrix (rows: truth, columns: guess):\n{confusion_matrix(truth, guess)}\n\n"
         f"Accuracy on the test images: {accuracy_score(truth, guess):.2%}"
     )
