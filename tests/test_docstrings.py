@@ -20,7 +20,15 @@ LEFT_OPEN_INSIDE = LEFT_OPEN | {"PR01", "RT01", "YD01", "SS05"}
 
 
 def public_objects():
-    names = ["skann.ANNClassifier", "skann.datasets.load_images", "skann.progress.SearchProgress"]
+    names = [
+        "skann.ANNClassifier",
+        "skann.callbacks.Checkpoint",
+        "skann.callbacks.OptunaPruning",
+        "skann.datasets.load_images",
+        "skann.learning_rate.LearningRateDisplay",
+        "skann.learning_rate.find_learning_rate",
+        "skann.progress.SearchProgress",
+    ]
     methods = (
         name
         for name, member in vars(ANNClassifier).items()

@@ -256,6 +256,13 @@ class TestExclusions:
         for name, value in excluded(exclusion).items():
             check_together(ANNClassifier(**{name: value}))
 
+    @pytest.mark.parametrize("name", [*GIVEN, "normalization"])
+    def test_are_there_for_all_that_lbfgs_would_ignore(self, name):
+        # Written out: a row that is missing from the table is no error to a test that reads it.
+        value = GIVEN.get(name, "batch")
+        with pytest.raises(ValueError, match=f"{name}={value!r} cannot be used with solver"):
+            quick(solver="lbfgs", **{name: value}).fit(X, y)
+
     def test_are_about_parameters_that_there_are(self):
         names = {
             name for exclusion in EXCLUSIONS for name in (exclusion.parameter, exclusion.other)
