@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Self
 
@@ -530,11 +531,11 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         architecture = make_architecture(self, labels.n_outputs)
         if continues:
             check_can_continue(self, labels, architecture)
-        check_rows(self, X)
+        check_rows(self, examples)
         rng = self._random_stream(continues)
-        if not continues:
-            self._forget(labels, architecture)
-        settings = self._settings(len(examples), labels, max_iter=1, learning_rate="constant")
+        at_once = {"max_iter": 1, "learning_rate": "constant", "warmup": 0.0}
+        settings = self._settings(len(examples), labels, architecture, **at_once)
+        self._prepare(labels, architecture, settings, continues)
         earlier = getattr(self, "_history", [])
         outcome = self._train(examples, None, architecture, settings, rng, Unwatched())
         self._history: list[Epoch] = earlier + self._history
@@ -675,23 +676,22 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _settings(
-        self, n_rows: int, labels: Labels, max_iter: int | str, learning_rate: str
+        self, n_rows: int, labels: Labels, architecture: Architecture, **changes: Any
     ) -> Settings:
-        """Resolve every ``"auto"`` and expose what came of it."""
+        """Resolve every ``"auto"``; try a schedule of the user's, which may be bad."""
         values: dict[str, Any] = {name: getattr(self, name, None) for name in _SETTINGS}
         # A NumPy float64 would make arrays in float32 compute in float64: slower, other bits.
         values = {n: v.item() if isinstance(v, np.generic) else v for n, v in values.items()}
-        values |= {"max_iter": max_iter, "learning_rate": learning_rate, "loss": labels.kind}
+        values |= {"loss": labels.kind, **changes}
         if self.solver == "lbfgs":
             values["learning_rate"] = "constant"
         has_end = callable(values["learning_rate"]) or SCHEDULES[values["learning_rate"]].has_end
         given = {name: values[name] for name in Resolved._fields}
-        resolved = resolve(self.solver, n_rows, self.n_layers_ - 2, has_end, **given)
+        n_hidden = len(architecture.activations)
+        resolved = resolve(self.solver, n_rows, n_hidden, has_end, **given)
         values |= resolved._asdict()
-        n_hidden = self.n_layers_ - 2
         settings = Settings(**values | {"dropout": dropout_rates(resolved.dropout, n_hidden)})
-        for name in Resolved._fields:
-            setattr(self, f"{name}_", getattr(settings, name))
+        settings.factor(-(-n_rows // settings.batch_size), n_rows)
         return settings
 
     def _clear(self) -> None:
@@ -701,15 +701,19 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         for name in fitted | {"_network", "_optimizer_state", "_stream", "_scaling", "_history"}:
             self.__dict__.pop(name, None)
 
-    def _forget(self, labels: Labels, architecture: Architecture) -> None:
-        """Drop what an earlier fit left; set what does not depend on training."""
-        self._clear()
-        self.classes_ = labels.classes
-        self._target_kind = labels.kind
-        self.n_outputs_ = labels.n_outputs
-        self.n_layers_ = len(architecture.layer_sizes)
-        self.out_activation_ = LOSSES[labels.kind].out_activation
-        self.t_ = 0
+    def _prepare(
+        self, labels: Labels, architecture: Architecture, settings: Settings, continues: bool
+    ) -> None:
+        """Drop what an earlier fit left, if it does not go on; set what training does not."""
+        if not continues:
+            self._clear()
+            self.classes_ = labels.classes
+            self._target_kind = labels.kind
+            self.n_outputs_ = labels.n_outputs
+            self.n_layers_ = len(architecture.layer_sizes)
+            self.out_activation_ = LOSSES[labels.kind].out_activation
+            self.t_ = 0
+        self.__dict__.update({f"{name}_": getattr(settings, name) for name in Resolved._fields})
 
     def _input_scaling(self) -> Scaling | None:
         return Scaling(*self._scaling) if hasattr(self, "_scaling") else None
@@ -731,7 +735,6 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         architecture = make_architecture(self, labels.n_outputs)
         if continues:
             check_can_continue(self, labels, architecture)
-        check_rows(self, X)
         rng = self._random_stream(continues) if saved is None else saved.random_stream()
         start = FitStart(labels, examples, sample_weight, held_out, rng.bit_generator.state)
         if saved is not None:
@@ -740,11 +743,14 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             seed = int(rng.integers(2**31))
             why = "early_stopping=True" if self.early_stopping else "calibration='temperature'"
             examples, held_out = hold_out(examples, labels, self.validation_fraction, seed, why)
-        if not continues:
-            self._forget(labels, architecture)
-        settings = self._settings(len(examples), labels, self.max_iter, self.learning_rate)
+        check_rows(self, examples)
+        settings = self._settings(len(examples), labels, architecture)
+        scoring = make_scoring(self, held_out, labels)
+        self._prepare(labels, architecture, settings, continues)
         tasks = EpochTasks(self, settings.max_iter, X, y, start, saved)
-        outcome = self._train(examples, held_out, architecture, settings, rng, tasks, saved)
+        outcome = self._train(
+            examples, held_out, architecture, settings, rng, tasks, scoring, saved
+        )
         if self.calibration is not None and held_out is not None:
             self._calibrate(held_out)
         if not self.warm_start:
@@ -761,6 +767,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         settings: Settings,
         rng: np.random.Generator,
         watcher: EpochWatcher,
+        scoring: Callable[[Network, float], float] | None = None,
         saved: SavedFit | None = None,
     ) -> Outcome:
         """Train a new network, a saved one or a copy of the old one, then take it over."""
@@ -786,7 +793,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 rng,
                 state if solver == self.solver else None,
                 watcher,
-                make_scoring(self, held_out, self._labels),
+                scoring,
                 None if saved is None else saved.training,
             )
         except BaseException as error:
@@ -815,8 +822,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self._scaling: Any = tuple(scaling._replace(clip=clip))
 
     def _set_history(self) -> None:
-        for name, value in history_attributes(self._history, self.early_stopping).items():
-            setattr(self, name, value)
+        self.__dict__.update(history_attributes(self._history, self.early_stopping))
 
     def _calibrate(self, held_out: Examples) -> None:
         """Divide the scores by the temperature that suits the validation rows."""

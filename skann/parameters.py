@@ -10,6 +10,7 @@ from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from skann.engine.activations import ACTIVATIONS
+from skann.engine.batches import Examples
 from skann.engine.initializers import INITIALIZERS
 from skann.engine.network import Architecture
 from skann.engine.optimizers import OPTIMIZERS
@@ -173,30 +174,30 @@ def check_partial_fit(estimator: Any) -> None:
         )
 
 
-def check_rows(estimator: Any, X: Any) -> None:
+def check_rows(estimator: Any, examples: Examples) -> None:
     """Raise an error if parameters cannot be used with the training rows.
 
     Parameters
     ----------
     estimator : ANNClassifier
         Its parameters are valid.
-    X : ndarray or CSR array of shape (n_samples, n_features)
-        The rows.
+    examples : Examples
+        The rows, without those that are held out.
 
     Raises
     ------
     ValueError
         If `input_noise` would fill a sparse X, or batch normalisation has a single row.
     """
-    if estimator.input_noise and sparse.issparse(X):
+    if estimator.input_noise and sparse.issparse(examples.X):
         raise ValueError(
             f"input_noise={estimator.input_noise!r} cannot be used with sparse X, whose zeros it"
             " would fill. Set input_noise=0, or give X.toarray()."
         )
-    if estimator.normalization == "batch" and X.shape[0] == 1:
+    if estimator.normalization == "batch" and len(examples) == 1:
         raise ValueError(
-            "normalization='batch' needs the variance of several rows; X has one. Set"
-            " normalization='layer' or None, or give more rows."
+            "normalization='batch' needs the variance of several rows, but there is one to train"
+            " on. Set normalization='layer' or None, or give more rows."
         )
 
 

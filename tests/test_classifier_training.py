@@ -508,3 +508,48 @@ class TestAveragedWeights:
             np.abs(np.diff(each.validation_loss_curve_)[5:]).mean() for each in (plain, model)
         )
         assert smooth < ragged / 2
+
+
+class TestErrorsThatShowLate:
+    """What only resolved settings, a split or a scorer can tell must not cost a fitted model."""
+
+    @pytest.mark.parametrize(
+        ("changes", "validation", "match"),
+        [
+            ({"learning_rate": lambda step: None}, {}, "learning_rate"),
+            (
+                {"scoring": "rand_score", "class_weight": "balanced"},
+                {"X_val": X, "y_val": y},
+                "rand_score",
+            ),
+        ],
+    )
+    def test_a_fitted_model_survives_them(self, changes, validation, match):
+        model = quick().fit(X, y)
+        before = model.predict_proba(X)
+        with pytest.raises(ValueError, match=match):
+            model.set_params(**changes).fit(X, y, **validation)
+        np.testing.assert_array_equal(model.predict_proba(X), before)
+
+    def test_one_row_that_a_split_leaves_to_batch_normalization(self):
+        model = quick(normalization="batch", early_stopping=True, validation_fraction=0.5)
+        with pytest.raises(ValueError, match="normalization"):
+            model.fit(X[:2], [[0, 1], [1, 0]])
+
+
+def test_partial_fit_is_at_a_constant_rate_whatever_the_warmup():
+    plain, warm = (quick(warmup=share).partial_fit(X, y, [0, 1, 2]) for share in (0.0, 0.9))
+    np.testing.assert_array_equal(warm.predict_proba(X), plain.predict_proba(X))
+
+
+@pytest.mark.parametrize("when", ["fit", "predict"])
+def test_input_clip_clips_the_sum_of_sparse_entries_given_twice(when):
+    values, columns, starts = np.ones(120), np.zeros(120, int), np.arange(0, 121, 2)
+    twice = sparse.csr_array((values, columns, starts), shape=(60, 4))
+    # Without a penalty, which pulls on untouched rows of dense data only.
+    settings = {"input_clip": 1.0, "alpha": 0.0}
+    rows = [twice, twice.toarray()] if when == "fit" else [X, X]
+    sparse_model, dense_model = (quick(**settings).fit(given, y) for given in rows)
+    np.testing.assert_allclose(
+        sparse_model.predict_proba(twice), dense_model.predict_proba(twice.toarray()), rtol=1e-4
+    )

@@ -332,7 +332,7 @@ class TestRows:
             quick(input_noise=0.0).fit(sparse.csr_array(X), y)
 
     def test_batch_normalization_needs_several(self):
-        match = "normalization='batch' needs the variance of several rows; X has one"
+        match = "normalization='batch' needs the variance of several rows, but there is one"
         with pytest.raises(ValueError, match=match):
             quick(normalization="batch").fit(X[:1], [[0, 1, 1]])
         with pytest.raises(ValueError, match=match):

@@ -247,6 +247,9 @@ class SparseRows:
             if clip is not None:
                 _clip_smoothly(dense, clip, np.empty_like(dense))
             return dense
+        if clip is not None and not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()  # The clip of a sum is not the sum of clips.
         data = rows.data if factor is None else rows.data * factor[rows.indices]
         data = data.astype(self._dtype, copy=clip is not None)
         if clip is not None:
