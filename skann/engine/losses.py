@@ -160,11 +160,14 @@ class SoftmaxCrossEntropy:
         -------
         ndarray of shape (n_rows, n_outputs)
         """
+        limits = _limits(logits.dtype)
         shifted = logits - np.maximum.reduce(logits, axis=0)
-        _squeeze_in_order(shifted)
+        if np.minimum.reduce(shifted, axis=None) < limits.lowest_log:
+            _squeeze_in_order(shifted, limits.lowest_log)
         probabilities = np.exp(shifted, out=shifted)
         probabilities /= np.add.reduce(probabilities, axis=0)
-        return _inside_unit_interval(probabilities).T.copy()
+        # None is zero: not even the smallest logarithm was.
+        return np.minimum(probabilities, limits.highest, out=probabilities).T.copy()
 
     @staticmethod
     def log_probabilities(logits: NDArray) -> NDArray:
@@ -320,17 +323,15 @@ def _both_signs(logits: NDArray) -> NDArray:
     return np.vstack([-logits, logits]) if len(logits) == 1 else logits
 
 
-def _squeeze_in_order(log_ratios: NDArray) -> None:
+def _squeeze_in_order(log_ratios: NDArray, lowest: float) -> None:
     """Keep logarithms above that of the smallest normal number, in place and in order.
 
     Equal probabilities for unequal logits would rank classes otherwise than the logits do.
     """
-    lowest = _limits(log_ratios.dtype).lowest_log
-    if log_ratios.min() < lowest:
-        below = log_ratios < lowest
-        room = 0.05 * -lowest
-        depth = (lowest - log_ratios[below]) / room
-        log_ratios[below] = lowest - room * depth / (1 + depth)
+    below = log_ratios < lowest
+    room = 0.05 * -lowest
+    depth = (lowest - log_ratios[below]) / room
+    log_ratios[below] = lowest - room / (1 + 1 / depth)  # The depth may be infinite.
 
 
 def _inside_unit_interval(probabilities: NDArray) -> NDArray:

@@ -260,21 +260,30 @@ class Network:
         ndarray of shape (n_outputs, n_rows)
         """
         n_rows = len(rows)
-        if 1 < n_rows <= chunk_rows:
-            return self.forward(rows.chunk(0, n_rows), self.output_buffers(n_rows, np.empty))
+        if n_rows <= chunk_rows:
+            inputs = _at_least_two(rows.chunk(0, n_rows))
+            logits = self.forward(inputs, self.output_buffers(inputs.shape[0], np.empty))
+            return logits if logits.shape[1] == n_rows else logits[:, :n_rows].copy()
         logits = np.empty((self.architecture.layer_sizes[-1], n_rows), self.parameters.dtype)
         buffers: list[NDArray] = []
         for start in range(0, n_rows, chunk_rows):
             stop = min(start + chunk_rows, n_rows)
-            inputs = rows.chunk(start, stop)
-            if stop - start == 1 and not sparse.issparse(inputs):
-                # BLAS sums a product with one vector in another order than one with several;
-                # as one of two equal rows, a row gets nearly always the scores it has in a batch.
-                inputs = np.repeat(inputs, 2, axis=0)
+            inputs = _at_least_two(rows.chunk(start, stop))
             if not buffers or len(buffers[-1]) != inputs.shape[0]:
                 buffers = self.output_buffers(inputs.shape[0], np.empty)
             logits[:, start:stop] = self.forward(inputs, buffers)[:, : stop - start]
         return logits
+
+
+def _at_least_two(inputs: NDArray | sparse.csr_array) -> NDArray | sparse.csr_array:
+    """Double a single dense row.
+
+    BLAS sums a product with one vector in another order than one with several; as one of two
+    equal rows, a row gets nearly always the scores it has in a batch.
+    """
+    if inputs.shape[0] == 1 and isinstance(inputs, np.ndarray):
+        return np.concatenate((inputs, inputs))
+    return inputs
 
 
 def parameter_views(
