@@ -44,9 +44,9 @@ _DROPOUT, _LABEL_SMOOTHING = 0.1, 0.02
 # Rates for a schedule that ends near zero, and for one that need not. The former are peaks.
 _RATES = {"adam": (1e-2, 1e-3), "adamw": (1e-2, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
 
-# Steps after which more of them hardly raise the accuracy of small data sets, and the epochs
-# that large ones need all the same.
-_STEPS = 2300
+# Rows shown in all, after which more of them hardly raise the accuracy, and the epochs that
+# large data sets need all the same.
+_ROWS_SHOWN = 400_000
 _MIN_EPOCHS, _MAX_EPOCHS = 10, 40
 _LBFGS_ITERATIONS = 2000
 
@@ -99,7 +99,7 @@ def resolve(
     if learning_rate_init == "auto":
         learning_rate_init = _RATES[solver][0 if has_end else 1]
     if max_iter == "auto":
-        max_iter = _automatic_max_iter(solver, n_rows, batch_size, has_end)
+        max_iter = _automatic_max_iter(solver, n_rows, has_end)
     if isinstance(dropout, str):
         first = 0.0 if solver == "lbfgs" else _DROPOUT
         dropout = [first, *[0.0] * (n_hidden - 1)][:n_hidden]
@@ -115,10 +115,10 @@ def resolve(
     )
 
 
-def _automatic_max_iter(solver: str, n_rows: int, batch_size: int, has_end: bool) -> int:
+def _automatic_max_iter(solver: str, n_rows: int, has_end: bool) -> int:
     if solver == "lbfgs":
         return _LBFGS_ITERATIONS
     if not has_end:  # A schedule without an end runs until the loss no longer falls.
         return 200
-    epochs = math.ceil(_STEPS / math.ceil(n_rows / batch_size))
+    epochs = math.ceil(_ROWS_SHOWN / n_rows)
     return min(max(epochs, _MIN_EPOCHS), _MAX_EPOCHS)
