@@ -40,7 +40,7 @@ def _prepare(
 BENCHMARK = Benchmark(
     name="epoch",
     title="Seconds for one epoch of Adam",
-    contestants=tuple(CONTESTANTS),
+    contestants=tuple(name for name, contestant in CONTESTANTS.items() if contestant.module),
     cases=_cases,
     prepare=_prepare,
     files=write_images,
