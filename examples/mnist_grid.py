@@ -1,9 +1,13 @@
-"""Search the layer sizes of a network that reads handwritten digits, and picture the best.
+"""
+Handwritten digits, end to end
+==============================
+
+Search the layer sizes of a network that reads handwritten digits, and picture the best.
 
 The job: MNIST (70,000 images; without a network, the small digits that come with scikit-learn),
 scaled in a Pipeline, a GridSearchCV over layer sizes on all cores, the best setting fitted to all
 training images, and what it does to the test images it has never seen. Run it from the top of the
-repository, with what it needs beyond skann itself:
+repository, with what it needs beyond skann itself::
 
     python -m pip install ".[examples]" && python examples/mnist_grid.py
 
@@ -29,17 +33,22 @@ try:
     import numpy as np
     import pandas as pd
     import rich  # noqa: F401  the progress bars need it; better said now than after the download
-    from matplotlib.axes import Axes
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter
+    from matplotlib.ticker import PercentFormatter
     from sklearn import config_context
     from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import MinMaxScaler
 
-    from skann import ANNClassifier
+    from skann import (
+        ANNClassifier,
+        MisclassifiedDisplay,
+        SearchDisplay,
+        TrainingCurveDisplay,
+        WeightsDisplay,
+    )
     from skann.callbacks import SearchProgress
     from skann.datasets import DATA_SETS, ImageData, MnistUnavailableError, load_images
 except ImportError as error:
@@ -53,9 +62,6 @@ QUICK_LAYERS = ((32,), (64,), (64, 32))
 QUICK_EPOCHS = 5
 QUICK_TRAIN, QUICK_TEST = 6_000, 2_000
 MAX_UNITS = 10_000
-
-# Colours that people with any kind of colour vision can tell apart (Okabe and Ito, 2008).
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 
 
 class Interrupted(BaseException):
@@ -246,68 +252,41 @@ def n_parameters(sizes: Sequence[int], images: ImageData) -> int:
 # Pictures ---------------------------------------------------------------------------------------
 
 
-def draw_scores(table: pd.DataFrame, title: str) -> Figure:
-    """Draw the accuracy of each setting, and the accuracy against the size of the network."""
-    table = table.sort_values(["n_parameters", "layers"])
-    folds = table.filter(regex=r"^split\d+_test_score$").to_numpy() * 100
-    mean, spread = table["mean_test_score"].to_numpy() * 100, table["std_test_score"] * 100
-    best = table["rank_test_score"].to_numpy() == 1
-    figure = Figure(figsize=(11, 4.8), layout="constrained")
-    by_layers, by_size = figure.subplots(1, 2, sharey=True)
-    for axes, x in ((by_layers, np.arange(len(table))), (by_size, table["n_parameters"])):
-        x = np.asarray(x)
-        axes.plot(np.repeat(x, folds.shape[1]), folds.ravel(), "o", ms=4, color=GREY, alpha=0.6)
-        axes.errorbar(x, mean, spread, fmt="o", ms=8, capsize=5, color=BLUE)
-        axes.plot(x[best], mean[best], "D", ms=10, color=ORANGE, zorder=3)
-        tidy(axes)
-    by_layers.set_xticks(np.arange(len(table)), table["layers"], rotation=30, ha="right")
-    by_layers.set(xlabel="hidden layers", ylabel="accuracy on the held-out fold (%)")
-    by_layers.set_xlim(-0.6, len(table) - 0.4)
-    by_size.set(xlabel="weights in the network", xscale="log")
-    by_size.margins(x=0.15, y=0.12)
-    by_size.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    by_size.xaxis.set_minor_formatter(NullFormatter())
-    by_size.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    for place, name in enumerate(table["layers"]):
-        # Above and below by turns: networks of about the same size stand close together.
-        y, down = (folds[place].min(), -1) if place % 2 else (folds[place].max(), 1)
-        where = (table["n_parameters"].iloc[place], y)
-        by_size.annotate(
-            name, where, (0, down * 16), textcoords="offset points", ha="center", va="center"
-        )
-    figure.suptitle(
-        f"{title}: accuracy by layer sizes"
-        f" (mean ± standard deviation; dots: {folds.shape[1]} folds; diamond: best)"
+def draw_scores(search: GridSearchCV, images: ImageData) -> Figure:
+    """Draw the accuracy of each setting, over its layers, its time and its size."""
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    layers = search.cv_results_["param_network__hidden_layer_sizes"]
+    display = SearchDisplay.from_estimator(
+        search,
+        "hidden_layer_sizes",
+        sizes=[n_parameters(sizes, images) for sizes in layers],
+        ax=figure.subplots(),
     )
+    display.axes_[0].yaxis.set_major_formatter(PercentFormatter(1))
+    figure.suptitle(f"{images.name}: accuracy by layer sizes")
     return figure
 
 
 def draw_learning_curves(network: ANNClassifier, title: str) -> Figure:
     """Draw loss and accuracy, epoch by epoch."""
-    epochs = np.arange(1, len(network.loss_curve_) + 1)
-    scores = 100 * np.asarray(network.validation_scores_)
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
-    loss, accuracy = figure.subplots(1, 2)
-    loss.plot(
-        epochs, network.loss_curve_, "o-", color=BLUE, label="training images, with the penalty"
-    )
-    loss.plot(epochs, network.validation_loss_curve_, "s--", color=ORANGE, label="test images")
-    loss.set(xlabel="epoch", ylabel="loss (log scale)", yscale="log")
-    loss.legend(frameon=False)
-    accuracy.plot(epochs, scores, "s--", color=ORANGE)
-    accuracy.set(xlabel="epoch", ylabel="accuracy on the test images (%)")
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    # The best epoch is not marked: it would have been chosen on the test images.
+    display = TrainingCurveDisplay.from_estimator(network, mark_best=False, ax=figure.subplots())
+    loss, accuracy = display.axes_
+    labels = ["training images, with the penalty", "test images"]
+    loss.legend(loss.lines, labels, frameon=False)
+    accuracy.set_ylabel("Accuracy on the test images")
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
+    (line,) = accuracy.lines
     accuracy.annotate(
-        f"{scores[-1]:.2f} %",
-        (epochs[-1], scores[-1]),
+        f"{line.get_ydata()[-1]:.2%}",
+        line.get_xydata()[-1],
         (0, -18),
         textcoords="offset points",
         ha="right",
-        color=ORANGE,
+        color=line.get_color(),
         fontweight="bold",
     )
-    for axes in (loss, accuracy):
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        tidy(axes)
     figure.suptitle(f"{title}: learning (the test images are watched, never learned from)")
     return figure
 
@@ -341,25 +320,18 @@ def draw_confusion(truth: np.ndarray, guess: np.ndarray, title: str) -> Figure:
 
 def draw_mistakes(images: ImageData, guess: np.ndarray, sureness: np.ndarray, title: str) -> Figure:
     """Draw the test images that the network gets wrong, the most confidently wrong first."""
-    wrong = np.flatnonzero(guess != images.y_test)
-    wrong = wrong[np.argsort(-sureness[wrong], kind="stable")]
-    n_columns, n_rows = 8, 5
-    shown = wrong[: n_columns * n_rows]
-    n_rows = max(-(-len(shown) // n_columns), 1)
-    figure = Figure(figsize=(11, 1.55 * n_rows + 0.5), layout="constrained")
-    for place, index in enumerate(shown, start=1):
-        axes = figure.add_subplot(n_rows, n_columns, place)
-        axes.imshow(images.X_test[index].reshape(images.image_shape), cmap="gray_r")
-        axes.set_title(
-            f"{images.y_test[index]} → {guess[index]}   {sureness[index]:.0%}", fontsize=11
-        )
-        axes.set(xticks=[], yticks=[])
-    if not len(shown):
-        figure.text(0.5, 0.5, "No mistakes.", ha="center", fontsize=20)
-    figure.suptitle(
-        f"{title}: {len(shown)} of {len(wrong)} mistakes, the surest first"
-        " (truth → guess, and how sure)"
+    n_shown = min(40, max(1, int(np.sum(guess != images.y_test))))
+    figure = Figure(figsize=(11, 1.55 * -(-n_shown // 8) + 0.8), layout="constrained")
+    MisclassifiedDisplay.from_predictions(
+        images.X_test,
+        images.y_test,
+        guess,
+        sureness,
+        image_shape=images.image_shape,
+        max_samples=n_shown,
+        ax=figure.subplots(),
     )
+    figure.suptitle(title)
     return figure
 
 
@@ -369,26 +341,16 @@ def draw_first_layer(network: ANNClassifier, images: ImageData, title: str) -> F
     Each weight is multiplied by how much its pixel varies, which makes it what the pixel has to
     say: the weights of a pixel that is hardly ever inked keep their random start.
     """
-    weights = network.coefs_[0].T * images.X_train.std(axis=0, dtype=np.float32)
-    strongest = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")[:60]
     figure = Figure(figsize=(11, 7.4), layout="constrained")
-    for place, unit in enumerate(strongest, start=1):
-        axes = figure.add_subplot(6, 10, place)
-        limit = np.abs(weights[unit]).max()
-        picture = weights[unit].reshape(images.image_shape)
-        axes.imshow(picture, cmap="PuOr", vmin=-limit, vmax=limit)
-        axes.set(xticks=[], yticks=[])
-    figure.suptitle(
-        f"{title}: first layer, the {len(strongest)} strongest of {len(weights)} units\n"
-        "(weights times the spread of the pixel; purple: ink excites, orange: ink inhibits)"
+    display = WeightsDisplay.from_estimator(
+        network,
+        image_shape=images.image_shape,
+        feature_scale=images.X_train.std(axis=0, dtype=np.float32),
+        ax=figure.subplots(),
     )
+    figure.suptitle(title)
+    display.title_.set_text(f"{display.title_.get_text()} (weights times the spread of the pixel)")
     return figure
-
-
-def tidy(axes: Axes) -> None:
-    """Leave out what carries no information."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
 
 
 # Files ------------------------------------------------------------------------------------------
@@ -471,7 +433,7 @@ def run(images: ImageData, folder: Folder, options: argparse.Namespace) -> None:
     search = search_layers(images, options)
     table = tabulate(search, images)
     folder.save_table("cv_results.csv", table)
-    folder.save_picture("scores.png", draw_scores(table, images.name))
+    folder.save_picture("scores.png", draw_scores(search, images))
     say(f"\n{summary(table)}\n")
 
     say("Fitting the best setting to all training images.")
@@ -589,4 +551,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    if exit_code:  # not at the end of a good run: the gallery, which runs this, goes on
+        sys.exit(exit_code)

@@ -26,7 +26,9 @@ from skann.engine.network import Architecture, Network, ParameterViews
 from skann.engine.schedules import SCHEDULES
 from skann.engine.stopping import Epoch
 from skann.engine.training import DivergenceError, EpochWatcher
+from skann.export import OnnxMixin
 from skann.inputs import check_X_y, labels_for_partial_fit, make_examples, validation_examples
+from skann.inspection import InspectionMixin
 from skann.outcome import DIVERGED, history_attributes, warn_of
 from skann.parameters import (
     CONSTRAINTS,
@@ -43,15 +45,17 @@ from skann.targets import Labels, hold_out
 _SETTINGS = [field.name for field in fields(Settings)]
 
 
-class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class ANNClassifier(
+    OnnxMixin, InspectionMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator
+):
     r"""Multi-layer perceptron classifier, trained by NumPy alone.
 
     Minimises the mean log-loss plus an L2 penalty on the weights,
 
     .. math::
 
-        \frac{1}{\sum_i w_i} \Big( \sum_i w_i \, \ell(y_i, f(x_i))
-        + \frac{\alpha}{2} \lVert W \rVert^2 \Big),
+        \frac{1}{\sum_i w_i} \left( \sum_i w_i \, \ell(y_i, f(x_i))
+        + \frac{\alpha}{2} \lVert W \rVert^2 \right),
 
     where :math:`f` is a stack of fully connected layers and :math:`\ell` the logistic loss of
     one output (two classes), the cross-entropy of a softmax (more classes) or the sum of a
@@ -112,7 +116,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Exponent of "invscaling".
     max_iter : int or "auto", default="auto"
         Epochs, at most; iterations with "lbfgs". "auto": for a schedule with an end as many
-        epochs as make 2300 steps, but from 10 to 40; for the others 200; for "lbfgs" 2000.
+        epochs as show it 400,000 rows, but from 10 to 40; for the others 200; for "lbfgs" 2000.
     shuffle : bool, default=True
         Whether to draw the rows in a new order every epoch.
     random_state : int, RandomState instance or None, default=None
@@ -214,7 +218,7 @@ class ANNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Biases of each layer, views of the same vector.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, where X has names that are all strings.
     n_iter_ : int
         Epochs, or iterations of "lbfgs", of the last call.

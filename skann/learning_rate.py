@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.callback import CallbackContext
 
 from skann.outcome import DIVERGED
+from skann.plotting.common import divide
 
 if TYPE_CHECKING:
     from skann.classifier import ANNClassifier
@@ -177,10 +178,7 @@ class LearningRateDisplay:
         self : LearningRateDisplay
             With `ax_` and `figure_`.
         """
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots()
+        ax, _ = divide(ax, 1, 1, (6.4, 4.8))
         (line,) = ax.semilogx(self.learning_rates, self.smoothed_losses, label="smoothed")
         color = line.get_color()
         ax.semilogx(self.learning_rates, self.losses, color=color, alpha=0.3, label="batches")

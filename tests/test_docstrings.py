@@ -21,7 +21,7 @@ LEFT_OPEN_INSIDE = LEFT_OPEN | {"PR01", "RT01", "YD01", "SS05"}
 
 def public_objects():
     names = [
-        "skann.ANNClassifier",
+        *(f"skann.{name}" for name in skann.__all__ if name != "__version__"),
         "skann.callbacks.Checkpoint",
         "skann.callbacks.OptunaPruning",
         "skann.datasets.load_images",
@@ -29,12 +29,14 @@ def public_objects():
         "skann.learning_rate.find_learning_rate",
         "skann.progress.SearchProgress",
     ]
+    classes = [name for name in skann.__all__ if inspect.isclass(getattr(skann, name))]
     methods = (
-        name
-        for name, member in vars(ANNClassifier).items()
-        if not name.startswith("_") and inspect.isfunction(member)
+        f"skann.{name}.{method}"
+        for name in classes
+        for method, member in inspect.getmembers(getattr(skann, name), inspect.isroutine)
+        if not method.startswith("_") and member.__module__.startswith("skann.")
     )
-    return names + [f"skann.ANNClassifier.{name}" for name in methods]
+    return names + sorted(methods)
 
 
 def inner_objects():

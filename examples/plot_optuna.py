@@ -1,0 +1,97 @@
+"""
+Search with Optuna
+==================
+
+Optuna proposes settings, learns from the results, and gives up early on those that do not look
+promising: `OptunaPruning` reports every epoch to the trial and ends the fit when the trial should
+be pruned.
+"""
+
+# %%
+# Thirty trials over the layers, the learning rate and the regularisation. The score of a trial is
+# measured on a validation part; the test images are not touched until the end.
+
+import matplotlib.pyplot as plt
+import numpy as np
+import optuna
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from skann import ANNClassifier
+from skann.callbacks import OptunaPruning
+
+X, y = load_digits(return_X_y=True)
+X_rest, X_test, y_rest, y_test = train_test_split(X, y, stratify=y, random_state=0)
+X_train, X_val, y_train, y_val = train_test_split(X_rest, y_rest, stratify=y_rest, random_state=0)
+
+EPOCHS = 20
+
+
+def network(trial: optuna.trial.BaseTrial) -> ANNClassifier:
+    """Return a classifier with the settings of a trial."""
+    return ANNClassifier(
+        (trial.suggest_int("units", 16, 256, log=True),) * trial.suggest_int("layers", 1, 3),
+        learning_rate_init=trial.suggest_float("learning_rate_init", 1e-4, 1e-1, log=True),
+        dropout=trial.suggest_float("dropout", 0.0, 0.6),
+        alpha=trial.suggest_float("alpha", 1e-3, 1.0, log=True),
+        input_scaling="maxabs",
+        max_iter=EPOCHS,
+        random_state=0,
+    )
+
+
+def objective(trial: optuna.Trial) -> float:
+    """Train, reporting every epoch; return the score of the last."""
+    classifier = network(trial).set_callbacks(OptunaPruning(trial, metric="validation_loss"))
+    classifier.fit(X_train, y_train, X_val=X_val, y_val=y_val)
+    return classifier.validation_loss_curve_[-1]
+
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+study = optuna.create_study(
+    sampler=optuna.samplers.TPESampler(seed=0),
+    pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3),
+)
+study.optimize(objective, n_trials=30)
+
+pruned = [trial for trial in study.trials if trial.state.name == "PRUNED"]
+epochs_run = sum(len(trial.intermediate_values) for trial in study.trials)
+print(f"{len(pruned)} of {len(study.trials)} trials pruned")
+print(f"{epochs_run} epochs run, of {EPOCHS * len(study.trials)} without pruning")
+print("best:", {name: f"{value:.3g}" for name, value in study.best_params.items()})
+
+# %%
+# The best settings, fitted to training and validation part together:
+
+best = network(study.best_trial).fit(X_rest, y_rest)
+test_accuracy = best.score(X_test, y_test)
+print(f"accuracy on the test images: {test_accuracy:.1%}")
+
+# %%
+# Every line is a trial; the grey ones were pruned before the last epoch. Right, the same trials by
+# their learning rate.
+
+figure, (curves, rates) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
+for trial in study.trials:
+    values = list(trial.intermediate_values.values())
+    is_pruned, is_best = trial in pruned, trial.number == study.best_trial.number
+    color = "#D55E00" if is_best else "#999999" if is_pruned else "#56B4E9"
+    marker = "D" if is_best else "x" if is_pruned else "o"
+    curves.plot(np.arange(1, len(values) + 1), values, color=color, zorder=2 + is_best)
+    curves.plot(len(values), values[-1], marker, color=color, zorder=3 + is_best)
+    rate = trial.params["learning_rate_init"]
+    rates.plot(rate, values[-1], marker, ms=8, color=color, zorder=2 + is_best)
+for label, color, marker in (
+    ("best", "#D55E00", "D"),
+    ("run to the end", "#56B4E9", "o"),
+    ("pruned", "#999999", "x"),
+):
+    curves.plot([], [], marker, color=color, label=label)
+curves.set(xlabel="epoch", ylabel="validation loss (log scale)", yscale="log")
+curves.xaxis.get_major_locator().set_params(integer=True)
+curves.legend(frameon=False)
+rates.set(xlabel="learning_rate_init (log scale)", xscale="log", title="Last loss of each trial")
+curves.set_title("Loss after every epoch")
+for ax in (curves, rates):
+    ax.spines[["top", "right"]].set_visible(False)
+plt.show()

@@ -1,0 +1,146 @@
+"""What the display classes share: colours, panels, checks of what they are given."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+# Colours that people with any kind of colour vision can tell apart (Okabe and Ito, 2008).
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+BLUE, ORANGE, GREEN = COLORS[:3]
+GREY = "#999999"
+# Purple and orange with white between them: safe for the same eyes, and zero is no colour.
+DIVERGING = "PuOr"
+
+# Inches for the title of a figure with images.
+_TITLE = 0.6
+# Where a legend hides no points.
+ABOVE = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "frameon": False, "borderaxespad": 0.2}
+
+
+def divide(
+    ax: Any,
+    n_rows: int,
+    n_columns: int,
+    panel_size: tuple[float, float],
+    n_panels: int | None = None,
+    *,
+    share_y: bool = False,
+) -> tuple[Any, NDArray]:
+    """Return axes, in a new figure if there are none, and the panels that they are divided into.
+
+    With `n_panels` they are divided in any case, so that axes and panels have titles of their own.
+    """
+    if ax is None:
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as error:
+            raise ImportError(
+                'Drawing needs matplotlib: python -m pip install "skann[plot]"'
+            ) from error
+        width, height = panel_size
+        size = width * n_columns, height * n_rows + (0 if n_panels is None else _TITLE)
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    if n_panels is None and n_rows * n_columns == 1:
+        return ax, np.array([ax])
+    if ax.get_subplotspec() is None:
+        raise ValueError(
+            "ax must be a subplot, so that it can be divided into panels; got axes at a place of"
+            " their own. Make them by plt.subplots(), or leave ax out."
+        )
+    ax.set_axis_off()
+    # A figure inside the figure has a title that its panels leave room for.
+    inside = ax.figure.add_subfigure(ax.get_subplotspec())
+    gaps = {} if ax.figure.get_layout_engine() else {"wspace": 0.3, "hspace": 0.6, "top": 0.82}
+    panels = inside.subplots(n_rows, n_columns, sharey=share_y, squeeze=False, gridspec_kw=gaps)
+    panels = panels.ravel()
+    for surplus in panels[n_panels:] if n_panels else []:
+        surplus.remove()
+    return ax, panels[:n_panels]
+
+
+def set_title(ax: Any, panels: NDArray, title: str) -> Any:
+    """Set the title of axes that may be divided into panels, and return it."""
+    return ax.set_title(title) if panels[0] is ax else panels[0].figure.suptitle(title)
+
+
+def tidy(axes: Any) -> None:
+    """Leave out what carries no information."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+
+
+def spans(values: NDArray, ratio: float) -> bool:
+    """Whether values are positive and so far apart that a log scale shows more."""
+    values = values[np.isfinite(values)]
+    return len(values) > 0 and values.min() > 0 and values.max() > ratio * values.min()
+
+
+def strongest(weights: NDArray, axis: int, at_most: int) -> NDArray:
+    """Return columns (axis 0) or rows (axis 1) by their norm, the greatest first."""
+    norms = np.linalg.norm(weights, axis=axis)
+    return np.argsort(-norms, kind="stable")[:at_most]
+
+
+# What a display is given -------------------------------------------------------------------------
+
+
+def fitted_network(estimator: Any, who: str) -> Any:
+    """Return the fitted ANNClassifier that an estimator is or ends in."""
+    network = last_step(getattr(estimator, "best_estimator_", estimator))
+    if not hasattr(network, "resume"):
+        raise TypeError(
+            f"{who} takes a fitted ANNClassifier, a Pipeline that ends in one or a search with"
+            f" such a best_estimator_; got a {type(estimator).__name__}."
+        )
+    check_is_fitted(network)
+    return network
+
+
+def last_step(estimator: Any) -> Any:
+    """Return the last step of a Pipeline, else the estimator itself."""
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def check_image_shape(image_shape: Any, n_features: int) -> None:
+    """Check that rows of features can be made images."""
+    if image_shape is None:
+        return
+    is_shape = isinstance(image_shape, tuple | list) and (
+        len(image_shape) == 2 or (len(image_shape) == 3 and image_shape[2] == 3)
+    )
+    if not is_shape or not all(isinstance(n, int | np.integer) and n > 0 for n in image_shape):
+        raise ValueError(
+            "image_shape must be (height, width), or (height, width, 3) for colours; got"
+            f" {image_shape!r}."
+        )
+    if prod(image_shape) != n_features:
+        raise ValueError(
+            f"image_shape={image_shape!r} makes {prod(image_shape)} values, but there are"
+            f" {n_features} features."
+        )
+
+
+def check_length(name: str, values: Any, n: int, of_what: str) -> None:
+    """Check that there is one value for each."""
+    if len(values) != n:
+        raise ValueError(f"{name} must have one entry for each {of_what}, {n}; got {len(values)}.")
+
+
+def check_at_least_one(**numbers: int) -> None:
+    """Check how many of something are to be drawn at most."""
+    for name, number in numbers.items():
+        if not isinstance(number, int | np.integer) or number < 1:
+            raise ValueError(f"{name} must be a whole number from 1 on; got {number!r}.")
+
+
+def name_of_score(scoring: Any) -> str:
+    """Return what to call the score on an axis."""
+    if scoring is None:
+        return "Accuracy"
+    if scoring == "loss":
+        return "Negative loss"
+    return scoring.replace("_", " ").capitalize() if isinstance(scoring, str) else "Score"

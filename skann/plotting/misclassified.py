@@ -1,0 +1,356 @@
+"""The samples that a classifier gets wrong."""
+
+from collections.abc import Sequence
+from math import ceil
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from skann.plotting.common import (
+    DIVERGING,
+    check_at_least_one,
+    check_image_shape,
+    check_length,
+    divide,
+    set_title,
+    strongest,
+)
+
+# Standard deviations at the ends of the colours; from where on they are too dark for black text.
+_LIMIT, _LIGHT = 3, 2
+# With more columns than that, numbers would cover each other.
+_MAX_NUMBERS = 12
+
+
+class MisclassifiedDisplay:
+    """The samples that a classifier gets wrong while it is most sure of them.
+
+    Made by `from_estimator` or `from_predictions`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The misclassified samples, the one that the classifier was surest of first.
+    y_true : ndarray of shape (n_samples,)
+        Their labels.
+    y_pred : ndarray of shape (n_samples,)
+        What they were taken for.
+    confidence : ndarray of shape (n_samples,)
+        The probability that was given to that.
+    indices : ndarray of shape (n_samples,)
+        Their places in the data.
+    n_wrong, n_total : int
+        Number of misclassified samples, and of all, of which the others are left out.
+    image_shape : tuple of int, default=None
+        Height and width, and 3 for colours, of the images that the samples are.
+    feature_names : sequence of str, default=None
+        Names of the features.
+    deviations : ndarray of shape (n_samples, n_features), default=None
+        How far each value is from the mean of all samples, in standard deviations; nan where
+        it is no number. Not needed for images.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where `plot` has drawn; with images it is divided into `axes_`.
+    axes_ : ndarray of matplotlib Axes
+        The panels, one for each image.
+    figure_ : matplotlib Figure
+        The figure of `ax_`.
+    images_ : list of matplotlib AxesImage
+        The image of each sample, or the one table of them.
+    title_ : matplotlib Text or None
+        The title; None where there are no mistakes.
+    features_ : ndarray of int
+        The features drawn, in their order.
+
+    See Also
+    --------
+    sklearn.metrics.ConfusionMatrixDisplay : How often each class is taken for each other.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skann import ANNClassifier, MisclassifiedDisplay
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = ANNClassifier(input_scaling="maxabs", max_iter=5, random_state=0)
+    >>> model = model.fit(X[:1000], y[:1000])
+    >>> display = MisclassifiedDisplay.from_estimator(
+    ...     model, X[1000:], y[1000:], image_shape=(8, 8), max_samples=16
+    ... )
+    >>> bool((display.y_true != display.y_pred).all())
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        X: NDArray,
+        y_true: NDArray,
+        y_pred: NDArray,
+        confidence: NDArray,
+        indices: NDArray,
+        n_wrong: int,
+        n_total: int,
+        image_shape: tuple[int, ...] | None = None,
+        feature_names: Sequence[str] | None = None,
+        deviations: NDArray | None = None,
+    ) -> None:
+        self.X = X
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.confidence = confidence
+        self.indices = indices
+        self.n_wrong = n_wrong
+        self.n_total = n_total
+        self.image_shape = image_shape
+        self.feature_names = feature_names
+        self.deviations = deviations
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        feature_names: Sequence[str] | None = None,
+        max_samples: int = 24,
+        max_features: int = 20,
+        cmap: str | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Predict, and draw what is wrong.
+
+        Parameters
+        ----------
+        estimator : classifier with `predict_proba`
+            Fitted: an ANNClassifier, a Pipeline, a search.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples, as `predict_proba` takes them; better not those that it was trained on.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        image_shape : tuple of int, default=None
+            Height and width, and 3 for colours, of the images that the samples are. None: a
+            table of feature values.
+        feature_names : sequence of str, default=None
+            Names for the table. None: the columns of `X`, if they have names.
+        max_samples : int, default=24
+            How many samples to draw, at most.
+        max_features : int, default=20
+            How many features to draw in a table, at most: the most unusual ones.
+        cmap : str or matplotlib Colormap, default=None
+            Colours. None: "gray_r" for images, "PuOr" for a table.
+        ax : matplotlib Axes, default=None
+            Where to draw; divided if there are several images. None for a new figure.
+
+        Returns
+        -------
+        MisclassifiedDisplay
+            After its `plot`.
+        """
+        check_is_fitted(estimator)
+        if not hasattr(estimator, "predict_proba"):
+            raise TypeError(
+                "MisclassifiedDisplay takes a classifier with predict_proba; got a"
+                f" {type(estimator).__name__}. Its from_predictions takes confidences from"
+                " elsewhere."
+            )
+        y = column_or_1d(y)
+        check_consistent_length(X, y)
+        probabilities = estimator.predict_proba(X)
+        return cls.from_predictions(
+            X,
+            y,
+            estimator.classes_[probabilities.argmax(axis=1)],
+            probabilities.max(axis=1),
+            image_shape=image_shape,
+            feature_names=feature_names,
+            max_samples=max_samples,
+            max_features=max_features,
+            cmap=cmap,
+            ax=ax,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        X: ArrayLike,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        confidence: ArrayLike,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        feature_names: Sequence[str] | None = None,
+        max_samples: int = 24,
+        max_features: int = 20,
+        cmap: str | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw what is wrong in predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y_true : array-like of shape (n_samples,)
+            Their labels.
+        y_pred : array-like of shape (n_samples,)
+            What a classifier predicts.
+        confidence : array-like of shape (n_samples,)
+            The probability of what it predicts.
+        image_shape : tuple of int, default=None
+            Height and width, and 3 for colours, of the images that the samples are. None: a
+            table of feature values.
+        feature_names : sequence of str, default=None
+            Names for the table. None: the columns of `X`, if they have names.
+        max_samples : int, default=24
+            How many samples to draw, at most.
+        max_features : int, default=20
+            How many features to draw in a table, at most: the most unusual ones.
+        cmap : str or matplotlib Colormap, default=None
+            Colours. None: "gray_r" for images, "PuOr" for a table.
+        ax : matplotlib Axes, default=None
+            Where to draw; divided if there are several images. None for a new figure.
+
+        Returns
+        -------
+        MisclassifiedDisplay
+            After its `plot`.
+        """
+        truth, guess, sure = map(column_or_1d, (y_true, y_pred, confidence))
+        check_consistent_length(X, truth, guess, sure)
+        check_at_least_one(max_samples=max_samples, max_features=max_features)
+        values = check_array(X, accept_sparse="csr", dtype=None, ensure_all_finite=False)
+        check_image_shape(image_shape, values.shape[1])
+        if feature_names is None:
+            feature_names = getattr(X, "columns", None)
+        if feature_names is None:
+            feature_names = [f"x{number}" for number in range(values.shape[1])]
+        feature_names = [str(name) for name in feature_names]
+        check_length("feature_names", feature_names, values.shape[1], "feature")
+        wrong = np.flatnonzero(truth != guess)
+        shown = wrong[np.argsort(-sure[wrong], kind="stable")][:max_samples]
+        rows = values[shown].toarray() if sparse.issparse(values) else values[shown]
+        display = cls(
+            X=rows,
+            y_true=truth[shown],
+            y_pred=guess[shown],
+            confidence=sure[shown],
+            indices=shown,
+            n_wrong=len(wrong),
+            n_total=len(truth),
+            image_shape=image_shape,
+            feature_names=feature_names,
+            deviations=None if image_shape is not None else _deviations(values, rows),
+        )
+        return display.plot(ax, max_features=max_features, cmap=cmap)
+
+    def plot(self, ax: Any = None, *, max_features: int = 20, cmap: str | None = None) -> Self:
+        """Draw the samples.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; divided if there are several images. None for a new figure.
+        max_features : int, default=20
+            How many features to draw in a table, at most: the most unusual ones.
+        cmap : str or matplotlib Colormap, default=None
+            Colours. None: "gray_r" for images, "PuOr" for a table.
+
+        Returns
+        -------
+        self : MisclassifiedDisplay
+            With its attributes set.
+        """
+        self.images_: list[Any] = []
+        self.title_ = None
+        self.features_ = np.arange(self.X.shape[1])
+        if not len(self.X):
+            self.ax_, self.axes_ = divide(ax, 1, 1, (6, 2))
+            self.ax_.set_axis_off()
+            self.ax_.text(0.5, 0.5, "No mistakes.", ha="center", va="center", fontsize=20)
+        elif self.image_shape is None:
+            self._plot_table(ax, max_features, DIVERGING if cmap is None else cmap)
+        else:
+            self._plot_images(ax, "gray_r" if cmap is None else cmap)
+        self.figure_ = self.ax_.figure
+        if len(self.X):
+            all_shown = len(self.X) == self.n_wrong
+            title = (
+                f"{self.n_wrong:,} of {self.n_total:,} misclassified,"
+                f" {'the surest first' if all_shown else f'the {len(self.X)} surest'}\n"
+                "(truth → guess, and how sure)"
+            )
+            self.title_ = set_title(self.ax_, self.axes_, title)
+        return self
+
+    def _names(self) -> list[tuple[str, str]]:
+        """Return for each sample what was taken for what, and how sure that was."""
+        rows = zip(self.y_true, self.y_pred, self.confidence, strict=True)
+        return [(f"{truth} → {guess}", f"{sure:.0%}") for truth, guess, sure in rows]
+
+    def _plot_images(self, ax: Any, cmap: str) -> None:
+        n_columns = min(8, max(4, len(self.X)))  # Room for the title.
+        n_rows = ceil(len(self.X) / n_columns)
+        self.ax_, self.axes_ = divide(ax, n_rows, n_columns, (1.4, 1.6), len(self.X))
+        for axes, row, (names, sure) in zip(self.axes_, self.X, self._names(), strict=True):
+            self.images_.append(axes.imshow(row.reshape(self.image_shape), cmap=cmap))
+            axes.set_title(names + ("   " if len(names) < 8 else "\n") + sure, fontsize=11)
+            axes.set(xticks=[], yticks=[])
+
+    def _plot_table(self, ax: Any, max_features: int, cmap: str) -> None:
+        """Draw a row for each sample; the colours say which values are unusual."""
+        deviations = np.full(self.X.shape, np.nan) if self.deviations is None else self.deviations
+        clipped = np.clip(np.nan_to_num(deviations), -_LIMIT, _LIMIT)
+        self.features_ = np.sort(strongest(clipped, 0, max_features))
+        n_rows, n_columns = len(self.X), len(self.features_)
+        width = 0.95 if n_columns <= _MAX_NUMBERS else 0.4
+        self.ax_, self.axes_ = divide(ax, 1, 1, (3.5 + width * n_columns, 2 + 0.3 * n_rows))
+        shown = deviations[:, self.features_]
+        image = self.ax_.imshow(shown, cmap=cmap, vmin=-_LIMIT, vmax=_LIMIT, aspect="auto")
+        self.images_ = [image]
+        names = self.feature_names
+        columns = [str(f) if names is None else names[int(f)] for f in self.features_]
+        self.ax_.set_xticks(range(n_columns), columns, rotation=30, ha="right")
+        self.ax_.set_yticks(range(n_rows), ["   ".join(name) for name in self._names()])
+        self.ax_.figure.colorbar(image, ax=self.ax_, label="standard deviations\nfrom the mean")
+        if n_columns > _MAX_NUMBERS:
+            return
+        for (row, column), deviation in np.ndenumerate(shown):
+            value = self.X[row, self.features_[column]]
+            text = f"{value:.3g}" if isinstance(value, Real) else str(value)
+            color = "white" if abs(deviation) > _LIGHT else "black"
+            self.ax_.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
+
+
+def _deviations(X: Any, rows: NDArray) -> NDArray:
+    """Return how far rows are from the mean of X, in standard deviations; nan for no number."""
+    if sparse.issparse(X):
+        mean = np.asarray(X.mean(axis=0)).ravel()
+        square = np.asarray(X.multiply(X).mean(axis=0)).ravel()
+        spread = np.sqrt(np.maximum(square - mean**2, 0))
+        spread[spread == 0] = np.inf  # A constant feature is nowhere unusual.
+        return (rows - mean) / spread
+    values = np.ma.masked_invalid(_numbers(X))
+    deviations = (_numbers(rows) - values.mean(axis=0)) / values.std(axis=0)
+    return np.ma.filled(deviations, np.nan)
+
+
+def _numbers(X: NDArray) -> NDArray:
+    """Return a table as numbers, nan in the columns that have none."""
+    if X.dtype.kind in "biuf":
+        return X.astype(np.float64)
+    numbers = np.full(X.shape, np.nan)
+    for place, column in enumerate(X.T):
+        try:
+            numbers[:, place] = column
+        except (TypeError, ValueError):
+            continue
+    return numbers

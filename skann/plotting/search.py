@@ -1,0 +1,435 @@
+"""What a search over layer sizes, or another parameter, has found."""
+
+from collections.abc import Mapping, Sequence
+from itertools import count, takewhile
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from skann.parameters import make_architecture
+from skann.plotting.common import (
+    ABOVE,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    check_length,
+    divide,
+    last_step,
+    name_of_score,
+    spans,
+    tidy,
+)
+
+# Above the first ratio of largest to smallest, a logarithmic axis shows more; above the second
+# it has room for the powers of ten only.
+_LOG_RATIO, _POWERS_RATIO = 5, 30
+# More than that, and names would cover each other.
+_MAX_LETTERS, _MAX_PLACES, _MAX_NAMED = 40, 12, 8
+
+
+class SearchDisplay:
+    """What a search over layer sizes, or another parameter, has found.
+
+    The scores of every candidate against the parameter and against the time of a fit, and the
+    front: the candidates that no other beats without being larger. Made by `from_estimator`.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_candidates, n_folds)
+        Score of each candidate on each held-out fold; nan where the fit failed.
+    fit_times : ndarray of shape (n_candidates,)
+        Mean seconds of a fit.
+    parameter : str
+        The parameter that is drawn.
+    values : list
+        Its value in each candidate.
+    labels : list of str
+        What to call each candidate: the value, and what else varies.
+    best_index : int
+        The best candidate.
+    sizes : ndarray of shape (n_candidates,), default=None
+        Number of weights and intercepts; nan where it is not known. None if it is for none.
+    score_name : str, default="Score"
+        What the score is.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where `plot` has drawn; it is divided into `axes_`.
+    axes_ : ndarray of matplotlib Axes
+        The panels: score against the parameter, against the time of a fit and, where sizes
+        are known and differ, against the size.
+    figure_ : matplotlib Figure
+        The figure of `ax_`.
+    errorbars_ : list of matplotlib ErrorbarContainer
+        Mean and standard deviation over the folds, in each panel.
+    folds_ : list of matplotlib Line2D
+        The folds, in each panel.
+    best_ : list of matplotlib Line2D
+        The mark of the best candidate, in each panel.
+    front_ : matplotlib Line2D or None
+        The front of score against size; None where that is not drawn.
+    failed_ : matplotlib Line2D or None
+        The marks of candidates without a score; None if there are none.
+
+    See Also
+    --------
+    TrainingCurveDisplay : How one network, or several, learned.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skann import ANNClassifier, SearchDisplay
+    >>> model = ANNClassifier(input_scaling="standard", max_iter=10, random_state=0)
+    >>> grid = {"hidden_layer_sizes": [(4,), (8, 4)]}
+    >>> search = GridSearchCV(model, grid, cv=3).fit(*load_iris(return_X_y=True))
+    >>> display = SearchDisplay.from_estimator(search)
+    >>> display.sizes
+    array([35., 91.])
+    """
+
+    def __init__(
+        self,
+        *,
+        scores: NDArray,
+        fit_times: NDArray,
+        parameter: str,
+        values: list[Any],
+        labels: list[str],
+        best_index: int,
+        sizes: NDArray | None = None,
+        score_name: str = "Score",
+    ) -> None:
+        self.scores = scores
+        self.fit_times = fit_times
+        self.parameter = parameter
+        self.values = values
+        self.labels = labels
+        self.best_index = best_index
+        self.sizes = sizes
+        self.score_name = score_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        search: Any,
+        parameter: str | None = None,
+        *,
+        metric: str | None = None,
+        sizes: ArrayLike | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw a fitted search.
+
+        Parameters
+        ----------
+        search : GridSearchCV or the like
+            Fitted, with `cv_results_`.
+        parameter : str, default=None
+            The parameter to draw, "network__alpha" or its last part, "alpha". None: the
+            layer sizes if they vary, else the one that does.
+        metric : str, default=None
+            Which of several metrics to draw. None: the one that `refit` names, or the only
+            one.
+        sizes : array-like of shape (n_candidates,), default=None
+            Number of weights of each candidate. None: counted, if `search` was refitted to an
+            ANNClassifier or a Pipeline that ends in one; not for candidates whose earlier
+            steps differ from the best one's, as they may make other features.
+        ax : matplotlib Axes, default=None
+            Where to draw; it is divided. None for a new figure.
+
+        Returns
+        -------
+        SearchDisplay
+            After its `plot`.
+        """
+        check_is_fitted(search)
+        if not hasattr(search, "cv_results_"):
+            raise TypeError(
+                "SearchDisplay takes a fitted search with cv_results_, such as GridSearchCV; got"
+                f" a {type(search).__name__}."
+            )
+        results, candidates = search.cv_results_, search.cv_results_["params"]
+        metric = _metric(search, metric)
+        scores = _scores(results, metric)
+        varied = _varied(candidates)
+        parameter = _choose_parameter(varied, parameter)
+        if sizes is None:
+            counted = _count_weights(search)
+        else:
+            counted = np.array(column_or_1d(sizes), dtype=float)
+            check_length("sizes", counted, len(candidates), "candidate")
+        display = cls(
+            scores=scores,
+            fit_times=np.asarray(results["mean_fit_time"]),
+            parameter=parameter,
+            values=[_value(search, candidate, parameter) for candidate in candidates],
+            labels=_names(search, parameter, varied),
+            best_index=int(getattr(search, "best_index_", np.nanargmax(scores.mean(axis=1)))),
+            sizes=None if np.isnan(counted).all() else counted,
+            score_name=name_of_score(search.scoring if metric == "score" else metric),
+        )
+        return display.plot(ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the search.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; it is divided. None for a new figure.
+
+        Returns
+        -------
+        self : SearchDisplay
+            With its attributes set.
+        """
+        sizes = np.full(len(self.values), np.nan) if self.sizes is None else self.sizes
+        has_sizes = len(set(sizes[np.isfinite(sizes)])) > 1
+        self.ax_, self.axes_ = divide(ax, 1, 2 + has_sizes, (4.4, 4.4), share_y=True)
+        self.figure_ = self.ax_.figure
+        self.errorbars_: list[Any] = []
+        self.folds_: list[Any] = []
+        self.best_: list[Any] = []
+        self._plot_parameter(self.axes_[0])
+        self._plot_points(self.axes_[1], self.fit_times, "Seconds of a fit")
+        self.front_ = None
+        if has_sizes:
+            self._plot_points(self.axes_[2], sizes, "Weights in the network")
+            mean = self.scores.mean(axis=1)
+            front = _front(sizes, mean)
+            (self.front_,) = self.axes_[2].plot(
+                sizes[front],
+                mean[front],
+                drawstyle="steps-post",
+                color=GREEN,
+                zorder=1,
+                label="front: no smaller one is as good",
+            )
+            self.axes_[2].legend(handles=[self.front_], **ABOVE)
+        return self
+
+    def _plot_parameter(self, axes: Any) -> None:
+        """Draw the scores against the parameter; at the bottom what failed."""
+        x = self._places(axes)
+        self._plot_scores(axes, x)
+        failed = np.isnan(self.scores).any(axis=1)
+        self.failed_ = None
+        if failed.any():
+            (self.failed_,) = axes.plot(
+                x[failed],
+                np.full(failed.sum(), 0.03),
+                "X",
+                color="black",
+                transform=axes.get_xaxis_transform(),
+                label=f"{failed.sum()} of {len(failed)} failed",
+            )
+        name = _short(self.parameter).replace("_", " ").capitalize()
+        axes.set(xlabel=name, ylabel=f"{self.score_name} on held-out folds")
+        handles, names = axes.get_legend_handles_labels()
+        axes.legend(handles, names, ncols=2, **ABOVE)
+
+    def _places(self, axes: Any) -> NDArray:
+        """Return where on the axis each candidate is drawn, and name the places."""
+        labels = np.array([_label(value) for value in self.values])
+        groups = list(dict.fromkeys(labels))
+        if all(isinstance(value, Real) and not isinstance(value, bool) for value in self.values):
+            if len(groups) > _MAX_PLACES:
+                x = np.array(self.values, dtype=float)
+                _log_if_wide(axes, x)
+                return x
+            groups.sort(key=lambda label: self.values[list(labels).index(label)])
+        elif _short(self.parameter) == "hidden_layer_sizes":
+            groups.sort(key=lambda label: self._size(labels == label))
+        x = np.empty(len(labels))
+        for place, label in enumerate(groups):
+            # Candidates that differ in other parameters stand side by side.
+            (members,) = np.nonzero(labels == label)
+            spread = 0.3 if len(members) > 1 else 0.0
+            x[members] = place + np.linspace(-spread, spread, len(members))
+        axes.set_xticks(range(len(groups)), groups)
+        if sum(map(len, groups)) + 2 * len(groups) > _MAX_LETTERS:
+            upright = len(groups) > _MAX_PLACES
+            for text in axes.get_xticklabels():
+                text.set(ha="right", va="center" if upright else "top", rotation_mode="anchor")
+                text.set_rotation(90 if upright else 30)
+        axes.set_xlim(-0.6, len(groups) - 0.4)
+        return x
+
+    def _size(self, members: NDArray) -> tuple[float, int]:
+        """Return by what layer sizes are sorted: weights, and units where those are not known."""
+        sizes = [] if self.sizes is None else self.sizes[members]
+        known = np.append(sizes, np.inf)
+        units = int(np.sum(self.values[int(np.argmax(members))]))
+        return float(np.nanmin(known)), units
+
+    def _plot_points(self, axes: Any, x: NDArray, label: str) -> None:
+        """Draw the scores against a quantity, with the names of the candidates."""
+        (there,) = np.nonzero(np.isfinite(self.scores.mean(axis=1)) & np.isfinite(x))
+        _log_if_wide(axes, x[there])
+        self._plot_scores(axes, x)
+        axes.set_xlabel(label)
+        axes.tick_params(labelleft=False)
+        axes.margins(x=0.15)
+        named = there if len(there) <= _MAX_NAMED else there[there == self.best_index]
+        for place, index in enumerate(named[np.argsort(x[named], kind="stable")]):
+            # Above and below by turns: candidates that are alike stand close together.
+            folds, shift = self.scores[index], -14 if place % 2 else 14
+            axes.annotate(
+                _label(self.values[index]),
+                (x[index], folds.min() if place % 2 else folds.max()),
+                (0, shift),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+            )
+
+    def _plot_scores(self, axes: Any, x: NDArray) -> None:
+        """Draw folds, means with their spread, and the best."""
+        mean, spread = self.scores.mean(axis=1), self.scores.std(axis=1)
+        n_folds = self.scores.shape[1]
+        folds = {"ms": 4, "color": GREY, "alpha": 0.6, "label": f"each of {n_folds} folds"}
+        self.folds_ += axes.plot(np.repeat(x, n_folds), self.scores.ravel(), "o", **folds)
+        self.errorbars_.append(
+            axes.errorbar(x, mean, spread, fmt="o", ms=7, capsize=4, color=BLUE, label="mean ± std")
+        )
+        best = {"ms": 9, "color": ORANGE, "label": f"best: {self.labels[self.best_index]}"}
+        self.best_ += axes.plot(x[self.best_index], mean[self.best_index], "D", zorder=3, **best)
+        axes.margins(y=0.15)  # Room for names.
+        tidy(axes)
+
+
+def _log_if_wide(axes: Any, x: NDArray) -> None:
+    """Make the horizontal axis logarithmic where that shows more."""
+    if not spans(x, _LOG_RATIO):
+        axes.locator_params(axis="x", nbins=6)
+        return
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    subs = (1,) if spans(x, _POWERS_RATIO) else (1, 2, 5)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}" if v >= 10 else f"{v:g}")
+
+
+def _metric(search: Any, metric: str | None) -> str:
+    """Return the name that a metric has in the keys of `cv_results_`."""
+    prefix = "mean_test_"
+    names = [key.removeprefix(prefix) for key in search.cv_results_ if key.startswith(prefix)]
+    if metric is None:
+        refit = getattr(search, "refit", None)
+        metric = names[0] if len(names) == 1 else refit if isinstance(refit, str) else None
+    if metric is None or metric not in names:
+        raise ValueError(f"metric must be one of {', '.join(names)}; got {metric!r}.")
+    return metric
+
+
+def _scores(results: Mapping[str, Any], metric: str) -> NDArray:
+    """Return the scores of each candidate on each held-out fold."""
+    keys = (f"split{fold}_test_{metric}" for fold in count())
+    scores = np.transpose([results[key] for key in takewhile(results.__contains__, keys)])
+    if not np.isfinite(scores.mean(axis=1)).any():
+        raise ValueError("There is nothing to draw: every candidate of the search failed.")
+    return scores
+
+
+def _varied(candidates: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the parameters that are not the same in all candidates; all where none varies."""
+    names = list(dict.fromkeys(name for candidate in candidates for name in candidate))
+    labels = {n: {_label(c[n]) if n in c else None for c in candidates} for n in names}
+    return [name for name in names if len(labels[name]) > 1] or names
+
+
+def _choose_parameter(varied: list[str], parameter: str | None) -> str:
+    """Return the full name of the parameter to draw."""
+    if parameter is not None:
+        found = [name for name in varied if parameter in (name, _short(name))]
+    else:
+        found = [name for name in varied if _short(name) == "hidden_layer_sizes"] or varied
+    if len(found) != 1:
+        raise ValueError(
+            f"parameter must be one of those that vary, {', '.join(varied)}; got {parameter!r}."
+        )
+    return found[0]
+
+
+def _names(search: Any, parameter: str, varied: list[str]) -> list[str]:
+    """Return what to call each candidate: the value of the parameter, and what else varies."""
+    others = [name for name in varied if name != parameter]
+    return [
+        "; ".join(
+            [_label(_value(search, candidate, parameter))]
+            + [f"{_short(name)}={_label(_value(search, candidate, name))}" for name in others]
+        )
+        for candidate in search.cv_results_["params"]
+    ]
+
+
+def _value(search: Any, candidate: dict[str, Any], name: str) -> Any:
+    """Return a parameter of a candidate, the estimator's own where the grid has none for it."""
+    return candidate[name] if name in candidate else search.estimator.get_params().get(name)
+
+
+def _short(name: str) -> str:
+    return name.rpartition("__")[2]
+
+
+def _label(value: Any) -> str:
+    """Return a value as a short text: (128, 64) as "128,64"."""
+    if isinstance(value, tuple | list | np.ndarray):
+        return ",".join(_label(item) for item in value) or "none"
+    return (
+        f"{value:.4g}" if isinstance(value, float | np.floating) else " ".join(str(value).split())
+    )
+
+
+def _count_weights(search: Any) -> NDArray:
+    """Count the weights and intercepts of each candidate, nan where that cannot be known."""
+    candidates = search.cv_results_["params"]
+    counts = np.full(len(candidates), np.nan)
+    best = getattr(search, "best_estimator_", None)
+    network = last_step(best)
+    if not hasattr(network, "resume"):
+        return counts
+    step = best.steps[-1][0] if isinstance(best, Pipeline) else ""
+    prefix = f"{step}__" if step else ""
+
+    def before(candidate: dict[str, Any]) -> dict[str, str]:
+        """Return what is set of the steps before the network."""
+        return {
+            name: _label(value)
+            for name, value in candidate.items()
+            if name != step and not name.startswith(prefix)
+        }
+
+    for place, candidate in enumerate(candidates):
+        model = candidate.get(step, last_step(search.estimator))
+        if not hasattr(model, "resume") or before(candidate) != before(search.best_params_):
+            continue
+        own = {n.removeprefix(prefix): v for n, v in candidate.items() if n.startswith(prefix)}
+        model = clone(model).set_params(**own)
+        model.n_features_in_ = network.n_features_in_
+        try:
+            counts[place] = make_architecture(model, network.n_outputs_).n_trainable
+        except ValueError:  # Its fits failed for the same reason.
+            continue
+    return counts
+
+
+def _front(sizes: NDArray, scores: NDArray) -> list[int]:
+    """Return the candidates with a higher score than all that are smaller, by size."""
+    front: list[int] = []
+    for index in np.lexsort((-scores, sizes)):
+        known = np.isfinite(sizes[index]) and np.isfinite(scores[index])
+        if known and (not front or scores[index] > scores[front[-1]]):
+            front.append(int(index))
+    return front

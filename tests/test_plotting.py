@@ -1,0 +1,714 @@
+"""The displays draw what the models say."""
+
+import sys
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_digits, load_iris, make_blobs
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+import skann
+from skann import (
+    ANNClassifier,
+    MisclassifiedDisplay,
+    SearchDisplay,
+    TrainingCurveDisplay,
+    WeightsDisplay,
+)
+from tests.data import problem, quick
+
+mpl = pytest.importorskip("matplotlib")
+
+X, y = problem()
+X_val, y_val = problem(seed=1)
+X_digits, y_digits = load_digits(return_X_y=True)
+X_digits /= 16
+
+
+@pytest.fixture(autouse=True)
+def plt():
+    backend = mpl.get_backend()
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    yield plt
+    plt.close("all")
+    mpl.use(backend)
+
+
+@pytest.fixture(scope="module")
+def watched():
+    """Fit once with validation data."""
+    return quick(max_iter=12, early_stopping=True).fit(X, y)
+
+
+def texts(artists):
+    return [text.get_text() for text in artists]
+
+
+def legend(axes):
+    return texts(axes.get_legend().get_texts())
+
+
+def images_in(axes):
+    return [np.asarray(image.get_array()) for a in axes for image in a.images]
+
+
+class TestTrainingCurve:
+    def test_curves_are_those_of_the_history(self, watched):
+        display = TrainingCurveDisplay.from_estimator(watched)
+        loss, score = display.axes_
+        training, validation, _ = loss.lines
+        n_epochs = len(watched.loss_curve_)
+        np.testing.assert_array_equal(training.get_xdata(), np.arange(1, n_epochs + 1))
+        np.testing.assert_array_equal(training.get_ydata(), watched.loss_curve_)
+        np.testing.assert_array_equal(validation.get_ydata(), watched.validation_loss_curve_)
+        np.testing.assert_array_equal(score.lines[0].get_ydata(), watched.validation_scores_)
+        assert [axes.get_ylabel().split()[0] for axes in (loss, score)] == ["Loss", "Accuracy"]
+        assert legend(loss) == ["training", "validation", "epoch of the best score"]
+        assert display.ax_.figure is display.figure_
+
+    def test_best_epoch_is_marked_in_both_panels(self, watched):
+        display = TrainingCurveDisplay.from_estimator(watched)
+        best = int(np.argmax(watched.validation_scores_))
+        for key, values in {
+            "validation_loss": watched.validation_loss_curve_,
+            "validation_score": watched.validation_scores_,
+        }.items():
+            mark = display.best_["ANNClassifier", key]
+            np.testing.assert_array_equal(mark.get_xydata(), [[best + 1, values[best]]])
+        value = watched.best_validation_score_
+        assert legend(display.axes_[1]) == [f"best: {value:.4g} in epoch {best + 1}"]
+
+    def test_best_need_not_be_marked(self, watched):
+        display = TrainingCurveDisplay.from_estimator(watched, mark_best=False)
+        assert display.best_ == {}
+        assert [len(axes.lines) for axes in display.axes_] == [2, 1]
+        assert legend(display.axes_[0]) == ["training", "validation"]
+
+    def test_without_validation_there_is_the_loss_alone(self):
+        model = quick().fit(X, y)
+        display = TrainingCurveDisplay.from_estimator(model)
+        (axes,) = display.axes_
+        assert axes is display.ax_
+        (line,) = axes.lines
+        np.testing.assert_array_equal(line.get_ydata(), model.loss_curve_)
+        assert axes.get_legend() is None
+
+    def test_learning_rate_on_request(self, watched):
+        display = TrainingCurveDisplay.from_estimator(watched, panels=["learning_rate"])
+        (line,) = display.ax_.lines
+        rates = [epoch["learning_rate"] for epoch in watched.history_]
+        np.testing.assert_array_equal(line.get_ydata(), rates)
+        assert display.ax_.get_ylabel() == "Learning rate"
+
+    def test_compares_several_by_colour(self, watched):
+        other = make_pipeline(StandardScaler(), quick(hidden_layer_sizes=(4,))).fit(X, y)
+        display = TrainingCurveDisplay.from_estimators({"small": other, "watched": watched})
+        loss, score = display.axes_
+        np.testing.assert_array_equal(
+            display.lines_["small", "loss"].get_ydata(), other[-1].loss_curve_
+        )
+        assert ("small", "validation_loss") not in display.lines_
+        colors = {
+            name: {line.get_color() for (n, _), line in display.lines_.items() if n == name}
+            for name in ("small", "watched")
+        }
+        assert all(len(of_one) == 1 for of_one in colors.values())
+        assert colors["small"] != colors["watched"]
+        names = ["small", "watched", "training", "validation", "epoch of the best score"]
+        assert legend(loss) == names
+        (entry,) = legend(score)
+        assert entry.startswith("watched: ")
+
+    def test_epochs_without_validation_leave_a_gap(self):
+        model = quick().fit(X, y, X_val=X_val, y_val=y_val)
+        model.partial_fit(X, y)
+        line = TrainingCurveDisplay.from_estimator(model).lines_["ANNClassifier", "validation_loss"]
+        np.testing.assert_array_equal(np.isnan(line.get_ydata()), [False] * 5 + [True])
+
+    def test_losses_far_apart_get_a_log_scale(self):
+        fits = [quick(max_iter=n, alpha=0.0, label_smoothing=0.0) for n in (1, 300)]
+        X, y = make_blobs(60, 4, centers=2, random_state=0)
+        scales = [
+            TrainingCurveDisplay.from_estimator(fit.fit(X / 10, y)).ax_.get_yscale() for fit in fits
+        ]
+        assert scales == ["linear", "log"]
+
+    @pytest.mark.parametrize(
+        ("scores", "begins_above"),
+        [([0.1, 0.5] + [0.9, 0.91, 0.92, 0.93] * 3, 0.85), (np.linspace(0.1, 0.9, 14), 0.0)],
+    )
+    def test_scores_that_rise_fast_leave_the_room_to_what_follows(self, scores, begins_above):
+        keys = {"loss": 1.0, "validation_loss": 1.0, "learning_rate": 0.1}
+        history = [
+            {"epoch": epoch, "validation_score": score, **keys}
+            for epoch, score in enumerate(scores, start=1)
+        ]
+        display = TrainingCurveDisplay(histories={"a": history}, best_epochs={"a": 6}).plot()
+        low, high = display.axes_[1].get_ylim()
+        assert begins_above < low < begins_above + 0.1
+        assert high > max(scores)
+        np.testing.assert_array_equal(display.lines_["a", "validation_score"].get_ydata(), scores)
+
+    def test_lbfgs_counts_iterations_and_has_no_rate(self):
+        model = quick(solver="lbfgs", max_iter=200).fit(X, y)
+        assert TrainingCurveDisplay.from_estimator(model).ax_.get_xlabel() == "Iteration"
+        with pytest.raises(ValueError, match="no learning_rate to draw: lbfgs has none"):
+            TrainingCurveDisplay.from_estimator(model, panels=["learning_rate"])
+
+    @pytest.mark.parametrize(
+        ("scoring", "label"),
+        [
+            ("balanced_accuracy", "Balanced accuracy"),
+            ("loss", "Negative loss"),
+            (lambda estimator, X, y: 0.5, "Score"),
+        ],
+    )
+    def test_score_has_its_name(self, scoring, label):
+        model = quick(scoring=scoring).fit(X, y, X_val=X_val, y_val=y_val)
+        display = TrainingCurveDisplay.from_estimator(model)
+        assert display.axes_[1].get_ylabel() == label
+
+    def test_takes_a_refitted_search(self):
+        search = GridSearchCV(quick(), {"alpha": [0.1, 1.0]}, cv=2).fit(X, y)
+        display = TrainingCurveDisplay.from_estimator(search)
+        (line,) = display.ax_.lines
+        np.testing.assert_array_equal(line.get_ydata(), search.best_estimator_.loss_curve_)
+
+    @pytest.mark.parametrize(
+        ("panels", "message"),
+        [
+            (["score"], "no score to draw: set early_stopping=True"),
+            (["speed"], "some of loss, score, learning_rate; got"),
+            ([], "some of loss, score, learning_rate; got"),
+        ],
+    )
+    def test_refuses_panels_that_are_not_there(self, panels, message):
+        with pytest.raises(ValueError, match=message):
+            TrainingCurveDisplay.from_estimator(quick().fit(X, y), panels=panels)
+
+    @pytest.mark.parametrize("estimators", [{}, [quick()], None])
+    def test_several_are_a_dict(self, estimators):
+        with pytest.raises(TypeError, match="must be a dict of names and fitted models"):
+            TrainingCurveDisplay.from_estimators(estimators)
+
+
+class TestWeights:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def reader():
+        model = quick(hidden_layer_sizes=(12, 8), max_iter=2)
+        return make_pipeline(StandardScaler(), model).fit(X_digits, y_digits)
+
+    def test_images_are_the_units_strongest_first(self, reader):
+        display = WeightsDisplay.from_estimator(reader, image_shape=(8, 8), max_units=7)
+        weights = reader[-1].coefs_[0]
+        strength = np.sqrt((weights**2).sum(axis=0))[display.units_]
+        assert len(strength) == 7
+        assert (np.diff(strength) <= 0).all()
+        pictures = images_in(display.axes_)
+        assert len(pictures) == len(display.images_) == 7
+        for picture, unit in zip(pictures, display.units_, strict=True):
+            expected = weights[:, unit].reshape(8, 8)
+            np.testing.assert_allclose(picture, expected / abs(expected).max(), rtol=1e-6)
+        assert {image.get_clim() for image in display.images_} == {(-1, 1)}
+        assert "7 of 12 units" in display.title_.get_text()
+
+    def test_features_can_be_scaled(self, reader):
+        scale = X_digits.std(axis=0)
+        display = WeightsDisplay.from_estimator(reader, image_shape=(8, 8), feature_scale=scale)
+        np.testing.assert_allclose(
+            display.weights, reader[-1].coefs_[0] * scale[:, None], rtol=1e-6
+        )
+        corner = images_in(display.axes_)[0][0, 0]  # no ink there in any image
+        assert corner == 0
+
+    def test_colours_of_colour_images_are_grey_at_zero(self):
+        X, y = make_blobs(40, 12, centers=2, random_state=0)
+        model = quick(hidden_layer_sizes=(3,)).fit(X / 10, y)
+        model.coefs_[0][:] = 0
+        model.coefs_[0][:, 1] = np.arange(12)
+        display = WeightsDisplay.from_estimator(model, image_shape=(2, 2, 3))
+        first, second, _ = images_in(display.axes_)
+        np.testing.assert_allclose(first.ravel(), (np.arange(12) / 11 + 1) / 2)
+        assert (second == 0.5).all()
+
+    def test_no_hidden_layer_shows_the_outputs_by_their_classes(self):
+        names = np.array(["zero", "one", "two"])
+        few = y_digits < 3
+        model = quick(hidden_layer_sizes=()).fit(X_digits[few], names[y_digits[few]])
+        display = WeightsDisplay.from_estimator(model, image_shape=(8, 8))
+        assert [axes.get_title() for axes in display.axes_] == ["one", "two", "zero"]
+        assert display.title_.get_text() == "Weights of 3 outputs"
+
+    def test_one_output_stands_for_the_second_class(self):
+        X, y = load_iris(return_X_y=True)
+        names = np.array(["setosa", "versicolor", "virginica"])[y]
+        model = quick(hidden_layer_sizes=()).fit(X[y < 2], names[y < 2])
+        display = WeightsDisplay.from_estimator(model)
+        assert texts(display.ax_.get_xticklabels()) == ["versicolor"]
+
+    def test_tables_get_a_heat_map_with_names(self):
+        pd = pytest.importorskip("pandas")
+        frame = pd.DataFrame(X, columns=["north", "east", "south", "west"])
+        model = quick().fit(frame, y)
+        display = WeightsDisplay.from_estimator(model, max_features=3)
+        weights = model.coefs_[0]
+        strength = np.linalg.norm(weights, axis=1)
+        expected = np.argsort(-strength)[:3]
+        np.testing.assert_array_equal(display.features_, expected)
+        assert texts(display.ax_.get_yticklabels()) == [frame.columns[i] for i in expected]
+        (picture,) = images_in([display.ax_])
+        np.testing.assert_array_equal(picture, weights[np.ix_(expected, display.units_)])
+        low, high = display.images_[0].get_clim()
+        assert -low == high == abs(picture).max()
+
+    def test_names_come_from_the_steps_before(self):
+        pd = pytest.importorskip("pandas")
+        frame = pd.DataFrame(X, columns=["north", "east", "south", "west"])
+        model = make_pipeline(StandardScaler(), quick()).fit(frame, y)
+        assert WeightsDisplay.from_estimator(model).feature_names == list(frame.columns)
+        words = make_pipeline(TfidfVectorizer(), quick(batch_size=2))
+        words.fit(["red green", "green", "blue", "blue red"], [0, 0, 1, 1])
+        assert WeightsDisplay.from_estimator(words).feature_names == ["blue", "green", "red"]
+
+    def test_names_are_numbers_where_nobody_knows_them(self):
+        model = make_pipeline(FunctionTransformer(), quick()).fit(X, y)
+        assert WeightsDisplay.from_estimator(model).feature_names == ["x0", "x1", "x2", "x3"]
+
+    def test_names_can_be_given(self):
+        display = WeightsDisplay.from_estimator(quick().fit(X, y), feature_names=list("abcd"))
+        assert sorted(texts(display.ax_.get_yticklabels())) == list("abcd")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"image_shape": (2, 3)}, r"\(2, 3\) makes 6 values, but there are 4 features"),
+            ({"image_shape": 4}, r"must be \(height, width\), or .* got 4"),
+            ({"image_shape": (2, 2, 1)}, r"must be \(height, width\), or"),
+            ({"image_shape": (2.0, 2.0)}, r"must be \(height, width\), or"),
+            ({"feature_names": ["a"]}, "feature_names must have one entry for each feature, 4"),
+            ({"feature_scale": [1.0]}, "feature_scale must have one entry for each feature, 4"),
+            ({"max_units": 0}, "max_units must be a whole number from 1 on; got 0"),
+        ],
+    )
+    def test_says_what_does_not_fit(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            WeightsDisplay.from_estimator(quick().fit(X, y), **options)
+
+
+def by_hand(means, sizes):
+    """Return the front by its definition: nothing smaller or as small is as good."""
+    return {
+        i
+        for i in range(len(means))
+        if not any(
+            sizes[j] <= sizes[i]
+            and means[j] >= means[i]
+            and (sizes[j], -means[j]) != (sizes[i], -means[i])
+            for j in range(len(means))
+        )
+    }
+
+
+class TestSearch:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def search():
+        pipeline = make_pipeline(StandardScaler(), quick())
+        layers = [(16, 8), (2,), (8,), 4, ()]
+        grid = {"annclassifier__hidden_layer_sizes": layers}
+        return GridSearchCV(pipeline, grid, cv=3).fit(X, y)
+
+    def test_sizes_are_those_of_fitted_networks(self, search):
+        sizes = SearchDisplay.from_estimator(search).sizes
+        for candidate, size in zip(search.cv_results_["params"], sizes, strict=True):
+            network = search.estimator.set_params(**candidate).fit(X, y)[-1]
+            assert size == sum(part.size for part in [*network.coefs_, *network.intercepts_])
+
+    def test_means_spread_and_folds_are_those_of_the_search(self, search):
+        display = SearchDisplay.from_estimator(search)
+        results = search.cv_results_
+        assert len(display.axes_) == 3
+        folds = np.array([results[f"split{k}_test_score"] for k in range(3)])
+        for place, x in enumerate([None, results["mean_fit_time"], display.sizes]):
+            line, _, (bars,) = display.errorbars_[place]
+            np.testing.assert_allclose(line.get_ydata(), results["mean_test_score"])
+            ends = np.array([segment[:, 1] for segment in bars.get_segments()])
+            np.testing.assert_allclose(np.diff(ends)[:, 0] / 2, results["std_test_score"])
+            np.testing.assert_array_equal(display.folds_[place].get_ydata(), folds.T.ravel())
+            if x is not None:
+                np.testing.assert_array_equal(line.get_xdata(), x)
+                np.testing.assert_array_equal(display.folds_[place].get_xdata(), np.repeat(x, 3))
+
+    def test_layers_stand_in_the_order_of_their_size(self, search):
+        display = SearchDisplay.from_estimator(search)
+        axes = display.axes_[0]
+        assert texts(axes.get_xticklabels()) == ["none", "2", "4", "8", "16,8"]
+        # In the order of the search: (16, 8), (2,), (8,), 4, ().
+        np.testing.assert_array_equal(display.errorbars_[0][0].get_xdata(), [4, 1, 3, 2, 0])
+        assert axes.get_xlabel() == "Hidden layer sizes"
+        assert axes.get_ylabel() == "Accuracy on held-out folds"
+
+    def test_best_is_marked_in_every_panel(self, search):
+        display = SearchDisplay.from_estimator(search)
+        best = search.best_index_
+        x = [display.errorbars_[0][0].get_xdata(), display.fit_times, display.sizes]
+        for place, mark in enumerate(display.best_):
+            assert mark.get_xydata().tolist() == [[x[place][best], search.best_score_]]
+        assert f"best: {['16,8', '2', '8', '4', 'none'][best]}" in legend(display.axes_[0])
+
+    def test_front_is_what_nothing_smaller_beats(self, search):
+        display = SearchDisplay.from_estimator(search)
+        means = search.cv_results_["mean_test_score"]
+        front = display.front_.get_xydata()
+        expected = by_hand(means, display.sizes)
+        assert {tuple(point) for point in front} == {(display.sizes[i], means[i]) for i in expected}
+        assert (np.diff(front, axis=0) > 0).all()
+
+    def test_front_of_random_candidates(self):
+        rng = np.random.default_rng(0)
+        scores, sizes = rng.integers(0, 9, (40, 1)) / 9, rng.integers(1, 20, 40) * 1.0
+        display = SearchDisplay(
+            scores=scores,
+            fit_times=np.ones(40),
+            parameter="hidden_layer_sizes",
+            values=list(range(40)),
+            labels=[str(i) for i in range(40)],
+            best_index=0,
+            sizes=sizes,
+        ).plot()
+        means = scores[:, 0]
+        expected = {(sizes[i], means[i]) for i in by_hand(means, sizes)}
+        assert {tuple(point) for point in display.front_.get_xydata()} == expected
+
+    def test_points_are_named(self, search):
+        display = SearchDisplay.from_estimator(search)
+        names = {"16,8", "2", "8", "4", "none"}
+        assert set(texts(display.axes_[1].texts)) == set(texts(display.axes_[2].texts)) == names
+
+    def test_several_parameters_stand_side_by_side(self):
+        grid = {"hidden_layer_sizes": [(2,), (4,)], "alpha": [0.01, 0.1, 1.0]}
+        search = GridSearchCV(quick(), grid, cv=2).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        x = display.errorbars_[0][0].get_xdata()
+        place = [(2,), (4,)].index
+        layers = [place(c["hidden_layer_sizes"]) for c in search.cv_results_["params"]]
+        np.testing.assert_array_equal(np.round(x), layers)
+        assert len(set(x)) == 6
+        best = search.best_params_
+        name = f"best: {best['hidden_layer_sizes'][0]}; alpha={best['alpha']:g}"
+        assert name in legend(display.axes_[0])
+        other = SearchDisplay.from_estimator(search, "alpha")
+        assert texts(other.axes_[0].get_xticklabels()) == ["0.01", "0.1", "1"]
+        assert other.axes_[0].get_xlabel() == "Alpha"
+
+    def test_many_numbers_get_an_axis_of_numbers(self):
+        alphas = np.geomspace(1e-4, 1.0, 14)
+        search = GridSearchCV(quick(max_iter=1), {"alpha": alphas}, cv=2).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        np.testing.assert_array_equal(display.errorbars_[0][0].get_xdata(), alphas)
+        assert display.axes_[0].get_xscale() == "log"
+        assert texts(display.axes_[1].texts) == [f"{search.best_params_['alpha']:g}"]
+
+    def test_a_random_search_with_words(self):
+        choices = {"activation": ["relu", "tanh"], "hidden_layer_sizes": [(3,)]}
+        search = RandomizedSearchCV(quick(), choices, n_iter=2, cv=2, random_state=0).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert set(texts(display.axes_[0].get_xticklabels())) == {"relu", "tanh"}
+
+    def test_a_candidate_that_failed_is_marked_and_left_out(self):
+        grid = {"hidden_layer_sizes": [(4,), (0,), (8,)]}
+        search = GridSearchCV(quick(), grid, cv=2)
+        with pytest.warns(match="fits failed|non-finite"):
+            search.fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert texts(display.axes_[0].get_xticklabels()) == ["4", "8", "0"]
+        np.testing.assert_array_equal(display.failed_.get_xdata(), [2])
+        assert np.isnan(display.sizes).tolist() == [False, True, False]
+        assert "1 of 3 failed" in legend(display.axes_[0])
+        assert display.best_[0].get_ydata() == [search.best_score_]
+
+    def test_nothing_but_failures_is_an_error(self):
+        search = GridSearchCV(quick(), {"alpha": [0.1, 0.2]}, cv=2).fit(X, y)
+        for fold in range(2):
+            search.cv_results_[f"split{fold}_test_score"][:] = np.nan
+        with pytest.raises(ValueError, match="every candidate of the search failed"):
+            SearchDisplay.from_estimator(search)
+
+    def test_sizes_are_unknown_where_earlier_steps_differ(self):
+        pipeline = make_pipeline(PCA(2), quick(hidden_layer_sizes=(3,)))
+        grid = [
+            {"pca__n_components": [2], "annclassifier__hidden_layer_sizes": [(3,), (5,)]},
+            {"pca__n_components": [3], "annclassifier__hidden_layer_sizes": [(3,)]},
+        ]
+        search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
+        known = ~np.isnan(SearchDisplay.from_estimator(search).sizes)
+        components = [c["pca__n_components"] for c in search.cv_results_["params"]]
+        best = search.best_params_["pca__n_components"]
+        np.testing.assert_array_equal(known, np.array(components) == best)
+
+    def test_without_refit_sizes_are_given_or_left_out(self):
+        grid = {"hidden_layer_sizes": [(4,), (8,)]}
+        search = GridSearchCV(quick(), grid, cv=2, refit=False).fit(X, y)
+        assert len(SearchDisplay.from_estimator(search).axes_) == 2
+        display = SearchDisplay.from_estimator(search, sizes=[10, 20])
+        np.testing.assert_array_equal(display.errorbars_[2][0].get_xdata(), [10, 20])
+        with pytest.raises(ValueError, match="sizes must have one entry for each candidate, 2"):
+            SearchDisplay.from_estimator(search, sizes=[10])
+
+    def test_one_candidate_is_drawn_too(self):
+        search = GridSearchCV(quick(), {"hidden_layer_sizes": [(4,)]}, cv=2).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert len(display.axes_) == 2  # one size makes no front
+        assert display.best_[0].get_xydata().tolist() == [[0, search.best_score_]]
+
+    def test_normalisation_counts(self):
+        grid = {"normalization": [None, "layer"]}
+        search = GridSearchCV(quick(), grid, cv=2).fit(X, y)
+        plain, normalised = SearchDisplay.from_estimator(search).sizes
+        assert normalised - plain == 2 * 8
+
+    def test_any_classifier_can_be_searched(self):
+        search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]}, cv=2).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert len(display.axes_) == 2
+        assert display.front_ is None
+
+    def test_one_of_several_metrics(self):
+        search = GridSearchCV(
+            quick(),
+            {"alpha": [0.1, 1.0]},
+            cv=2,
+            scoring=["accuracy", "neg_log_loss"],
+            refit="neg_log_loss",
+        ).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        line = display.errorbars_[0][0]
+        np.testing.assert_allclose(
+            line.get_ydata(), search.cv_results_["mean_test_neg_log_loss"], rtol=1e-6
+        )
+        assert display.axes_[0].get_ylabel() == "Neg log loss on held-out folds"
+        display = SearchDisplay.from_estimator(search, metric="accuracy")
+        assert display.axes_[0].get_ylabel() == "Accuracy on held-out folds"
+        with pytest.raises(ValueError, match="one of accuracy, neg_log_loss; got 'f1'"):
+            SearchDisplay.from_estimator(search, metric="f1")
+
+    @pytest.mark.parametrize("parameter", [None, "tol"])
+    def test_says_which_parameters_there_are(self, parameter):
+        grid = {"alpha": [0.1, 1.0], "warmup": [0.0, 0.1]}
+        search = GridSearchCV(quick(), grid, cv=2).fit(X, y)
+        with pytest.raises(ValueError, match="one of those that vary, alpha, warmup; got"):
+            SearchDisplay.from_estimator(search, parameter)
+
+    def test_takes_a_fitted_search(self):
+        with pytest.raises(NotFittedError):
+            SearchDisplay.from_estimator(GridSearchCV(quick(), {}))
+        with pytest.raises(TypeError, match="fitted search with cv_results_.*got a ANNClassifier"):
+            SearchDisplay.from_estimator(quick().fit(X, y))
+
+
+class TestMisclassified:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def reader():
+        return quick(max_iter=3).fit(X_digits[:900], y_digits[:900])
+
+    def test_images_are_the_surest_mistakes(self, reader):
+        rest = X_digits[900:], y_digits[900:]
+        display = MisclassifiedDisplay.from_estimator(
+            reader, *rest, image_shape=(8, 8), max_samples=10
+        )
+        guess, sure = reader.predict(rest[0]), reader.predict_proba(rest[0]).max(axis=1)
+        wrong = sorted(np.flatnonzero(guess != rest[1]), key=lambda i: -sure[i])
+        assert len(wrong) > 10
+        np.testing.assert_array_equal(display.indices, wrong[:10])
+        pictures = images_in(display.axes_)
+        assert len(pictures) == 10
+        for axes, picture, index in zip(display.axes_, pictures, wrong, strict=False):
+            np.testing.assert_array_equal(picture.ravel(), rest[0][index])
+            names = f"{rest[1][index]} → {guess[index]}"
+            assert axes.get_title().split("   ") == [names, f"{sure[index]:.0%}"]
+        assert display.title_.get_text().startswith(
+            f"{len(wrong)} of {len(guess)} misclassified, the 10 surest\n"
+        )
+
+    def test_long_names_take_two_lines(self):
+        display = MisclassifiedDisplay.from_predictions(
+            [[0, 1, 2, 3]], ["camel"], ["dromedary"], [0.75], image_shape=(2, 2)
+        )
+        (axes,) = display.axes_
+        assert axes.get_title() == "camel → dromedary\n75%"
+        assert "1 of 1 misclassified, the surest first" in display.title_.get_text()
+
+    def test_table_shows_values_and_how_unusual_they_are(self):
+        pd = pytest.importorskip("pandas")
+        frame = pd.DataFrame({"length": [1.0, 2.0, 9.0, 4.0], "width": [5.0, 5.0, 5.0, 5.0]})
+        display = MisclassifiedDisplay.from_predictions(
+            frame, list("abab"), list("aabb"), [0.9, 0.6, 0.8, 0.9]
+        )
+        assert texts(display.ax_.get_yticklabels()) == ["a → b   80%", "b → a   60%"]
+        assert texts(display.ax_.get_xticklabels()) == ["length", "width"]
+        (picture,) = images_in([display.ax_])
+        scaled = StandardScaler().fit(frame).transform(frame)
+        np.testing.assert_allclose(picture[:, 0], scaled[[2, 1], 0])
+        assert texts(display.ax_.texts) == ["9", "5", "2", "5"]
+
+    def test_table_of_words_and_gaps(self):
+        pd = pytest.importorskip("pandas")
+        frame = pd.DataFrame({"colour": ["red", "blue", "red"], "size": [1.0, np.nan, 3.0]})
+        display = MisclassifiedDisplay.from_predictions(
+            frame, [0, 0, 0], [1, 1, 0], [0.9, 0.8, 0.7]
+        )
+        assert texts(display.ax_.texts) == ["red", "1", "blue", "nan"]
+        np.testing.assert_allclose(display.deviations, [[np.nan, -1], [np.nan, np.nan]])
+
+    def test_sparse_rows_are_measured_like_dense_ones(self):
+        rng = np.random.default_rng(0)
+        dense = rng.normal(size=(20, 5)) * (rng.random((20, 5)) < 0.5)
+        dense[:, 4] = 0
+        guess = np.arange(20) % 2
+        args = np.zeros(20, int), guess, np.linspace(0.5, 1, 20)
+        one = MisclassifiedDisplay.from_predictions(sparse.csr_array(dense), *args)
+        other = MisclassifiedDisplay.from_predictions(dense, *args)
+        np.testing.assert_array_equal(one.X, other.X)
+        np.testing.assert_allclose(
+            np.nan_to_num(one.deviations), np.nan_to_num(other.deviations), atol=1e-12
+        )
+
+    def test_many_features_leave_the_most_unusual(self):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(50, 30))
+        X[0, [3, 17]] = 30.0
+        truth, guess = np.zeros(50, int), np.zeros(50, int)
+        guess[0] = 1
+        display = MisclassifiedDisplay.from_predictions(
+            X, truth, guess, np.full(50, 0.9), max_features=2
+        )
+        assert texts(display.ax_.get_xticklabels()) == ["x3", "x17"]
+
+    def test_no_mistakes(self):
+        display = MisclassifiedDisplay.from_predictions(X, y, y, np.ones(len(y)))
+        assert texts(display.ax_.texts) == ["No mistakes."]
+        assert display.images_ == []
+
+    def test_takes_pipelines_and_searches(self):
+        pipeline = make_pipeline(StandardScaler(), quick(max_iter=1))
+        search = GridSearchCV(pipeline, {"annclassifier__alpha": [0.1]}, cv=2).fit(X, y)
+        display = MisclassifiedDisplay.from_estimator(search, X, y)
+        assert display.n_wrong == np.sum(search.predict(X) != y)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"y": y[:-1]}, "inconsistent numbers of samples"),
+            ({"y": np.stack([y, y], axis=1)}, "should be a 1d array"),
+            ({"image_shape": (3, 3)}, r"\(3, 3\) makes 9 values, but there are 4 features"),
+            ({"feature_names": ["a"]}, "feature_names must have one entry for each feature, 4"),
+            ({"max_samples": 0}, "max_samples must be a whole number from 1 on; got 0"),
+        ],
+    )
+    def test_says_what_does_not_fit(self, changes, message):
+        arguments = {"estimator": quick().fit(X, y), "X": X, "y": y} | changes
+        with pytest.raises(ValueError, match=message):
+            MisclassifiedDisplay.from_estimator(**arguments)
+
+    def test_needs_probabilities(self):
+        scaler = StandardScaler().fit(X)
+        with pytest.raises(TypeError, match="with predict_proba; got a StandardScaler"):
+            MisclassifiedDisplay.from_estimator(scaler, X, y)
+
+
+class TestAll:
+    @pytest.fixture(params=["training", "weights", "search", "misclassified"])
+    def draw(self, request, watched):
+        search = GridSearchCV(quick(max_iter=1), {"hidden_layer_sizes": [(2,), (4,)]}, cv=2)
+        return {
+            "training": lambda ax: TrainingCurveDisplay.from_estimator(watched, ax=ax),
+            "weights": lambda ax: WeightsDisplay.from_estimator(watched, image_shape=(2, 2), ax=ax),
+            "search": lambda ax: SearchDisplay.from_estimator(search.fit(X, y), ax=ax),
+            "misclassified": lambda ax: MisclassifiedDisplay.from_estimator(
+                watched, X, y, image_shape=(2, 2), ax=ax
+            ),
+        }[request.param]
+
+    def test_draws_where_it_is_told_and_opens_no_window(self, draw, plt):
+        from matplotlib.figure import Figure
+
+        figure = Figure((24, 5), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        display = draw(right)
+        assert display.ax_ is right
+        assert display.figure_ is figure
+        assert all(axes.figure in (figure, *figure.subfigs) for axes in display.axes_)
+        assert plt.get_fignums() == []
+        figure.draw_without_rendering()
+        middle = figure.bbox.width / 2
+        assert all(axes.get_window_extent().x0 > 0.9 * middle for axes in display.axes_)
+        assert not left.has_data()
+
+    def test_plots_again_into_a_figure_of_its_own(self, draw, plt):
+        display = draw(None)
+        first = display.figure_
+        assert display.plot() is display
+        assert display.figure_ is not first
+        assert len(plt.get_fignums()) == 2
+
+    def test_a_figure_without_a_layout_has_room_for_labels(self, draw, plt):
+        figure, ax = plt.subplots(figsize=(12, 4))
+        boxes = [axes.get_tightbbox() for axes in draw(ax).axes_]
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+    def test_axes_that_cannot_be_divided_are_refused(self, draw, plt):
+        figure = plt.figure()
+        with pytest.raises(ValueError, match="ax must be a subplot"):
+            draw(figure.add_axes((0, 0, 1, 1)))
+
+    def test_without_matplotlib_says_what_to_install(self, draw, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+        with pytest.raises(ImportError, match=r'python -m pip install "skann\[plot\]"'):
+            draw(None)
+
+
+@pytest.mark.parametrize("display", [TrainingCurveDisplay, WeightsDisplay])
+class TestWhatTheyTake:
+    def test_refuses_what_is_no_network(self, display):
+        with pytest.raises(TypeError, match=f"{display.__name__} takes a fitted ANNClassifier, a"):
+            display.from_estimator(LogisticRegression().fit(X, y))
+
+    def test_refuses_a_search_without_a_best_estimator(self, display):
+        search = GridSearchCV(quick(), {"alpha": [1.0]}, cv=2, refit=False).fit(X, y)
+        with pytest.raises(TypeError, match="got a GridSearchCV"):
+            display.from_estimator(search)
+
+    @pytest.mark.parametrize(
+        "model", [ANNClassifier(), make_pipeline(StandardScaler(), ANNClassifier())]
+    )
+    def test_refuses_what_is_not_fitted(self, display, model):
+        with pytest.raises(NotFittedError):
+            display.from_estimator(model)
+
+
+def test_importing_skann_does_not_import_matplotlib():
+    import subprocess
+
+    code = "import sys, skann; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_displays_are_public():
+    names = {name for name in skann.__all__ if name.endswith("Display")}
+    assert names == {
+        "MisclassifiedDisplay",
+        "SearchDisplay",
+        "TrainingCurveDisplay",
+        "WeightsDisplay",
+    }
