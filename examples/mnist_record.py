@@ -22,13 +22,13 @@ from skann.datasets import DATA_SETS, load_images
 RECIPE = {
     "hidden_layer_sizes": (1000, 500),
     "normalization": "batch",
-    "dropout": (0.3, 0.3),
+    "dropout": (0.2, 0.3),
     "input_noise": 0.3,
-    "label_smoothing": 0.02,
+    "label_smoothing": 0.05,
     "alpha": 0.0,
-    "batch_size": 256,
-    "learning_rate_init": 0.003,
-    "max_iter": 36,
+    "batch_size": 512,
+    "learning_rate_init": 0.004,
+    "max_iter": 50,
     "input_scaling": "maxabs",
 }
 VALIDATION_SHARE = 1 / 6
