@@ -151,8 +151,8 @@ class ANNClassifier(
         Evaluations of the loss, at most, with "lbfgs".
     class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, as `sklearn.utils.class_weight.compute_class_weight` takes
-        them; for multilabel targets as `compute_sample_weight`. They multiply the sample
-        weights, of validation rows too. Use "balanced" when rare classes matter as much as
+        them; for multilabel targets as `compute_sample_weight`. A dict must name every class.
+        They multiply the sample weights, of validation rows too. Use "balanced" when rare classes matter as much as
         frequent ones.
     dtype : {"float32", "float64"}, default="float32"
         Computing dtype. "lbfgs" always computes in float64.
@@ -237,7 +237,8 @@ class ANNClassifier(
     loss_curve_ : list of float
         Training loss of each epoch of the last `fit`; `partial_fit` appends to it.
     validation_scores_ : list of float or None
-        Accuracy on the validation data after each epoch; None without such data.
+        Accuracy on the validation data after each epoch, or what `scoring` measures, weighted
+        by class and sample weights; None without such data.
     best_validation_score_ : float or None
         The highest of them.
     validation_loss_curve_ : list of float or None
