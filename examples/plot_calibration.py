@@ -40,8 +40,8 @@ print(f"log-loss before: {losses['before']:.3f}, after: {losses['after']:.3f}")
 print(f"all labels the same: {same_labels}")
 
 # %%
-# On the diagonal, probabilities are what they say. To the left is the uncalibrated network, which
-# gives most rows nearly 0 or nearly 1.
+# On the diagonal, probabilities are what they say. The uncalibrated network gives most rows nearly
+# 0 or nearly 1.
 
 COLORS = {"before": "#D55E00", "after": "#0072B2"}
 

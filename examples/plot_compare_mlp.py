@@ -16,6 +16,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import NullFormatter
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold, cross_validate
@@ -77,6 +78,7 @@ axes[0].set_yticks(range(len(DATA_SETS)), list(DATA_SETS))
 axes[0].set_ylim(len(DATA_SETS) - 0.6, -0.4)
 axes[2].set_xscale("log")
 axes[2].xaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")
+axes[2].xaxis.set_minor_formatter(NullFormatter())
 figure.legend(
     *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False
 )

@@ -91,7 +91,8 @@ class ANNClassifier(
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto": the power of two next to one and a half times the square
         root of the number of training rows, from 32 to 256. Never more than there are rows.
-        "lbfgs" ignores it.
+        "lbfgs" ignores it. Raise it for speed, with `learning_rate_init`; lower it when a
+        small data set gets too few steps.
     learning_rate : str or callable, default="one_cycle"
         Schedule of the learning rate, whose factors multiply `learning_rate_init`.
 
@@ -113,55 +114,64 @@ class ANNClassifier(
         schedule with an end; else 0.001 and 0.01. Lower it when training diverges or the loss
         curve is ragged.
     power_t : float, default=0.5
-        Exponent of "invscaling".
+        Exponent of "invscaling". Lower it when the rate falls too soon.
     max_iter : int or "auto", default="auto"
         Epochs, at most; iterations with "lbfgs". "auto": for a schedule with an end as many
         epochs as show it 400,000 rows, but from 10 to 40; for the others 200; for "lbfgs" 2000.
+        Raise it, with more dropout, when accuracy counts more than time.
     shuffle : bool, default=True
-        Whether to draw the rows in a new order every epoch.
+        Whether to draw the rows in a new order every epoch. Leave it on, unless their order
+        has to be kept.
     random_state : int, RandomState instance or None, default=None
         Seed of the weights, the validation split and the order of the rows. With an int, the
-        same data, versions and number of threads give the same model, bit for bit.
+        same data, versions and number of threads give the same model, bit for bit. Set
+        it to compare settings.
     tol : float, default=1e-4
         Least improvement of the loss, or with `early_stopping` of the validation score, that
         counts as progress. With "lbfgs" the largest entry of the gradient at which to stop.
+        Lower it when training stops too soon.
     verbose : bool, default=False
-        Whether to print a line for every epoch.
+        Whether to print a line for every epoch. Use it when fits take long.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit. Weights, moments of the optimizer, `t_` and
         the random stream are kept, with "lbfgs" the weights; the schedule starts anew.
+        Use it to train on, or on rows like the former ones.
     momentum : float, default=0.9
-        Momentum of "sgd", in [0, 1).
+        Momentum of "sgd", in [0, 1). Lower it when the loss swings.
     nesterovs_momentum : bool, default=True
-        Whether it is Nesterov's.
+        Whether it is Nesterov's. Leave it on, unless you repeat results without it.
     early_stopping : bool, default=False
         Whether to stop when the score on validation data has not improved by `tol` for
         `n_iter_no_change` epochs, and to keep the weights of the best epoch. The data is
         `X_val` if `fit` is given it, else a split of the training rows, stratified unless the
         targets are multilabel. Use it when epochs are many.
     validation_fraction : float, default=0.1
-        Share of the rows that is split off.
+        Share of the rows that is split off. Raise it where rows are few and the score jumps.
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of Adam's moments, in [0, 1).
+        Decay rates of Adam's moments, in [0, 1). Lower `beta_2`, say to 0.99, when gradients
+        change fast and the loss has spikes.
     epsilon : float, default=1e-8
-        Added to the root of Adam's second moment.
+        Added to the root of Adam's second moment. Raise it when steps are too long where
+        gradients are tiny.
     n_iter_no_change : int or inf, default=10
-        Epochs without progress to wait for.
+        Epochs without progress to wait for. Raise it when the curve is noisy.
     max_fun : int, default=15000
-        Evaluations of the loss, at most, with "lbfgs".
+        Evaluations of the loss, at most, with "lbfgs". Raise it when its warning says so.
     class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, as `sklearn.utils.class_weight.compute_class_weight` takes
         them; for multilabel targets as `compute_sample_weight`. A dict must name every class.
-        They multiply the sample weights, of validation rows too. Use "balanced" when rare classes matter as much as
-        frequent ones.
+        They multiply the sample weights, of validation rows too. Use "balanced" when rare
+        classes matter as much as frequent ones.
     dtype : {"float32", "float64"}, default="float32"
-        Computing dtype. "lbfgs" always computes in float64.
+        Computing dtype. "lbfgs" always computes in float64. Choose "float64", half as fast, when
+        digits beyond the sixth matter.
     input_scaling : {"standard", "maxabs"} or None, default=None
         Per-feature scaling measured in one pass over the training rows and applied as a
         batch is cast, so that raw bytes or unscaled tables train without a copy in floating
         point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1.
         Rows count by their weights. Sparse input is scaled, never shifted. `partial_fit` and
-        `warm_start` keep the first call's.
+        `warm_start` keep the first call's. Use "maxabs" for pixels and counts, "standard" for
+        tables.
     input_clip : float or None, default=None
         Smooth limit c of the inputs, after `input_scaling`: ``x / sqrt(1 + (x / c)**2)`` [5]_.
         Try 3 on standardised tables with heavy tails or outliers.
@@ -174,7 +184,8 @@ class ANNClassifier(
         as pixels are.
     input_noise : float, default=0.0
         Standard deviation of Gaussian noise on the inputs in training, in units of the
-        scaled inputs. Not for sparse X, whose zeros it would fill.
+        scaled inputs. Not for sparse X, whose zeros it would fill. Try 0.1 to 0.3 against
+        overfitting.
     normalization : {"batch", "layer"} or None, default=None
         Normalisation of the hidden layers before their activation, over the rows of a batch
         [7]_ or over the units of each row [8]_, with a scale and a shift that are learned.
@@ -194,7 +205,8 @@ class ANNClassifier(
         Longest gradient over all parameters; a longer one is shortened before the step. Set
         it when the loss has spikes.
     warmup : float, default=0.0
-        Share of all steps during which the rate also rises in a straight line from zero.
+        Share of all steps during which the rate also rises in a straight line from zero. Try
+        0.05 when a schedule without a rise of its own diverges early.
     ema_decay : float or None, default=None
         Decay of an exponential moving average of the parameters, in [0, 1), which takes the
         place of the last parameters in validation and prediction. Try 0.99 to 0.999 with a
@@ -202,11 +214,13 @@ class ANNClassifier(
     scoring : str, callable or None, default=None
         What decides on the validation data: None for accuracy, "loss" for the least loss, a
         name of `sklearn.metrics.get_scorer_names`, or a callable
-        ``scoring(estimator, X, y) -> float``, greater being better.
+        ``scoring(estimator, X, y) -> float``, greater being better. Choose "loss" when
+        validation rows are few or probabilities count.
     calibration : {"temperature"} or None, default=None
         "temperature": after training, divide the scores by the number that makes the log-loss
         on the validation data least [9]_, and so the probabilities as certain as they should
-        be. Without `X_val`, `validation_fraction` of the training rows are held out.
+        be. Without `X_val`, `validation_fraction` of the training rows are held out. Use it when
+        decisions depend on the probabilities.
 
     Attributes
     ----------

@@ -5,12 +5,12 @@ import sys
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.datasets import load_digits, load_iris, make_blobs
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -62,6 +62,12 @@ def images_in(axes):
 
 
 class TestTrainingCurve:
+    def test_a_fit_without_an_epoch_is_refused(self):
+        network = quick(max_iter=3).fit(X_digits[:300], y_digits[:300])
+        network.history_ = []  # As after Ctrl-C in the first epoch.
+        with pytest.raises(ValueError, match="no epoch was recorded"):
+            skann.TrainingCurveDisplay.from_estimator(network)
+
     def test_curves_are_those_of_the_history(self, watched):
         display = TrainingCurveDisplay.from_estimator(watched)
         loss, score = display.axes_
@@ -72,7 +78,7 @@ class TestTrainingCurve:
         np.testing.assert_array_equal(validation.get_ydata(), watched.validation_loss_curve_)
         np.testing.assert_array_equal(score.lines[0].get_ydata(), watched.validation_scores_)
         assert [axes.get_ylabel().split()[0] for axes in (loss, score)] == ["Loss", "Accuracy"]
-        assert legend(loss) == ["training", "validation", "epoch of the best score"]
+        assert legend(loss) == ["training, with penalty", "validation", "epoch of the best score"]
         assert display.ax_.figure is display.figure_
 
     def test_best_epoch_is_marked_in_both_panels(self, watched):
@@ -91,7 +97,7 @@ class TestTrainingCurve:
         display = TrainingCurveDisplay.from_estimator(watched, mark_best=False)
         assert display.best_ == {}
         assert [len(axes.lines) for axes in display.axes_] == [2, 1]
-        assert legend(display.axes_[0]) == ["training", "validation"]
+        assert legend(display.axes_[0]) == ["training, with penalty", "validation"]
 
     def test_without_validation_there_is_the_loss_alone(self):
         model = quick().fit(X, y)
@@ -123,7 +129,13 @@ class TestTrainingCurve:
         }
         assert all(len(of_one) == 1 for of_one in colors.values())
         assert colors["small"] != colors["watched"]
-        names = ["small", "watched", "training", "validation", "epoch of the best score"]
+        names = [
+            "small",
+            "watched",
+            "training, with penalty",
+            "validation",
+            "epoch of the best score",
+        ]
         assert legend(loss) == names
         (entry,) = legend(score)
         assert entry.startswith("watched: ")
@@ -364,7 +376,9 @@ class TestSearch:
         x = [display.errorbars_[0][0].get_xdata(), display.fit_times, display.sizes]
         for place, mark in enumerate(display.best_):
             assert mark.get_xydata().tolist() == [[x[place][best], search.best_score_]]
-        assert f"best: {['16,8', '2', '8', '4', 'none'][best]}" in legend(display.axes_[0])
+        assert f"best: {['16,8', '2', '8', '4', 'none'][best]}" in texts(
+            display.legend_.get_texts()
+        )
 
     def test_front_is_what_nothing_smaller_beats(self, search):
         display = SearchDisplay.from_estimator(search)
@@ -392,6 +406,8 @@ class TestSearch:
 
     def test_points_are_named(self, search):
         display = SearchDisplay.from_estimator(search)
+        display.fit_times = np.arange(1.0, 6.0)
+        display.plot()
         names = {"16,8", "2", "8", "4", "none"}
         assert set(texts(display.axes_[1].texts)) == set(texts(display.axes_[2].texts)) == names
 
@@ -406,10 +422,63 @@ class TestSearch:
         assert len(set(x)) == 6
         best = search.best_params_
         name = f"best: {best['hidden_layer_sizes'][0]}; alpha={best['alpha']:g}"
-        assert name in legend(display.axes_[0])
+        assert name in texts(display.legend_.get_texts())
         other = SearchDisplay.from_estimator(search, "alpha")
         assert texts(other.axes_[0].get_xticklabels()) == ["0.01", "0.1", "1"]
         assert other.axes_[0].get_xlabel() == "Alpha"
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def search_of_three():
+        grid = {
+            "hidden_layer_sizes": [(2,), (4,), (4, 2)],
+            "alpha": [0.1, 1.0],
+            "class_weight": [None, "balanced"],
+        }
+        return GridSearchCV(quick(max_iter=1), grid, cv=2).fit(X, y)
+
+    @pytest.mark.parametrize("parameter", ["hidden_layer_sizes", "class_weight"])
+    def test_colours_and_markers_tell_a_second_parameter(self, search_of_three, parameter):
+        display = SearchDisplay.from_estimator(search_of_three, parameter)
+        results = search_of_three.cv_results_
+        x = display.errorbars_[0][0].get_xdata()
+        assert len(set(x)) == len(x)
+        groups = display.groups_[:2]
+        assert [line.get_label() for line in groups] == ["alpha=0.1", "alpha=1"]
+        assert set(texts(display.legend_.get_texts())) >= {"alpha=0.1", "alpha=1"}
+        for line, alpha in zip(groups, [0.1, 1.0], strict=True):
+            members = results["param_alpha"] == alpha
+            np.testing.assert_array_equal(line.get_xdata(), x[members])
+            np.testing.assert_allclose(line.get_ydata(), results["mean_test_score"][members])
+        assert groups[0].get_color() != groups[1].get_color()
+        assert groups[0].get_marker() != groups[1].get_marker()
+
+    def test_one_parameter_or_many_values_have_one_colour(self, search):
+        assert SearchDisplay.from_estimator(search).groups_ == []
+        grid = {"hidden_layer_sizes": [(2,), (3,)], "alpha": np.linspace(0.1, 1, 7)}
+        many = GridSearchCV(quick(max_iter=1), grid, cv=2).fit(X, y)
+        assert SearchDisplay.from_estimator(many).groups_ == []
+
+    def test_a_long_legend_takes_no_width(self, search_of_three):
+        display = SearchDisplay.from_estimator(search_of_three)
+        figure = display.figure_
+        figure.draw_without_rendering()
+        boxes = [axes.get_window_extent() for axes in display.axes_]
+        for left, right in zip(boxes, boxes[1:], strict=False):
+            assert right.x0 - left.x1 < 0.2 * left.width
+        above = display.legend_.get_window_extent()
+        assert above.y0 > max(box.y1 for box in boxes)
+        assert above.x1 < figure.bbox.x1
+
+    def test_names_are_written_once_and_cover_no_other(self, search_of_three):
+        display = SearchDisplay.from_estimator(search_of_three)
+        display.figure_.draw_without_rendering()
+        for axes in display.axes_[1:]:
+            names = texts(axes.texts)
+            assert 0 < len(names) == len(set(names))
+            boxes = [text.get_window_extent() for text in axes.texts]
+            assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+        assert set(texts(display.axes_[2].texts)) == {"2", "4", "4,2"}
 
     def test_many_numbers_get_an_axis_of_numbers(self):
         alphas = np.geomspace(1e-4, 1.0, 14)
@@ -434,7 +503,7 @@ class TestSearch:
         assert texts(display.axes_[0].get_xticklabels()) == ["4", "8", "0"]
         np.testing.assert_array_equal(display.failed_.get_xdata(), [2])
         assert np.isnan(display.sizes).tolist() == [False, True, False]
-        assert "1 of 3 failed" in legend(display.axes_[0])
+        assert "1 of 3 failed" in texts(display.legend_.get_texts())
         assert display.best_[0].get_ydata() == [search.best_score_]
 
     def test_nothing_but_failures_is_an_error(self):
@@ -499,8 +568,25 @@ class TestSearch:
         assert display.axes_[0].get_ylabel() == "Neg log loss on held-out folds"
         display = SearchDisplay.from_estimator(search, metric="accuracy")
         assert display.axes_[0].get_ylabel() == "Accuracy on held-out folds"
+        assert display.best_[0].get_label().startswith("refitted: ")
         with pytest.raises(ValueError, match="one of accuracy, neg_log_loss; got 'f1'"):
             SearchDisplay.from_estimator(search, metric="f1")
+
+    @pytest.mark.parametrize(
+        ("scoring", "refit", "name"),
+        [
+            (None, True, "best"),
+            ("accuracy", "accuracy", "best"),
+            (["accuracy"], "accuracy", "best"),
+            (["accuracy", "neg_log_loss"], False, "best"),
+            (None, lambda results: 1, "refitted"),
+        ],
+    )
+    def test_what_another_rule_chose_is_not_called_best(self, scoring, refit, name):
+        search = GridSearchCV(quick(), {"alpha": [0.1, 1.0]}, cv=2, scoring=scoring, refit=refit)
+        metric = "accuracy" if isinstance(scoring, list) else None
+        display = SearchDisplay.from_estimator(search.fit(X, y), metric=metric)
+        assert display.best_[0].get_label().startswith(f"{name}: ")
 
     @pytest.mark.parametrize("parameter", [None, "tol"])
     def test_says_which_parameters_there_are(self, parameter):
@@ -540,6 +626,15 @@ class TestMisclassified:
         assert display.title_.get_text().startswith(
             f"{len(wrong)} of {len(guess)} misclassified, the 10 surest\n"
         )
+
+    def test_the_guess_is_what_predict_says(self):
+        X, y = load_breast_cancer(return_X_y=True)
+        model = FixedThresholdClassifier(
+            make_pipeline(StandardScaler(), quick(max_iter=3)), threshold=0.99
+        ).fit(X, y)
+        display = MisclassifiedDisplay.from_estimator(model, X, y)
+        assert display.n_wrong == (model.predict(X) != y).sum()
+        assert display.n_wrong > (model.predict_proba(X).argmax(axis=1) != y).sum()
 
     def test_long_names_take_two_lines(self):
         display = MisclassifiedDisplay.from_predictions(
@@ -686,7 +781,7 @@ class TestWhatTheyTake:
 
     def test_refuses_a_search_without_a_best_estimator(self, display):
         search = GridSearchCV(quick(), {"alpha": [1.0]}, cv=2, refit=False).fit(X, y)
-        with pytest.raises(TypeError, match="got a GridSearchCV"):
+        with pytest.raises(TypeError, match="got a GridSearchCV with refit=False"):
             display.from_estimator(search)
 
     @pytest.mark.parametrize(

@@ -17,8 +17,6 @@ DIVERGING = "PuOr"
 
 # Inches for the title of a figure with images.
 _TITLE = 0.6
-# Where a legend hides no points.
-ABOVE = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "frameon": False, "borderaxespad": 0.2}
 
 
 def divide(
@@ -92,9 +90,11 @@ def fitted_network(estimator: Any, who: str) -> Any:
     """Return the fitted ANNClassifier that an estimator is or ends in."""
     network = last_step(getattr(estimator, "best_estimator_", estimator))
     if not hasattr(network, "resume"):
+        not_refitted = getattr(estimator, "refit", None) is False
+        why = " with refit=False, which has no best_estimator_" if not_refitted else ""
         raise TypeError(
             f"{who} takes a fitted ANNClassifier, a Pipeline that ends in one or a search with"
-            f" such a best_estimator_; got a {type(estimator).__name__}."
+            f" such a best_estimator_; got a {type(estimator).__name__}{why}."
         )
     check_is_fitted(network)
     return network

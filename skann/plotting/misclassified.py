@@ -164,12 +164,14 @@ class MisclassifiedDisplay:
             )
         y = column_or_1d(y)
         check_consistent_length(X, y)
-        probabilities = estimator.predict_proba(X)
+        # Not the class of the highest probability: a tuned threshold may decide otherwise.
+        guess = estimator.predict(X)
+        column = np.searchsorted(estimator.classes_, guess)
         return cls.from_predictions(
             X,
             y,
-            estimator.classes_[probabilities.argmax(axis=1)],
-            probabilities.max(axis=1),
+            guess,
+            estimator.predict_proba(X)[np.arange(len(guess)), column],
             image_shape=image_shape,
             feature_names=feature_names,
             max_samples=max_samples,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import count, takewhile
 from numbers import Real
+from textwrap import fill
 from typing import Any, Self
 
 import numpy as np
@@ -14,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skann.parameters import make_architecture
 from skann.plotting.common import (
-    ABOVE,
     BLUE,
+    COLORS,
     GREEN,
     GREY,
     ORANGE,
@@ -32,13 +33,21 @@ from skann.plotting.common import (
 _LOG_RATIO, _POWERS_RATIO = 5, 30
 # More than that, and names would cover each other.
 _MAX_LETTERS, _MAX_PLACES, _MAX_NAMED = 40, 12, 8
+# Points that a letter takes and that a line takes; how far from its point a name may be.
+_LETTER, _LINE = 6.5, 13
+_SHIFTS = (14, -14, 28, -28)
+# Colours do not tell groups apart alone. The front's colour is the last.
+_MARKERS = "os^vPX"
+_GROUP_COLORS = (BLUE, *COLORS[3:], ORANGE, GREEN)
+_LEGEND_WIDTH = 42
 
 
 class SearchDisplay:
     """What a search over layer sizes, or another parameter, has found.
 
     The scores of every candidate against the parameter and against the time of a fit, and the
-    front: the candidates that no other beats without being larger. Made by `from_estimator`.
+    front: the candidates that no other beats without being larger. Where a second parameter
+    varies, with few values, colours and markers tell them. Made by `from_estimator`.
 
     Parameters
     ----------
@@ -58,6 +67,11 @@ class SearchDisplay:
         Number of weights and intercepts; nan where it is not known. None if it is for none.
     score_name : str, default="Score"
         What the score is.
+    groups : list of str, default=None
+        What the colour of each candidate tells, at most six different ones: the value of
+        another parameter. None for one colour.
+    best_name : str, default="best"
+        What to call the candidate at `best_index`.
 
     Attributes
     ----------
@@ -74,6 +88,10 @@ class SearchDisplay:
         The folds, in each panel.
     best_ : list of matplotlib Line2D
         The mark of the best candidate, in each panel.
+    groups_ : list of matplotlib Line2D
+        The means of each group, panel by panel; empty without groups.
+    legend_ : matplotlib Legend
+        The legend of all panels, above them.
     front_ : matplotlib Line2D or None
         The front of score against size; None where that is not drawn.
     failed_ : matplotlib Line2D or None
@@ -107,6 +125,8 @@ class SearchDisplay:
         best_index: int,
         sizes: NDArray | None = None,
         score_name: str = "Score",
+        groups: list[str] | None = None,
+        best_name: str = "best",
     ) -> None:
         self.scores = scores
         self.fit_times = fit_times
@@ -116,6 +136,8 @@ class SearchDisplay:
         self.best_index = best_index
         self.sizes = sizes
         self.score_name = score_name
+        self.groups = groups
+        self.best_name = best_name
 
     @classmethod
     def from_estimator(
@@ -138,7 +160,9 @@ class SearchDisplay:
             layer sizes if they vary, else the one that does.
         metric : str, default=None
             Which of several metrics to draw. None: the one that `refit` names, or the only
-            one.
+            one. The candidate that is marked is the one that `refit` chose: it is called
+            "best" where it was chosen by this metric, else, also where `refit` is a function,
+            "refitted".
         sizes : array-like of shape (n_candidates,), default=None
             Number of weights of each candidate. None: counted, if `search` was refitted to an
             ANNClassifier or a Pipeline that ends in one; not for candidates whose earlier
@@ -176,6 +200,8 @@ class SearchDisplay:
             best_index=int(getattr(search, "best_index_", np.nanargmax(scores.mean(axis=1)))),
             sizes=None if np.isnan(counted).all() else counted,
             score_name=name_of_score(search.scoring if metric == "score" else metric),
+            groups=_groups(search, parameter, varied),
+            best_name="refitted" if _chosen_otherwise(search, metric) else "best",
         )
         return display.plot(ax)
 
@@ -199,6 +225,7 @@ class SearchDisplay:
         self.errorbars_: list[Any] = []
         self.folds_: list[Any] = []
         self.best_: list[Any] = []
+        self.groups_: list[Any] = []
         self._plot_parameter(self.axes_[0])
         self._plot_points(self.axes_[1], self.fit_times, "Seconds of a fit")
         self.front_ = None
@@ -214,7 +241,13 @@ class SearchDisplay:
                 zorder=1,
                 label="front: no smaller one is as good",
             )
-            self.axes_[2].legend(handles=[self.front_], **ABOVE)
+        # All panels share one legend above them: it would push them apart from beside its own.
+        n_groups = len(self.groups_) // len(self.axes_)
+        what = [self.folds_[0], self.errorbars_[0], *self.groups_[:n_groups], self.best_[0]]
+        what += [mark for mark in (self.failed_, self.front_) if mark is not None]
+        self.legend_ = self.axes_[0].figure.legend(
+            handles=what, loc="outside upper left", ncols=len(self.axes_) + 1, frameon=False
+        )
         return self
 
     def _plot_parameter(self, axes: Any) -> None:
@@ -234,8 +267,6 @@ class SearchDisplay:
             )
         name = _short(self.parameter).replace("_", " ").capitalize()
         axes.set(xlabel=name, ylabel=f"{self.score_name} on held-out folds")
-        handles, names = axes.get_legend_handles_labels()
-        axes.legend(handles, names, ncols=2, **ABOVE)
 
     def _places(self, axes: Any) -> NDArray:
         """Return where on the axis each candidate is drawn, and name the places."""
@@ -279,32 +310,71 @@ class SearchDisplay:
         axes.set_xlabel(label)
         axes.tick_params(labelleft=False)
         axes.margins(x=0.15)
-        named = there if len(there) <= _MAX_NAMED else there[there == self.best_index]
-        for place, index in enumerate(named[np.argsort(x[named], kind="stable")]):
-            # Above and below by turns: candidates that are alike stand close together.
-            folds, shift = self.scores[index], -14 if place % 2 else 14
+        self._name_points(axes, x, there)
+
+    def _name_points(self, axes: Any, x: NDArray, there: NDArray) -> None:
+        """Write each value once, at its best candidate, where it covers no other name."""
+        mean, spread = self.scores.mean(axis=1), self.scores.std(axis=1)
+        first: dict[str, int] = {}
+        for index in sorted(there, key=lambda i: (i != self.best_index, -mean[i])):
+            first.setdefault(_label(self.values[index]), int(index))
+        if len(first) > _MAX_NAMED:
+            first = {name: i for name, i in first.items() if i == self.best_index}
+        axes.autoscale_view()
+        points = 72 / axes.figure.dpi
+        taken: list[tuple[float, float, float]] = []
+        for name, index in first.items():
+            width = _LETTER * (len(name) + 1)
+            drawn = [*self.scores[index], mean[index] - spread[index], mean[index] + spread[index]]
+            for shift in _SHIFTS:
+                end = max(drawn) if shift > 0 else min(drawn)
+                left, middle = axes.transData.transform((x[index], end)) * points
+                box = (left, middle + shift, width)
+                if not any(_overlap(box, other) for other in taken):
+                    break
+            else:  # No room: the other panels name it.
+                continue
+            taken.append(box)
             axes.annotate(
-                _label(self.values[index]),
-                (x[index], folds.min() if place % 2 else folds.max()),
+                name,
+                (x[index], end),
                 (0, shift),
                 textcoords="offset points",
                 ha="center",
                 va="center",
+                bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
             )
 
     def _plot_scores(self, axes: Any, x: NDArray) -> None:
-        """Draw folds, means with their spread, and the best."""
+        """Draw folds, means with their spread, groups, and the best."""
         mean, spread = self.scores.mean(axis=1), self.scores.std(axis=1)
         n_folds = self.scores.shape[1]
         folds = {"ms": 4, "color": GREY, "alpha": 0.6, "label": f"each of {n_folds} folds"}
         self.folds_ += axes.plot(np.repeat(x, n_folds), self.scores.ravel(), "o", **folds)
-        self.errorbars_.append(
-            axes.errorbar(x, mean, spread, fmt="o", ms=7, capsize=4, color=BLUE, label="mean ± std")
+        bars: dict[str, Any] = {"ms": 7, "capsize": 4, "color": BLUE}
+        if self.groups:
+            bars = {"ms": 0, "capsize": 3, "color": "#555555", "elinewidth": 1}
+        self.errorbars_.append(axes.errorbar(x, mean, spread, fmt="o", label="mean ± std", **bars))
+        best: dict[str, Any] = {"ms": 9, "color": ORANGE}
+        if self.groups:
+            best = {"ms": 14, "color": "none", "markeredgecolor": "black", "markeredgewidth": 1.5}
+            for place, name in enumerate(dict.fromkeys(self.groups)):
+                members = np.array(self.groups) == name
+                style = {"marker": _MARKERS[place], "color": _GROUP_COLORS[place], "ms": 7}
+                self.groups_ += axes.plot(
+                    x[members], mean[members], ls="", zorder=2.5, label=name, **style
+                )
+        name = fill(f"{self.best_name}: {self.labels[self.best_index]}", _LEGEND_WIDTH)
+        self.best_ += axes.plot(
+            x[self.best_index], mean[self.best_index], "D", zorder=3, label=name, **best
         )
-        best = {"ms": 9, "color": ORANGE, "label": f"best: {self.labels[self.best_index]}"}
-        self.best_ += axes.plot(x[self.best_index], mean[self.best_index], "D", zorder=3, **best)
         axes.margins(y=0.15)  # Room for names.
         tidy(axes)
+
+
+def _overlap(box: tuple[float, float, float], other: tuple[float, float, float]) -> bool:
+    """Whether two names, each by its middle and its width, cover each other."""
+    return abs(box[0] - other[0]) < (box[2] + other[2]) / 2 and abs(box[1] - other[1]) < _LINE
 
 
 def _log_if_wide(axes: Any, x: NDArray) -> None:
@@ -331,6 +401,12 @@ def _metric(search: Any, metric: str | None) -> str:
     if metric is None or metric not in names:
         raise ValueError(f"metric must be one of {', '.join(names)}; got {metric!r}.")
     return metric
+
+
+def _chosen_otherwise(search: Any, metric: str) -> bool:
+    """Whether the candidate to mark was chosen by something else than a metric."""
+    refit = getattr(search, "refit", True)
+    return callable(refit) or (isinstance(refit, str) and metric not in ("score", refit))
 
 
 def _scores(results: Mapping[str, Any], metric: str) -> NDArray:
@@ -372,6 +448,16 @@ def _names(search: Any, parameter: str, varied: list[str]) -> list[str]:
         )
         for candidate in search.cv_results_["params"]
     ]
+
+
+def _groups(search: Any, parameter: str, varied: list[str]) -> list[str] | None:
+    """Return the value of a second parameter that has few, in each candidate; None if none has."""
+    for name in varied:
+        values = [_value(search, candidate, name) for candidate in search.cv_results_["params"]]
+        groups = [f"{_short(name)}={_label(value)}" for value in values]
+        if name != parameter and 1 < len(set(groups)) <= len(_MARKERS):
+            return groups
+    return None
 
 
 def _value(search: Any, candidate: dict[str, Any], name: str) -> Any:

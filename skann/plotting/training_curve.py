@@ -39,7 +39,8 @@ _LOG_RATIO = 10
 class TrainingCurveDisplay:
     """Loss, score and learning rate of one or several networks, epoch by epoch.
 
-    Made by `from_estimator` or `from_estimators`.
+    Made by `from_estimator` or `from_estimators`. The training loss is what was minimised: it
+    contains the penalty, label smoothing and dropout, which the validation loss does not.
 
     Parameters
     ----------
@@ -193,6 +194,8 @@ class TrainingCurveDisplay:
     def _check_panels(self, panels: Sequence[str] | None) -> list[str]:
         """Return what to draw, all of which some network has."""
         there = [panel for panel in _CURVES if any(map(self._has, _CURVES[panel]))]
+        if not there:
+            raise ValueError("There is no curve to draw: no epoch was recorded.")
         if panels is None:
             return [panel for panel in there if panel != "learning_rate"]
         panels = [panels] if isinstance(panels, str) else list(panels)
@@ -265,7 +268,7 @@ class TrainingCurveDisplay:
                 line = Line2D(
                     [], [], linestyle=_CURVES["loss"][key], color=GREY if several else color
                 )
-                entries.append((line, "training" if key == "loss" else "validation"))
+                entries.append((line, "training, with penalty" if key == "loss" else "validation"))
             if self.best_:
                 mark = Line2D([], [], linestyle="", marker="D", color="white", mec="black")
                 entries.append((mark, "epoch of the best score"))
