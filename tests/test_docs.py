@@ -59,7 +59,6 @@ class Block(NamedTuple):
 
     line: int
     language: str
-    options: str
     text: str
 
 
@@ -67,12 +66,12 @@ def blocks(page):
     """Return the fenced blocks of a page, but for the directives of MyST."""
     found, start = [], None
     for number, line in enumerate(page.read_text().splitlines(), start=1):
-        fence = re.fullmatch(r"( *)(```+|:::+) *(\S*) *(.*)", line)
+        fence = re.fullmatch(r"( *)(```+|:::+) *(\S*) *.*", line)
         if start is None and fence:
-            indent, start, lines = len(fence[1]), (number, fence[2], fence[3], fence[4]), []
+            indent, start, lines = len(fence[1]), (number, fence[2], fence[3]), []
         elif start is not None and line.strip() == start[1]:
             if not start[2].startswith("{"):
-                found.append(Block(start[0], start[2], start[3], "\n".join(lines) + "\n"))
+                found.append(Block(start[0], start[2], "\n".join(lines) + "\n"))
             start = None
         elif start is not None:
             lines.append(line[indent:] if line[:indent].isspace() else line)
@@ -100,9 +99,6 @@ def test_python_blocks_run_as_they_stand(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     for block in python_blocks(page):
-        if block.options == "notest":
-            assert block.text.startswith("#"), "a comment on top says why it is not run"
-            continue
         # Lines before it, so that a traceback names the line of the page.
         code = "\n" * block.line + block.text
         exec(compile(code, str(page), "exec"), namespace)

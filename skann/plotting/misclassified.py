@@ -228,7 +228,7 @@ class MisclassifiedDisplay:
         """
         truth, guess, sure = map(column_or_1d, (y_true, y_pred, confidence))
         check_consistent_length(X, truth, guess, sure)
-        check_at_least_one(max_samples=max_samples, max_features=max_features)
+        check_at_least_one(max_samples=max_samples)
         values = check_array(X, accept_sparse="csr", dtype=None, ensure_all_finite=False)
         check_image_shape(image_shape, values.shape[1])
         if feature_names is None:
@@ -271,6 +271,7 @@ class MisclassifiedDisplay:
         self : MisclassifiedDisplay
             With its attributes set.
         """
+        check_at_least_one(max_features=max_features)
         self.images_: list[Any] = []
         self.title_ = None
         self.features_ = np.arange(self.X.shape[1])
