@@ -18,7 +18,7 @@ threadpool_limits(1, user_api="blas")
 
 project = "skann"
 author = "The skann developers"
-copyright = f"2026, {author}"  # noqa: A001
+copyright = f"2026, {author}"  # noqa: A001  (the name that Sphinx reads)
 version = release = skann.__version__
 
 extensions = [

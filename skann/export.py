@@ -90,7 +90,7 @@ def register_onnx(estimator_class: type | None = None) -> None:
             'ONNX export needs skl2onnx: python -m pip install "skann[onnx]"'
         ) from error
     if estimator_class is None:
-        from skann.classifier import ANNClassifier as estimator_class  # noqa: N813
+        from skann.classifier import ANNClassifier as estimator_class  # noqa: N813  (as the parameter)
     assert estimator_class is not None
     update_registered_converter(
         estimator_class,
