@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skann.callbacks import EpochTasks, Unwatched
 from skann.checkpoint import FitStart, SavedFit
@@ -27,7 +27,13 @@ from skann.engine.schedules import SCHEDULES
 from skann.engine.stopping import Epoch
 from skann.engine.training import DivergenceError, EpochWatcher
 from skann.export import OnnxMixin
-from skann.inputs import check_X_y, labels_for_partial_fit, make_examples, validation_examples
+from skann.inputs import (
+    check_X,
+    check_X_y,
+    labels_for_partial_fit,
+    make_examples,
+    validation_examples,
+)
 from skann.inspection import InspectionMixin
 from skann.outcome import DIVERGED, history_attributes, warn_of
 from skann.parameters import (
@@ -775,7 +781,7 @@ class ANNClassifier(
         if not self.warm_start:
             del self._optimizer_state, self._stream
         tasks.end_fit()
-        warn_of(outcome, settings)
+        warn_of(outcome, settings, examples)
         return self
 
     def _train(
@@ -823,6 +829,7 @@ class ANNClassifier(
             raise
         finally:
             self.__dict__.pop("_training_in_progress", None)
+        self._record_fit()
         self._network = network
         self._optimizer_state = self.solver, outcome.optimizer_state
         self._stream = rng
@@ -860,7 +867,7 @@ class ANNClassifier(
         """Validate rows and compute their raw scores, of shape (n_outputs, n_samples)."""
         if not hasattr(self, "_network"):  # The check costs more than predicting a row.
             check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        X = check_X(self, X)
         network = self._network
         at_once = chunk_rows(X.shape[1])
         rows = make_rows(X, network.parameters.dtype, at_once, self._input_scaling())

@@ -1,5 +1,6 @@
 """What `fit` is given, validated: rows that can be gathered, coded targets, weights."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,41 @@ def check_X_y(
     # What is to be shifted keeps its precision: rounded first, little would be left of it.
     shifts = estimator.input_scaling == "standard"
     return laid_out_by_rows(X, X.dtype if shifts else dtype), y
+
+
+def check_X(estimator: "ANNClassifier", X: Any) -> Any:
+    """Validate rows to predict.
+
+    In a plain array of finite numbers there is nothing for `check_array` to find or convert,
+    and for a single row it takes longer than the network: such rows skip it.
+
+    Parameters
+    ----------
+    estimator : ANNClassifier
+        The fitted estimator.
+    X : array-like
+        As given to a method that predicts.
+
+    Returns
+    -------
+    ndarray or CSR array of shape (n_samples, n_features)
+    """
+    return validate_data(
+        estimator, X, accept_sparse="csr", reset=False, skip_check_array=_is_plain(X)
+    )
+
+
+def _is_plain(X: Any) -> bool:
+    """Tell whether `X` is an array of finite numbers, quickly; False where that is open."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0:
+        return False
+    if X.dtype.kind not in "iuf" or not X.flags.c_contiguous:
+        return False
+    if X.dtype.kind != "f":
+        return True
+    values = X.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(values.dot(values))
 
 
 def make_examples(

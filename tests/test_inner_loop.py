@@ -27,13 +27,13 @@ ROOT = Path(__file__).parents[1]
 
 # Two shapes: in one the arrays of a batch are large, in the other those of the parameters. The
 # last batch of either is shorter.
-TALL = {"n_rows": 40_000, "n_features": 4, "hidden": (4, 3), "batch_size": 16_384}
+TALL = {"n_rows": 160_000, "n_features": 4, "hidden": (4, 3), "batch_size": 65_536}
 WIDE = {"n_rows": 150, "n_features": 500, "hidden": (200, 100), "batch_size": 64}
 SHAPES = pytest.mark.parametrize("shape", [TALL, WIDE], ids=["tall", "wide"])
 
-# The smallest array of the tall batch, a Boolean for each row, has twice as many bytes. An epoch
-# makes views and numbers, of about 3 KB.
-LIMIT = 8_192
+# The smallest array of the tall batch, a Boolean for each row, has 64 KB. An epoch makes views
+# and numbers, of about 3 KB, and dropout draws 32 KB of random bits at a time.
+LIMIT = 40_960
 
 
 class TestAllocation:

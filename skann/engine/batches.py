@@ -13,6 +13,9 @@ from skann.engine.memory import aligned_empty
 # Rows of a pass over all of X (column statistics, laying out by rows): few enough for the
 # rows of a wide table to stay in cache, many enough for Python's share not to count.
 _PASS_ROWS = 512
+# Numbers that are gathered at once where a batch has fewer: few calls for many small batches,
+# and still in cache when the last of them is used.
+_GATHERED = 65_536
 _EPSILON = np.finfo(np.float64).eps
 
 InputScaling = Literal["standard", "maxabs"]
@@ -327,28 +330,41 @@ class Batches:
         self.batch_size = min(batch_size, self.n_rows)
         self.n_batches = -(-self.n_rows // self.batch_size)
         self.mean_weight = 1.0 if weights is None else float(weights.mean(dtype=np.float64))
-        self._rows = make_rows(X, dtype, self.batch_size, scaling, subset)
+        n_at_once = 1 if sparse.issparse(X) else _GATHERED // (self.batch_size * X.shape[1])
+        self._rows_at_once = min(max(n_at_once, 1) * self.batch_size, self.n_rows)
+        self._rows = make_rows(X, dtype, self._rows_at_once, scaling, subset)
         self._targets = targets
         # Relative weights: their scale may be beyond the computing dtype.
         self._weights = None if weights is None else (weights / self.mean_weight).astype(dtype)
-        self._batch_targets = np.empty((self.batch_size, *targets.shape[1:]), targets.dtype)
-        self._batch_weights = np.empty(self.batch_size, dtype)
+        self._gathered_targets = np.empty((self._rows_at_once, *targets.shape[1:]), targets.dtype)
+        self._gathered_weights = np.empty(self._rows_at_once, dtype)
 
     def shuffled(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield the batches of an epoch in random order; each is overwritten by the next."""
+        """Yield the batches of an epoch in random order; each is valid until the next."""
         order = rng.permutation(self.n_rows)
-        for start in range(0, self.n_rows, self.batch_size):
-            indices = order[start : start + self.batch_size]
-            targets = self._batch_targets[: len(indices)]
-            self._targets.take(indices, axis=0, out=targets, mode="clip")
-            weights = None
-            if self._weights is not None:
-                weights = self._batch_weights[: len(indices)]
-                self._weights.take(indices, out=weights, mode="clip")
-            yield Batch(self._rows.gather(indices), targets, weights)
+        for start in range(0, self.n_rows, self._rows_at_once):
+            yield from self._split(self._gather(order[start : start + self._rows_at_once]))
+
+    def _gather(self, indices: NDArray) -> Batch:
+        targets = self._gathered_targets[: len(indices)]
+        self._targets.take(indices, axis=0, out=targets, mode="clip")
+        weights = None
+        if self._weights is not None:
+            weights = self._gathered_weights[: len(indices)]
+            self._weights.take(indices, out=weights, mode="clip")
+        return Batch(self._rows.gather(indices), targets, weights)
+
+    def _split(self, rows: Batch) -> Iterator[Batch]:
+        inputs, targets, weights = rows
+        if len(targets) <= self.batch_size:
+            yield rows
+            return
+        for start in range(0, len(targets), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            yield Batch(inputs[part], targets[part], None if weights is None else weights[part])
 
     def in_order(self) -> Iterator[Batch]:
-        """Yield the batches in the order of X; each is overwritten by the next."""
+        """Yield the batches in the order of X; each is valid until the next."""
         for start in range(0, self.n_rows, self.batch_size):
             stop = min(start + self.batch_size, self.n_rows)
             weights = None if self._weights is None else self._weights[start:stop]

@@ -1,5 +1,6 @@
 """From resolved settings and examples to a trained network: names become objects here."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from skann.engine.losses import LOSSES
 from skann.engine.network import Network
 from skann.engine.optimizers import OPTIMIZERS, minimize_lbfgs
 from skann.engine.schedules import SCHEDULES, Schedule, from_callable, warmed_up
-from skann.engine.stopping import Stopping, Watch
+from skann.engine.stopping import Epoch, Stopping, Watch
 from skann.engine.threads import limit_threads
 from skann.engine.training import (
     EpochWatcher,
@@ -96,6 +97,10 @@ class Settings:
         return warmed_up(factor, warmup_steps) if warmup_steps else factor
 
 
+# Times the loss of predicting all classes alike: random weights on scaled inputs stay below.
+_BLOWN_UP = 10
+
+
 class Outcome(NamedTuple):
     """How a training ended.
 
@@ -109,12 +114,15 @@ class Outcome(NamedTuple):
         What to go on from; None for L-BFGS.
     n_rows_seen : int
         Rows that steps have been made on; 0 for L-BFGS.
+    training_loss : float or None
+        Log-loss on the training rows, as in prediction; None unless an epoch's loss blew up.
     """
 
     stopping: Stopping
     message: str
     optimizer_state: dict[str, Any] | None
     n_rows_seen: int
+    training_loss: float | None = None
 
 
 def chunk_rows(n_features: int) -> int:
@@ -206,7 +214,17 @@ def fit_network(
         watcher.begin_training(mini_batch_training)
         mini_batch_training.run()
         state = mini_batch_training.optimizer.state()
-        return Outcome(stopping, "", state, training.n_rows_seen)
+        training_loss = None
+        if _blew_up(stopping.history, settings.loss, layer_sizes[-1]):
+            rows = _validation(network, examples, scaling, settings, None)
+            training_loss = rows.measure(network)[1] if rows else None
+        return Outcome(stopping, "", state, training.n_rows_seen, training_loss)
+
+
+def _blew_up(history: list[Epoch], loss: str, n_outputs: int) -> bool:
+    """Tell whether a loss was far above that of predicting all classes alike."""
+    alike = math.log(n_outputs) if loss == "multiclass" else n_outputs * math.log(2)
+    return len(history) > 1 and max(epoch.loss for epoch in history) > _BLOWN_UP * alike
 
 
 def _mini_batch_training(

@@ -1,13 +1,15 @@
 """Layers: forward and backward side by side, writing into arrays they are given."""
 
 import math
-import sys
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
 from skann.engine.memory import aligned_empty
+
+# Values that dropout decides about at once: the generator allocates what it returns.
+_DRAWS = 16_384
 
 
 class SparseGradient:
@@ -351,17 +353,9 @@ class Dropout:
         # At most 65535 of 65536: with all values dropped there is no scale.
         self._threshold = min(round(rate * 65536), 65535)
         self.scale = 65536 / (65536 - self._threshold)
-        self._dtype = dtype
         self._rng = rng
-        self._reserve(0)
-
-    def _reserve(self, size: int) -> None:
-        # A double's mantissa gives three draws of 16 bits, at a sixth of the price of three
-        # random floats.
-        self._draws = np.empty(math.ceil(size / 3))
-        words = self._draws.view(np.uint16).reshape(-1, 4)
-        self._words = words[:, :3] if sys.byteorder == "little" else words[:, 1:]
-        self._mask = np.empty(3 * len(words), self._dtype)
+        self._kept = np.empty(0, dtype=bool)
+        self._mask = np.empty(0, dtype)
 
     def draw(self, shape: tuple[int, ...]) -> NDArray:
         """Draw a mask of zeros and scales, valid until the next call.
@@ -377,15 +371,18 @@ class Dropout:
         """
         size = math.prod(shape)
         if size > self._mask.size:
-            self._reserve(size)
-        n = math.ceil(size / 3)
-        draws, mask = self._draws[:n], self._mask[: 3 * n]
-        self._rng.random(out=draws)
-        draws += 1  # From 1 to 2 the bits of the mantissa are uniform.
-        for third, words in enumerate(self._words[:n].T):
-            np.greater_equal(words, self._threshold, out=mask[third * n : (third + 1) * n])
-        mask *= self.scale
-        return mask[:size].reshape(shape)
+            self._kept = np.empty(size, dtype=bool)
+            self._mask = np.empty(size, self._mask.dtype)
+        kept, mask = self._kept[:size], self._mask[:size]
+        random_raw = self._rng.bit_generator.random_raw
+        for start in range(0, size, _DRAWS):
+            part = kept[start : start + _DRAWS]
+            # Four draws of 16 bits for the price of one random number.
+            words = random_raw(-(-part.size // 4)).view(np.uint16)[: part.size]
+            np.greater_equal(words, self._threshold, out=part)
+            del words  # Before the next are allocated.
+        np.multiply(kept, mask.dtype.type(self.scale), out=mask)
+        return mask.reshape(shape)
 
 
 class Corruption:

@@ -81,15 +81,14 @@ class SoftmaxCrossEntropy:
         self, n_outputs: int, max_rows: int, dtype: DTypeLike, label_smoothing: float = 0.0
     ) -> None:
         self._row = np.empty(max_rows, dtype)
-        self._picked = np.empty(max_rows, dtype)
         self._scale = np.empty(max_rows, dtype)
+        self._wanted = np.empty(n_outputs * max_rows, dtype)
         self._columns = np.arange(max_rows, dtype=np.intp)
-        self._index = np.empty(max_rows, dtype=np.intp)
         # A product with ones sums faster than a reduction does.
         self._one_by_row = np.ones(max_rows, dtype)
         self._one_by_class = np.ones(n_outputs, dtype)
-        self._on_truth = 1.0 - label_smoothing
         self._on_each = label_smoothing / n_outputs
+        self._on_truth = 1.0 - label_smoothing + self._on_each
 
     def value_and_gradient(
         self, logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float
@@ -112,40 +111,27 @@ class SoftmaxCrossEntropy:
         float
         """
         n_rows = logits.shape[1]
-        row, picked, index = self._row[:n_rows], self._picked[:n_rows], self._index[:n_rows]
+        row, scale = self._row[:n_rows], self._scale[:n_rows]
+        # The distribution that each row is to have, times its weight.
+        wanted = self._wanted[: logits.size].reshape(logits.shape)
+        wanted.fill(self._on_each)
+        wanted[targets, self._columns[:n_rows]] = self._on_truth
         if weights is None:
             weights = self._one_by_row[:n_rows]
-        # Flat position of each row's true class.
-        np.multiply(targets, n_rows, out=index)
-        index += self._columns[:n_rows]
-        flat = logits.ravel()
+        else:
+            wanted *= weights
 
         np.maximum.reduce(logits, axis=0, out=row)
         logits -= row
-        flat.take(index, out=picked, mode="clip")
-        if self._on_each:
-            picked *= self._on_truth
-            self._one_by_class.dot(logits, out=row)
-            row *= self._on_each
-            picked += row
-        target_score = float(weights.dot(picked))
+        score = float(logits.ravel().dot(wanted.ravel()))
         np.exp(logits, out=logits)
         self._one_by_class.dot(logits, out=row)
-
-        # Normalise, weight and divide in one pass over the logits.
-        scale = np.multiply(weights, 1.0 / divisor, out=self._scale[:n_rows])
-        np.divide(scale, row, out=picked)
-        logits *= picked
+        np.divide(weights, row, out=scale)
+        logits *= scale
+        logits -= wanted
+        logits *= 1.0 / divisor
         np.log(row, out=row)
-        value = (float(weights.dot(row)) - target_score) / divisor
-
-        if self._on_each:
-            logits -= np.multiply(scale, self._on_each, out=row)
-            scale *= self._on_truth
-        flat.take(index, out=picked, mode="clip")
-        picked -= scale
-        flat[index] = picked
-        return value
+        return (float(weights.dot(row)) - score) / divisor
 
     @staticmethod
     def probabilities(logits: NDArray) -> NDArray:

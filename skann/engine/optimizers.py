@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 _LEAST_SHRINKAGE = 1e-30
 
 # Numbers of a vector that a step works on at once: the handful of vectors that it passes
-# over ten times, 128 KB of each, then stay in the second-level cache.
-_BLOCK = 32_768
+# over ten times stay in the last level of cache, and the calls are few.
+_BLOCK = 65_536
+# Of rows that are gathered first, fewer: they are in buffers of their own.
+_GATHERED_BLOCK = 32_768
 
 
 class Optimizer(Protocol):
@@ -281,7 +283,7 @@ class _LazyRows:
         self._shrinkage = 0.0
         self._shrunk = np.zeros(gradient.n_features)
         # Rows that are worked on at once, so that they stay in cache.
-        self._n_at_once = max(_BLOCK // self._weights.shape[1], 1)
+        self._n_at_once = max(_GATHERED_BLOCK // self._weights.shape[1], 1)
         self._buffers = aligned_empty(
             (4, self._n_at_once, self._weights.shape[1]), self._weights.dtype
         )
@@ -445,7 +447,7 @@ class SGD:
         self.velocity[...] = state["velocity"]
 
 
-OPTIMIZERS: dict[str, type[Adam] | type[SGD]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 
 
 def minimize_lbfgs(
