@@ -86,6 +86,20 @@ def parse_options(arguments: Sequence[str] | None) -> tuple[OneLineParser, argpa
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: mnist_grid.py --layers 64 128 128,64 --epochs 5 --output pictures",
     )
+    add_options(parser)
+    options = parser.parse_args(arguments)
+    defaults: tuple[Any, ...] = LAYERS, 3, "auto"
+    if options.quick:
+        defaults = QUICK_LAYERS, 2, QUICK_EPOCHS
+    layers, folds, epochs = defaults
+    options.layers = list(dict.fromkeys(options.layers or layers))
+    options.folds = options.folds or folds
+    options.epochs = options.epochs or epochs
+    return parser, options
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Tell a parser what it may find on the command line."""
     add = parser.add_argument
     add(
         "--data",
@@ -102,10 +116,7 @@ def parse_options(arguments: Sequence[str] | None) -> tuple[OneLineParser, argpa
         f" (default: {show_all(LAYERS)})",
     )
     add(
-        "--folds",
-        type=whole_number(2),
-        metavar="N",
-        help="parts for cross-validation (default: 3)",
+        "--folds", type=whole_number(2), metavar="N", help="parts for cross-validation (default: 3)"
     )
     add(
         "--epochs",
@@ -140,13 +151,6 @@ def parse_options(arguments: Sequence[str] | None) -> tuple[OneLineParser, argpa
         help=f"a first look: {QUICK_TRAIN:,} images, {QUICK_EPOCHS} epochs, 2 folds,"
         f" {show_all(QUICK_LAYERS)}",
     )
-    options = parser.parse_args(arguments)
-    options.layers = list(
-        dict.fromkeys(options.layers or (QUICK_LAYERS if options.quick else LAYERS))
-    )
-    options.folds = options.folds or (2 if options.quick else 3)
-    options.epochs = options.epochs or (QUICK_EPOCHS if options.quick else "auto")
-    return parser, options
 
 
 def layer_sizes(text: str) -> tuple[int, ...]:
@@ -281,9 +285,9 @@ def draw_learning_curves(network: ANNClassifier, title: str) -> Figure:
     accuracy.annotate(
         f"{line.get_ydata()[-1]:.2%}",
         line.get_xydata()[-1],
-        (0, -18),
+        (8, 0),  # Beside the curve, which it would cover elsewhere.
         textcoords="offset points",
-        ha="right",
+        va="center",
         color=line.get_color(),
         fontweight="bold",
     )

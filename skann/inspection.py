@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -19,6 +19,8 @@ from skann.engine.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
     from skann.engine.network import Architecture, Network
+
+__all__ = ["LayerSummary", "NetworkSummary"]
 
 DOCUMENTATION = "https://skann.readthedocs.io/en/stable/"
 
@@ -43,15 +45,18 @@ _COLUMNS = ("layer", "output shape", "activation", "normalization", "dropout", "
 _MAX_NAMES, _MAX_NAME_LENGTH = 5, 24
 
 
-class LayerSummary(NamedTuple):
+@dataclass(frozen=True)
+class LayerSummary:
     """A layer of a network.
 
-    Attributes
+    Listed in the `layers` of a `NetworkSummary`.
+
+    Parameters
     ----------
     name : str
         "input", "hidden 1" and so on, "output".
     output_shape : tuple
-        (None, n_units); None stands for the rows.
+        ``(None, n_units)``; None stands for the rows.
     activation : str or None
         Name of the activation, for the outputs of their link; None for the inputs.
     normalization : str or None
@@ -74,7 +79,8 @@ class LayerSummary(NamedTuple):
 class NetworkSummary:
     """What a fitted network is made of and what it costs.
 
-    Made by `ANNClassifier.summary`. Printed it is a table, in a notebook it is shown as one.
+    Made by the method `summary` of an `ANNClassifier`. Printed it is a table, in a notebook it
+    is shown as one.
 
     Parameters
     ----------
@@ -159,14 +165,14 @@ class NetworkSummary:
         )
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
-        for name, shape, activation, normalization, dropout, n_parameters in self.layers:
+        for layer in self.layers:
             yield (
-                name,
-                f"(n, {shape[1]})",
-                activation or "-",
-                normalization or "-",
-                f"{dropout:g}" if dropout else "-",
-                f"{n_parameters:,}",
+                layer.name,
+                f"(n, {layer.output_shape[1]})",
+                layer.activation or "-",
+                layer.normalization or "-",
+                f"{layer.dropout:g}" if layer.dropout else "-",
+                f"{layer.n_parameters:,}",
             )
 
     def _facts(self) -> Iterator[tuple[str, str]]:
@@ -194,11 +200,12 @@ class NetworkSummary:
 class InspectionMixin:
     """Gives an estimator a summary, and puts it into scikit-learn's HTML representation."""
 
-    _doc_link_module = "skann"
-    _doc_link_template = f"{DOCUMENTATION}generated/skann.{{estimator_name}}.html"
-
     def summary(self, n_samples: int | None = None) -> NetworkSummary:
         """Describe the fitted network: layers, parameters, memory, cost.
+
+        Of a classifier that is the last step of a Pipeline it is `pipeline[-1].summary()`, of
+        a search `search.best_estimator_.summary()`, or with a Pipeline
+        `search.best_estimator_[-1].summary()`.
 
         The cost of an epoch is an estimate. It counts the multiply-adds of the matrix products
         for dense rows: forward one for each weight, backward two, one for the gradient of the
@@ -208,8 +215,10 @@ class InspectionMixin:
         first layer.
 
         The memory that training adds is that of vectors as long as the parameters: gradient,
-        state of the optimizer, and copies of the parameters to go back to. It goes by the
-        estimator's parameters as they are now. A batch and its activations come on top.
+        state of the optimizer, and copies of the parameters to go back to. A batch and its
+        activations come on top.
+
+        Parameters that were set after the fit change nothing.
 
         Parameters
         ----------
@@ -251,17 +260,31 @@ class InspectionMixin:
         """
         return _summarize(self, n_samples)
 
-    def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
+    def _record_fit(self) -> None:
+        """Keep the parameters of a fit, before the network of the fit before is replaced."""
+        record = _told_parameters(self)
+        if hasattr(self, "_network"):  # It goes on: scaling as it was, and so are the rows counted.
+            earlier = _told_of_fit(self)
+            record["input_scaling"] = earlier["input_scaling"]
+            record["warm_start"] |= earlier["warm_start"]
+        self._fit_record = record
+
+    # scikit-learn has no public way to add to the HTML of an estimator. What it looks for by
+    # private names stands here alone; where it has changed, its own HTML is shown.
+    _doc_link_module = "skann"
+    _doc_link_template = f"{DOCUMENTATION}generated/skann.{{estimator_name}}.html"
+
+    def _get_fitted_attr_html(self, *args: Any, **kwargs: Any) -> Any:
         """Put the network before the table of fitted attributes, also within a pipeline."""
-        attributes = super()._get_fitted_attr_html(doc_link)  # type: ignore[misc]
-        if not hasattr(self, "_network"):  # Within a fitted ensemble, say, that fits clones.
-            return attributes
-        table = attributes._html_repr()
-        network = (
-            '<div class="estimator-table"><details open><summary>Network</summary>'
-            f"{_summarize(self)._html_body('parameters-table', 'default')}</details></div>"
-        )
-        attributes._html_repr = lambda: network + table
+        attributes = super()._get_fitted_attr_html(*args, **kwargs)  # type: ignore[misc]
+        table = getattr(attributes, "_html_repr", None)
+        # Within a fitted ensemble, say, that fits clones, there is no network.
+        if callable(table) and hasattr(self, "_network"):
+            network = (
+                '<div class="estimator-table"><details open><summary>Network</summary>'
+                f"{_summarize(self)._html_body('parameters-table', 'default')}</details></div>"
+            )
+            attributes._html_repr = lambda: network + table()
         return attributes
 
 
@@ -306,28 +329,48 @@ def _summarize(estimator: Any, n_samples: int | None = None) -> NetworkSummary:
     )
     if n_samples is not None and (not isinstance(n_samples, Integral) or n_samples < 1):
         raise ValueError(f"n_samples must be a whole number above 0 or None; got {n_samples!r}.")
-    network = estimator._network
+    network, record = estimator._network, _told_of_fit(estimator)
     architecture = network.architecture
     names = getattr(estimator, "feature_names_in_", None)
     return NetworkSummary(
         name=type(estimator).__name__,
-        layers=_layers(estimator, architecture),
+        layers=_layers(estimator, architecture, record),
         feature_names=None if names is None else _texts(names),
         output_names=_texts(estimator.classes_),
         dtype=str(network.parameters.dtype),
         n_parameters=architecture.n_parameters,
         n_trainable=architecture.n_trainable,
         parameter_bytes=network.parameters.nbytes,
-        training_bytes=_training_bytes(estimator, network),
+        training_bytes=_training_bytes(record, network),
         multiply_adds_per_row=_multiply_adds(architecture.layer_sizes),
-        rows_per_epoch=_rows_per_epoch(estimator) if n_samples is None else int(n_samples),
+        rows_per_epoch=_rows_per_epoch(estimator, record) if n_samples is None else int(n_samples),
     )
 
 
-def _layers(estimator: Any, architecture: "Architecture") -> list[LayerSummary]:
+def _told_parameters(estimator: Any) -> dict[str, Any]:
+    """Return what a summary tells of the parameters, as they are now."""
+    return {
+        "solver": str(estimator.solver),
+        "early_stopping": bool(estimator.early_stopping),
+        "averages": estimator.ema_decay is not None,
+        "warm_start": bool(estimator.warm_start),
+        "input_dropout": float(estimator.input_dropout),
+        "input_scaling": estimator.input_scaling,
+    }
+
+
+def _told_of_fit(estimator: Any) -> dict[str, Any]:
+    """Return the same as it was in the fit; as it is now, if the model was saved without."""
+    record = vars(estimator).get("_fit_record")
+    return _told_parameters(estimator) if record is None else record
+
+
+def _layers(
+    estimator: Any, architecture: "Architecture", record: dict[str, Any]
+) -> list[LayerSummary]:
     sizes, normalization = architecture.layer_sizes, architecture.normalization
-    scaling = estimator.input_scaling if hasattr(estimator, "_scaling") else None
-    layers = [LayerSummary("input", (None, sizes[0]), None, scaling, estimator.input_dropout, 0)]
+    scaling, dropout = record["input_scaling"], record["input_dropout"]
+    layers = [LayerSummary("input", (None, sizes[0]), None, scaling, dropout, 0)]
     per_unit = {None: 0, "layer": 2, "batch": 4}[normalization]
     shapes = list(pairwise(sizes))
     for number, ((fan_in, fan_out), activation, dropout) in enumerate(
@@ -352,22 +395,22 @@ def _multiply_adds(layer_sizes: tuple[int, ...]) -> int:
     return 3 * sum(products) - products[0]
 
 
-def _rows_per_epoch(estimator: Any) -> int | None:
+def _rows_per_epoch(estimator: Any, record: dict[str, Any]) -> int | None:
     # With warm_start, t_ counts the rows of earlier fits, which history_ has forgotten.
-    if estimator.warm_start or not estimator.t_ or not estimator.history_:
+    if record["warm_start"] or not estimator.t_ or not estimator.history_:
         return None
     return round(estimator.t_ / len(estimator.history_))
 
 
-def _training_bytes(estimator: Any, network: "Network") -> dict[str, int]:
+def _training_bytes(record: dict[str, Any], network: "Network") -> dict[str, int]:
     one = network.trainable.nbytes
-    best = bool(estimator.early_stopping)
-    if estimator.solver == "lbfgs":
+    best = record["early_stopping"]
+    if record["solver"] == "lbfgs":
         # The gradient of a chunk of rows, that of all rows and SciPy's.
         gradient, optimizer, copies = 3 * one, _LBFGS_VECTORS * one, 2 + best
     else:
-        average = 2 * (estimator.ema_decay is not None)
-        gradient, optimizer, copies = one, _n_moments(estimator.solver) * one, 2 + best + average
+        average = 2 * record["averages"]
+        gradient, optimizer, copies = one, _n_moments(record["solver"]) * one, 2 + best + average
     copied = copies * network.parameters.nbytes
     return {"gradient": gradient, "optimizer": optimizer, "copies": copied}
 

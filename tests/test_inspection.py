@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -119,12 +121,47 @@ class TestLayers:
     def test_names_every_activation(self, activation):
         assert f" {activation} " in str(quick(activation=activation).fit(X, y).summary())
 
-    def test_describes_the_network_that_was_fitted_not_the_parameters_set_since(self):
-        model = quick().fit(X, y)
-        before = str(model.summary())
-        model.set_params(hidden_layer_sizes=(99,), activation="tanh", normalization="batch")
-        model.set_params(dropout=0.5, input_scaling="maxabs")
-        assert str(model.summary()) == before
+    @pytest.mark.parametrize(
+        "start",
+        [
+            {},
+            {"input_scaling": "standard", "input_dropout": 0.25, "solver": "sgd"},
+            {"input_clip": 3.0, "ema_decay": 0.9, "early_stopping": True},
+            {"solver": "lbfgs", "max_iter": 200},
+            {"warm_start": True},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("name", sorted(ANNClassifier().get_params()))
+    def test_describes_the_network_that_was_fitted_not_the_parameters_set_since(self, name, start):
+        model = quick(**start).fit(X, y)
+        before, shown = model.summary(), model.summary()._html_body()
+        other = {
+            "hidden_layer_sizes": (99,),
+            "solver": "adamw",
+            "dtype": "float64",
+            "early_stopping": not model.early_stopping,
+            "warm_start": not model.warm_start,
+            "input_scaling": "maxabs",
+            "input_dropout": 0.5,
+            "ema_decay": 0.5,
+            "normalization": "batch",
+        }.get(name, "other")
+        model.set_params(**{name: other})
+        assert model.summary() == before
+        assert str(copy.deepcopy(model).summary()) == str(before)
+        assert model.summary()._html_body() == shown
+
+    def test_a_fit_that_goes_on_keeps_the_scaling_of_the_first(self):
+        model = quick(warm_start=True, input_scaling="standard").fit(X, y)
+        model.set_params(input_scaling=None, input_dropout=0.25, warm_start=False)
+        model.partial_fit(X, y)
+        first = model.summary().layers[0]
+        assert (first.normalization, first.dropout) == ("standard", 0.25)
+        assert model.summary().rows_per_epoch is None  # Earlier rows are counted, epochs are not.
+        model.fit(X, y)
+        assert model.summary().layers[0].normalization is None
+        assert model.summary().rows_per_epoch == len(X)
 
     def test_survives_a_pickle(self):
         model = quick().fit(X, y)
@@ -312,6 +349,12 @@ class TestHtml:
         assert any(link.startswith(f"{url}#:~:text=alpha") for link in page.links)
         assert not any("sklearn" in link and "ANNClassifier" in link for link in page.links)
 
+    def test_is_scikit_learns_own_where_that_has_no_place_for_the_network(self, monkeypatch):
+        other = {"coefs_": "4 arrays"}  # As a later scikit-learn may describe attributes.
+        monkeypatch.setattr(BaseEstimator, "_get_fitted_attr_html", lambda self, *_, **__: other)
+        model = quick().fit(X, y)
+        assert model._get_fitted_attr_html("link", depth=2) is other
+
     def test_of_a_notebook_is_that_of_the_estimator(self):
         model = quick().fit(X, y)
         bundle = model._repr_mimebundle_()
@@ -376,12 +419,33 @@ class TestShowVersions:
     "name",
     [
         "skann.ANNClassifier.summary",
+        "skann.inspection.LayerSummary",
         "skann.inspection.NetworkSummary",
         "skann.show_versions",
     ],
 )
 def test_docstrings_are_complete(name):
     assert complaints(name, LEFT_OPEN) == []
+
+
+API_PAGE = Path(__file__).parents[1] / "docs" / "api.rst"
+
+
+@pytest.mark.skipif(not API_PAGE.is_file(), reason="the documentation is not beside the tests")
+def test_what_a_summary_is_made_of_is_on_the_api_page():
+    summary = quick().fit(X, y).summary()
+    page = re.sub(r"\s+", " ", API_PAGE.read_text())
+    (section,) = re.findall(r"currentmodule:: skann\.inspection (.*?)\.\. currentmodule", page)
+    listed = re.findall(r"\w*Summary", section)
+    assert listed == [type(summary).__name__, type(summary.layers[0]).__name__]
+
+
+def test_of_the_last_step_of_a_pipeline_or_a_search():
+    pipeline = make_pipeline(StandardScaler(), quick())
+    search = GridSearchCV(pipeline, {"annclassifier__hidden_layer_sizes": [(5,)]}, cv=2).fit(X, y)
+    summary = search.best_estimator_[-1].summary()
+    assert summary == pipeline.set_params(**search.best_params_).fit(X, y)[-1].summary()
+    assert [layer.output_shape[1] for layer in summary.layers] == [4, 5, 3]
 
 
 def test_history_that_stops_early_keeps_the_rows_of_an_epoch():

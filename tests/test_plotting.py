@@ -5,14 +5,19 @@ import sys
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, RandomizedSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
 import skann
 from skann import (
@@ -47,6 +52,10 @@ def plt():
 def watched():
     """Fit once with validation data."""
     return quick(max_iter=12, early_stopping=True).fit(X, y)
+
+
+def half_of_it(estimator, X, y):
+    return 0.5
 
 
 def texts(artists):
@@ -181,7 +190,11 @@ class TestTrainingCurve:
         [
             ("balanced_accuracy", "Balanced accuracy"),
             ("loss", "Negative loss"),
+            ("neg_log_loss", "Negative log loss"),
+            ("r2", "R²"),
             (lambda estimator, X, y: 0.5, "Score"),
+            (half_of_it, "Half of it"),
+            (get_scorer("balanced_accuracy"), "Balanced accuracy score"),
         ],
     )
     def test_score_has_its_name(self, scoring, label):
@@ -252,6 +265,15 @@ class TestWeights:
         first, second, _ = images_in(display.axes_)
         np.testing.assert_allclose(first.ravel(), (np.arange(12) / 11 + 1) / 2)
         assert (second == 0.5).all()
+
+    def test_colour_images_have_no_scale_beside_them(self):
+        X, y = make_blobs(40, 12, centers=2, random_state=0)
+        model = quick(hidden_layer_sizes=(3,)).fit(X / 10, y)
+        display = WeightsDisplay.from_estimator(model, image_shape=(2, 2, 3))
+        assert display.colorbar_ is None
+        assert len(display.axes_[0].figure.axes) == 3
+        display = WeightsDisplay.from_estimator(model, image_shape=(4, 3))
+        assert texts(display.colorbar_.ax.get_yticklabels()) == ["inhibits", "0", "excites"]
 
     def test_no_hidden_layer_shows_the_outputs_by_their_classes(self):
         names = np.array(["zero", "one", "two"])
@@ -510,8 +532,30 @@ class TestSearch:
         search = GridSearchCV(quick(), {"alpha": [0.1, 0.2]}, cv=2).fit(X, y)
         for fold in range(2):
             search.cv_results_[f"split{fold}_test_score"][:] = np.nan
-        with pytest.raises(ValueError, match="every candidate of the search failed"):
+        message = "no candidate of the search, of 2, has a score on every fold; 4 of 4 scores are"
+        with pytest.raises(ValueError, match=message):
             SearchDisplay.from_estimator(search)
+
+    def test_a_fold_that_failed_in_every_candidate_is_told_from_nothing_but_failures(self):
+        search = GridSearchCV(quick(), {"alpha": [0.1, 0.2]}, cv=2).fit(X, y)
+        search.cv_results_["split1_test_score"][:] = np.nan
+        with pytest.raises(ValueError, match="2 of 4 scores are nan.*error_score='raise'"):
+            SearchDisplay.from_estimator(search)
+
+    @pytest.mark.parametrize("wrap", [lambda m: m, lambda m: Pipeline([("network", m)])])
+    def test_layers_may_be_none_where_that_failed(self, wrap):
+        model = wrap(quick())
+        name = (
+            "hidden_layer_sizes"
+            if model.get_params().get("steps") is None
+            else ("network__hidden_layer_sizes")
+        )
+        search = GridSearchCV(model, {name: [(4,), None, (8, 2)]}, cv=2)
+        with pytest.warns(match="fits failed|non-finite"):
+            search.fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert texts(display.axes_[0].get_xticklabels()) == ["4", "8,2", "None"]
+        np.testing.assert_array_equal(display.failed_.get_xdata(), [2])
 
     def test_sizes_are_unknown_where_earlier_steps_differ(self):
         pipeline = make_pipeline(PCA(2), quick(hidden_layer_sizes=(3,)))
@@ -540,6 +584,18 @@ class TestSearch:
         assert len(display.axes_) == 2  # one size makes no front
         assert display.best_[0].get_xydata().tolist() == [[0, search.best_score_]]
 
+    def test_one_candidate_with_several_parameters_asks_which(self):
+        search = GridSearchCV(SVC(), {"C": [2.0], "tol": [0.1]}, cv=2).fit(X, y)
+        with pytest.raises(ValueError, match="none varies as there is one candidate: C, tol; got"):
+            SearchDisplay.from_estimator(search)
+        display = SearchDisplay.from_estimator(search, "C")
+        assert texts(display.axes_[0].get_xticklabels()) == ["2"]
+        assert len(display.axes_) == 2
+
+    def test_a_search_over_nothing_is_refused(self):
+        with pytest.raises(ValueError, match="the search has no parameter in its grid"):
+            SearchDisplay.from_estimator(GridSearchCV(SVC(), {}, cv=2).fit(X, y))
+
     def test_normalisation_counts(self):
         grid = {"normalization": [None, "layer"]}
         search = GridSearchCV(quick(), grid, cv=2).fit(X, y)
@@ -551,6 +607,55 @@ class TestSearch:
         display = SearchDisplay.from_estimator(search)
         assert len(display.axes_) == 2
         assert display.front_ is None
+
+    @pytest.mark.parametrize(
+        ("model", "scoring", "label"),
+        [
+            (SVC(), None, "Accuracy"),
+            (make_pipeline(StandardScaler(), Ridge()), None, "R²"),
+            (KMeans(n_clusters=2, n_init=1, random_state=0), None, "Score"),
+            (Ridge(), "neg_mean_absolute_error", "Negative mean absolute error"),
+            (Ridge(), make_scorer(mean_absolute_error), "Mean absolute error"),
+            (
+                Ridge(),
+                make_scorer(mean_absolute_error, greater_is_better=False),
+                "Negative mean absolute error",
+            ),
+            (Ridge(), half_of_it, "Half of it"),
+        ],
+    )
+    def test_score_has_its_name_with_any_estimator(self, model, scoring, label):
+        name = next(n for n in model.get_params() if n.endswith("tol"))
+        search = GridSearchCV(model, {name: [1e-4, 1e-3]}, cv=2, scoring=scoring).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert display.axes_[0].get_ylabel() == f"{label} on held-out folds"
+        assert display.axes_[0].get_xlabel() == "Tol"
+
+    @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+    def test_layers_of_a_regressor_in_a_pipeline(self):
+        model = make_pipeline(StandardScaler(), MLPRegressor(max_iter=5, random_state=0))
+        grid = {"mlpregressor__hidden_layer_sizes": [(8, 2), 4], "mlpregressor__alpha": [0.1, 1]}
+        search = GridSearchCV(model, grid, cv=2).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert display.axes_[0].get_ylabel() == "R² on held-out folds"
+        assert texts(display.axes_[0].get_xticklabels()) == ["4", "8,2"]
+        assert [line.get_label() for line in display.groups_[:2]] == ["alpha=0.1", "alpha=1"]
+
+    def test_estimators_as_values_are_named_by_their_classes(self):
+        pipeline = Pipeline([("scale", StandardScaler()), ("model", SVC())])
+        models = [SVC(C=2.0), LogisticRegression(C=3.0, max_iter=900), DecisionTreeClassifier()]
+        search = GridSearchCV(pipeline, {"model": models}, cv=2).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        names = ["SVC", "LogisticRegression", "DecisionTreeClassifier"]
+        assert texts(display.axes_[0].get_xticklabels()) == names
+        assert set(texts(display.axes_[1].texts)) <= set(names)
+        models = [SVC(C=2.0), SVC(C=3.0, coef0=0.12345, tol=0.1)]
+        search = GridSearchCV(pipeline, {"model": models}, cv=2).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert texts(display.axes_[0].get_xticklabels()) == [
+            "SVC(C=2.0)",
+            "SVC(C=3.0, coef0=0.1234…",
+        ]
 
     def test_one_of_several_metrics(self):
         search = GridSearchCV(
@@ -565,7 +670,7 @@ class TestSearch:
         np.testing.assert_allclose(
             line.get_ydata(), search.cv_results_["mean_test_neg_log_loss"], rtol=1e-6
         )
-        assert display.axes_[0].get_ylabel() == "Neg log loss on held-out folds"
+        assert display.axes_[0].get_ylabel() == "Negative log loss on held-out folds"
         display = SearchDisplay.from_estimator(search, metric="accuracy")
         assert display.axes_[0].get_ylabel() == "Accuracy on held-out folds"
         assert display.best_[0].get_label().startswith("refitted: ")
@@ -592,7 +697,7 @@ class TestSearch:
     def test_says_which_parameters_there_are(self, parameter):
         grid = {"alpha": [0.1, 1.0], "warmup": [0.0, 0.1]}
         search = GridSearchCV(quick(), grid, cv=2).fit(X, y)
-        with pytest.raises(ValueError, match="one of those that vary, alpha, warmup; got"):
+        with pytest.raises(ValueError, match="one of those that vary: alpha, warmup; got"):
             SearchDisplay.from_estimator(search, parameter)
 
     def test_takes_a_fitted_search(self):
@@ -663,8 +768,129 @@ class TestMisclassified:
         display = MisclassifiedDisplay.from_predictions(
             frame, [0, 0, 0], [1, 1, 0], [0.9, 0.8, 0.7]
         )
-        assert texts(display.ax_.texts) == ["red", "1", "blue", "nan"]
+        assert texts(display.ax_.texts) == ["red", "1", "blue", "missing"]
         np.testing.assert_allclose(display.deviations, [[np.nan, -1], [np.nan, np.nan]])
+
+    COLUMNS = {
+        "member": [True, False, True],
+        "visits": [4, None, 8],
+        "joined": ["2024-01-19", "2024-02-01", None],
+        "job": ["clerk", "teacher", "clerk"],
+        "note": [None, "two  lines\nof it", "x" * 99],
+        "height": [1.0, None, 3.0],
+    }
+    KINDS = {
+        "member": "bool",
+        "visits": "Int64",
+        "joined": "datetime64[ns]",
+        "job": "category",
+        "note": "object",
+        "height": "object",
+    }
+    TEXTS = {
+        "member": ["True", "False"],
+        "visits": ["4", "missing"],
+        "joined": ["2024-01-19", "2024-02-01"],
+        "job": ["clerk", "teacher"],
+        "note": ["missing", "two lines of it"],
+        "height": ["1", "missing"],
+    }
+
+    @pytest.mark.parametrize("other", ["job", "note", "member", None])
+    @pytest.mark.parametrize("name", COLUMNS)
+    def test_table_of_columns_of_any_kinds(self, name, other):
+        pd = pytest.importorskip("pandas")
+        names = list(dict.fromkeys([name, other or name]))
+        if other is None:
+            names = list(self.COLUMNS)
+        frame = pd.DataFrame({n: pd.Series(self.COLUMNS[n], dtype=self.KINDS[n]) for n in names})
+        display = MisclassifiedDisplay.from_predictions(
+            frame, [0, 0, 0], [1, 1, 0], [0.9, 0.8, 0.7]
+        )
+        assert texts(display.ax_.get_xticklabels()) == names
+        assert texts(display.ax_.texts) == [self.TEXTS[n][row] for row in (0, 1) for n in names]
+        expected = {"member": [0.5**0.5, -(2**0.5)], "visits": [-1, np.nan], "height": [-1, np.nan]}
+        nothing = [np.nan, np.nan]
+        np.testing.assert_allclose(
+            display.deviations, np.transpose([expected.get(n, nothing) for n in names])
+        )
+        # Without a number, colours mean nothing.
+        assert (len(display.figure_.axes) == 2) == bool(set(names) & set(expected))
+
+    def test_a_pipeline_takes_texts(self):
+        pd = pytest.importorskip("pandas")
+        X = ["red green", "green", "blue " * 60, "blue red", "red", "yellow\nand red"]
+        y = np.array(["warm", "cold", "cold", "cold", "warm", "cold"])
+        model = make_pipeline(TfidfVectorizer(), quick(batch_size=2)).fit(X[:5], y[:5])
+        wrong = np.where(model.predict(X) == "warm", "cold", "warm")
+        for samples, name in (
+            (X, "text"),
+            (pd.Series(X, name="review"), "review"),
+            (np.array(X), "text"),
+        ):
+            display = MisclassifiedDisplay.from_estimator(model, samples, wrong)
+            assert display.n_wrong == 6
+            assert texts(display.ax_.get_xticklabels()) == [name]
+            np.testing.assert_array_equal(display.X[:, 0], np.array(X)[display.indices])
+            shown = texts(display.ax_.texts)
+            assert shown[list(display.indices).index(5)] == "yellow and red"
+            long = shown[list(display.indices).index(2)]
+            assert long.startswith("blue blue")
+            assert long.endswith("…")
+            assert len(long) == 100
+            assert len(display.figure_.axes) == 1
+
+    def test_dates_without_a_data_frame_are_no_numbers_either(self):
+        dates = np.array([["2024-01-19"], ["2024-02-01"]], "datetime64[us]")
+        display = MisclassifiedDisplay.from_predictions(dates, [0, 0], [1, 1], [0.9, 0.8])
+        assert texts(display.ax_.texts) == ["2024-01-19", "2024-02-01"]
+        assert np.isnan(display.deviations).all()
+
+    def test_numbers_without_columns_are_still_refused(self):
+        with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+            MisclassifiedDisplay.from_predictions([1.0, 2.0], [0, 0], [1, 1], [0.9, 0.8])
+
+    def test_words_fit_their_columns(self):
+        pd = pytest.importorskip("pandas")
+        words = ["a self-employed person", "x" * 99]
+        frame = pd.DataFrame({"job": words, "size": [1.0, 2.0], "again": words, "more": words})
+        display = MisclassifiedDisplay.from_predictions(frame, [0, 0], [1, 1], [0.9, 0.8])
+        display.figure_.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in display.ax_.texts]
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+        assert all(display.ax_.get_window_extent().contains(box.x0, box.y0) for box in boxes)
+
+    @pytest.mark.parametrize("shape", [(2, 2, 3), (4, 3)])
+    @pytest.mark.parametrize(
+        ("low", "high", "dtype", "from_to"),
+        [
+            (0.1, 0.4, float, (0.0, 1.0)),
+            (0.0, 1.0, np.float32, (0.0, 1.0)),
+            (30.0, 230.0, float, (0.0, 255.0)),
+            (0, 255, np.uint8, (0.0, 255.0)),
+            (0.0, 16.0, float, (0.0, 16.0)),
+            (-2.0, 3.0, float, (-2.0, 3.0)),
+            (100.0, 4095.0, float, (100.0, 4095.0)),
+        ],
+    )
+    def test_images_of_any_range_are_scaled_alike(self, shape, low, high, dtype, from_to):
+        images = np.linspace(low, high, 24).reshape(2, 12).astype(dtype)
+        display = MisclassifiedDisplay.from_predictions(
+            images, [0, 0], [1, 1], [0.9, 0.8], image_shape=shape
+        )
+        start, end = from_to
+        for picture, image in zip(images_in(display.axes_), images, strict=True):
+            expected = (image.astype(float).reshape(shape) - start) / (end - start)
+            np.testing.assert_allclose(picture, expected, atol=1e-6)
+        assert {image.get_clim() for image in display.images_} == {(0, 1)}
+
+    def test_images_of_one_colour_are_drawn(self):
+        for value in (0.0, 1.0, 255.0, 7.0, np.nan):
+            display = MisclassifiedDisplay.from_predictions(
+                np.full((1, 4), value), [0], [1], [0.9], image_shape=(2, 2)
+            )
+            display.figure_.draw_without_rendering()
+            assert len(display.images_) == 1
 
     def test_sparse_rows_are_measured_like_dense_ones(self):
         rng = np.random.default_rng(0)

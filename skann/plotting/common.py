@@ -1,5 +1,6 @@
 """What the display classes share: colours, panels, checks of what they are given."""
 
+import re
 from math import prod
 from typing import Any
 
@@ -17,6 +18,11 @@ DIVERGING = "PuOr"
 
 # Inches for the title of a figure with images.
 _TITLE = 0.6
+
+# A scorer tells what it measures nowhere but in its representation.
+_SCORER = re.compile(
+    r"make_scorer\((?P<function>\w+)(?=[,)])(?P<negative>, greater_is_better=False)?"
+)
 
 
 def divide(
@@ -137,10 +143,24 @@ def check_at_least_one(**numbers: int) -> None:
             raise ValueError(f"{name} must be a whole number from 1 on; got {number!r}.")
 
 
+# What it is called -------------------------------------------------------------------------------
+
+
 def name_of_score(scoring: Any) -> str:
     """Return what to call the score on an axis."""
     if scoring is None:
         return "Accuracy"
-    if scoring == "loss":
-        return "Negative loss"
-    return scoring.replace("_", " ").capitalize() if isinstance(scoring, str) else "Score"
+    name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
+    if found := _SCORER.match(repr(scoring)):
+        name = ("neg_" if found["negative"] else "") + found["function"]
+    if name in ("r2", "r2_score"):
+        return "R²"
+    if name == "<lambda>":
+        return "Score"
+    words = re.sub("^neg_|^(?=loss$)", "negative_", name).replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def shorten(text: str, n_letters: int) -> str:
+    """Return a text, or its beginning and an ellipsis."""
+    return text if len(text) <= n_letters else f"{text[: n_letters - 1]}…"

@@ -1,6 +1,8 @@
 """The samples that a classifier gets wrong."""
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from math import ceil
 from numbers import Real
 from typing import Any, Self
@@ -18,6 +20,7 @@ from skann.plotting.common import (
     check_length,
     divide,
     set_title,
+    shorten,
     strongest,
 )
 
@@ -25,6 +28,9 @@ from skann.plotting.common import (
 _LIMIT, _LIGHT = 3, 2
 # With more columns than that, numbers would cover each other.
 _MAX_NUMBERS = 12
+_BYTE = 255.0
+# Inches of a letter, of a column at least, and of all columns that are widened for long words.
+_LETTER, _COLUMN, _COLUMNS = 0.08, 0.95, 8.0
 
 
 class MisclassifiedDisplay:
@@ -35,7 +41,8 @@ class MisclassifiedDisplay:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        The misclassified samples, the one that the classifier was surest of first.
+        The misclassified samples, the one that the classifier was surest of first. Texts are
+        one feature.
     y_true : ndarray of shape (n_samples,)
         Their labels.
     y_pred : ndarray of shape (n_samples,)
@@ -72,6 +79,12 @@ class MisclassifiedDisplay:
     See Also
     --------
     sklearn.metrics.ConfusionMatrixDisplay : How often each class is taken for each other.
+
+    Notes
+    -----
+    Images whose values are from 0 to 1 are drawn on that scale, and those with values from 0 to
+    255, some of them above half of that, as bytes are. For all others the scale goes from the
+    least to the greatest value in the images that are shown.
 
     Examples
     --------
@@ -132,8 +145,9 @@ class MisclassifiedDisplay:
         ----------
         estimator : classifier with `predict_proba`
             Fitted: an ANNClassifier, a Pipeline, a search.
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or list of str
             Samples, as `predict_proba` takes them; better not those that it was trained on.
+            A data frame may have columns of any kind, a Pipeline may take texts.
         y : array-like of shape (n_samples,)
             Their labels.
         image_shape : tuple of int, default=None
@@ -199,8 +213,8 @@ class MisclassifiedDisplay:
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or list of str
+            Samples: numbers, a data frame with columns of any kind, or texts.
         y_true : array-like of shape (n_samples,)
             Their labels.
         y_pred : array-like of shape (n_samples,)
@@ -229,12 +243,10 @@ class MisclassifiedDisplay:
         truth, guess, sure = map(column_or_1d, (y_true, y_pred, confidence))
         check_consistent_length(X, truth, guess, sure)
         check_at_least_one(max_samples=max_samples)
-        values = check_array(X, accept_sparse="csr", dtype=None, ensure_all_finite=False)
+        values = _matrix(X)
         check_image_shape(image_shape, values.shape[1])
         if feature_names is None:
-            feature_names = getattr(X, "columns", None)
-        if feature_names is None:
-            feature_names = [f"x{number}" for number in range(values.shape[1])]
+            feature_names = _feature_names(X, values.shape[1])
         feature_names = [str(name) for name in feature_names]
         check_length("feature_names", feature_names, values.shape[1], "feature")
         wrong = np.flatnonzero(truth != guess)
@@ -303,8 +315,10 @@ class MisclassifiedDisplay:
         n_columns = min(8, max(4, len(self.X)))  # Room for the title.
         n_rows = ceil(len(self.X) / n_columns)
         self.ax_, self.axes_ = divide(ax, n_rows, n_columns, (1.4, 1.6), len(self.X))
-        for axes, row, (names, sure) in zip(self.axes_, self.X, self._names(), strict=True):
-            self.images_.append(axes.imshow(row.reshape(self.image_shape), cmap=cmap))
+        pictures = _on_unit_scale(self.X)
+        for axes, row, (names, sure) in zip(self.axes_, pictures, self._names(), strict=True):
+            picture = row.reshape(self.image_shape)
+            self.images_.append(axes.imshow(picture, cmap=cmap, vmin=0, vmax=1))
             axes.set_title(names + ("   " if len(names) < 8 else "\n") + sure, fontsize=11)
             axes.set(xticks=[], yticks=[])
 
@@ -314,7 +328,11 @@ class MisclassifiedDisplay:
         clipped = np.clip(np.nan_to_num(deviations), -_LIMIT, _LIMIT)
         self.features_ = np.sort(strongest(clipped, 0, max_features))
         n_rows, n_columns = len(self.X), len(self.features_)
-        width = 0.95 if n_columns <= _MAX_NUMBERS else 0.4
+        cells = [[_text(value) for value in row] for row in self.X[:, self.features_]]
+        width = 0.4
+        if n_columns <= _MAX_NUMBERS:
+            longest = max(len(text) for row in cells for text in row)
+            width = max(_COLUMN, min(_LETTER * longest, _COLUMNS / n_columns))
         self.ax_, self.axes_ = divide(ax, 1, 1, (3.5 + width * n_columns, 2 + 0.3 * n_rows))
         shown = deviations[:, self.features_]
         image = self.ax_.imshow(shown, cmap=cmap, vmin=-_LIMIT, vmax=_LIMIT, aspect="auto")
@@ -323,14 +341,64 @@ class MisclassifiedDisplay:
         columns = [str(f) if names is None else names[int(f)] for f in self.features_]
         self.ax_.set_xticks(range(n_columns), columns, rotation=30, ha="right")
         self.ax_.set_yticks(range(n_rows), ["   ".join(name) for name in self._names()])
-        self.ax_.figure.colorbar(image, ax=self.ax_, label="standard deviations\nfrom the mean")
+        if np.isfinite(shown).any():
+            self.ax_.figure.colorbar(image, ax=self.ax_, label="standard deviations\nfrom the mean")
         if n_columns > _MAX_NUMBERS:
             return
         for (row, column), deviation in np.ndenumerate(shown):
-            value = self.X[row, self.features_[column]]
-            text = f"{value:.3g}" if isinstance(value, Real) else str(value)
+            text = shorten(cells[row][column], int(width / _LETTER))
             color = "white" if abs(deviation) > _LIGHT else "black"
             self.ax_.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
+
+
+def _matrix(X: Any) -> Any:
+    """Return samples of any kind as a matrix: texts become one column."""
+    if sparse.issparse(X):
+        return check_array(X, accept_sparse="csr", dtype=None, ensure_all_finite=False)
+    # Not the data frame itself: of some mixtures of columns, check_array would make numbers.
+    values = np.asarray(X)
+    if values.ndim == 1 and values.dtype.kind not in "biufc":
+        values = values[:, np.newaxis]
+    return check_array(values, dtype=None, ensure_all_finite=False)
+
+
+def _feature_names(X: Any, n_features: int) -> Sequence[Any]:
+    """Return the names of columns, or of a series of texts."""
+    if hasattr(X, "columns"):
+        return X.columns
+    if n_features == 1 and np.ndim(X) == 1:
+        return [getattr(X, "name", None) or "text"]
+    return [f"x{number}" for number in range(n_features)]
+
+
+def _on_unit_scale(pictures: NDArray) -> NDArray:
+    """Return pictures with values from 0 to 1, which is the one scale that colours have."""
+    pictures = pictures.astype(np.float64)
+    finite = pictures[np.isfinite(pictures)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    elif low >= 0 and _BYTE / 2 < high <= _BYTE:
+        low, high = 0.0, _BYTE
+    return (pictures - low) / ((high - low) or 1.0)
+
+
+def _text(value: Any) -> str:
+    """Return the text of a cell."""
+    if _is_missing(value):
+        return "missing"
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return f"{value:.3g}"
+    date_alone = re.sub(r"[ T]00:00:00(\.0+)?$", "", str(value))
+    return " ".join(date_alone.split())
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a value is None, nan or what else a data frame has for it."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # Of pandas.NA, which is neither equal to itself nor not.
+        return True
 
 
 def _deviations(X: Any, rows: NDArray) -> NDArray:
@@ -347,13 +415,14 @@ def _deviations(X: Any, rows: NDArray) -> NDArray:
 
 
 def _numbers(X: NDArray) -> NDArray:
-    """Return a table as numbers, nan in the columns that have none."""
+    """Return a table as numbers, nan for what is missing and in the columns that have none."""
     if X.dtype.kind in "biuf":
         return X.astype(np.float64)
     numbers = np.full(X.shape, np.nan)
+    if X.dtype.kind in "mM":  # Dates, as those in a column of a data frame.
+        return numbers
     for place, column in enumerate(X.T):
-        try:
-            numbers[:, place] = column
-        except (TypeError, ValueError):
-            continue
+        known = [not _is_missing(value) for value in column]
+        with suppress(TypeError, ValueError):
+            numbers[known, place] = column[known]
     return numbers

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import count, takewhile
-from numbers import Real
+from numbers import Integral, Real
 from textwrap import fill
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
@@ -24,6 +24,7 @@ from skann.plotting.common import (
     divide,
     last_step,
     name_of_score,
+    shorten,
     spans,
     tidy,
 )
@@ -32,7 +33,7 @@ from skann.plotting.common import (
 # it has room for the powers of ten only.
 _LOG_RATIO, _POWERS_RATIO = 5, 30
 # More than that, and names would cover each other.
-_MAX_LETTERS, _MAX_PLACES, _MAX_NAMED = 40, 12, 8
+_MAX_LETTERS, _MAX_PLACES, _MAX_NAMED, _MAX_NAME = 40, 12, 8, 24
 # Points that a letter takes and that a line takes; how far from its point a name may be.
 _LETTER, _LINE = 6.5, 13
 _SHIFTS = (14, -14, 28, -28)
@@ -185,7 +186,7 @@ class SearchDisplay:
         metric = _metric(search, metric)
         scores = _scores(results, metric)
         varied = _varied(candidates)
-        parameter = _choose_parameter(varied, parameter)
+        parameter = _choose_parameter(varied, parameter, len(candidates))
         if sizes is None:
             counted = _count_weights(search)
         else:
@@ -199,7 +200,7 @@ class SearchDisplay:
             labels=_names(search, parameter, varied),
             best_index=int(getattr(search, "best_index_", np.nanargmax(scores.mean(axis=1)))),
             sizes=None if np.isnan(counted).all() else counted,
-            score_name=name_of_score(search.scoring if metric == "score" else metric),
+            score_name=_name_of_score(search, metric),
             groups=_groups(search, parameter, varied),
             best_name="refitted" if _chosen_otherwise(search, metric) else "best",
         )
@@ -286,8 +287,9 @@ class SearchDisplay:
             (members,) = np.nonzero(labels == label)
             spread = 0.3 if len(members) > 1 else 0.0
             x[members] = place + np.linspace(-spread, spread, len(members))
-        axes.set_xticks(range(len(groups)), groups)
-        if sum(map(len, groups)) + 2 * len(groups) > _MAX_LETTERS:
+        shown = _on_axis(groups)
+        axes.set_xticks(range(len(groups)), shown)
+        if sum(map(len, shown)) + 2 * len(shown) > _MAX_LETTERS:
             upright = len(groups) > _MAX_PLACES
             for text in axes.get_xticklabels():
                 text.set(ha="right", va="center" if upright else "top", rotation_mode="anchor")
@@ -299,8 +301,10 @@ class SearchDisplay:
         """Return by what layer sizes are sorted: weights, and units where those are not known."""
         sizes = [] if self.sizes is None else self.sizes[members]
         known = np.append(sizes, np.inf)
-        units = int(np.sum(self.values[int(np.argmax(members))]))
-        return float(np.nanmin(known)), units
+        value = np.ravel(self.values[int(np.argmax(members))])  # Of one that failed, anything.
+        return float(np.nanmin(known)), sum(
+            int(units) for units in value if isinstance(units, Integral)
+        )
 
     def _plot_points(self, axes: Any, x: NDArray, label: str) -> None:
         """Draw the scores against a quantity, with the names of the candidates."""
@@ -319,11 +323,13 @@ class SearchDisplay:
         for index in sorted(there, key=lambda i: (i != self.best_index, -mean[i])):
             first.setdefault(_label(self.values[index]), int(index))
         if len(first) > _MAX_NAMED:
-            first = {name: i for name, i in first.items() if i == self.best_index}
+            first = {label: i for label, i in first.items() if i == self.best_index}
+        shown = dict(zip(first, _on_axis(list(first)), strict=True))
         axes.autoscale_view()
         points = 72 / axes.figure.dpi
         taken: list[tuple[float, float, float]] = []
-        for name, index in first.items():
+        for label, index in first.items():
+            name = shown[label]
             width = _LETTER * (len(name) + 1)
             drawn = [*self.scores[index], mean[index] - spread[index], mean[index] + spread[index]]
             for shift in _SHIFTS:
@@ -380,7 +386,7 @@ def _overlap(box: tuple[float, float, float], other: tuple[float, float, float])
 def _log_if_wide(axes: Any, x: NDArray) -> None:
     """Make the horizontal axis logarithmic where that shows more."""
     if not spans(x, _LOG_RATIO):
-        axes.locator_params(axis="x", nbins=6)
+        axes.locator_params(axis="x", nbins=5)
         return
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -403,6 +409,14 @@ def _metric(search: Any, metric: str | None) -> str:
     return metric
 
 
+def _name_of_score(search: Any, metric: str) -> str:
+    """Return what to call a metric of a search on an axis."""
+    scoring = search.scoring if metric == "score" else metric
+    if scoring is not None or is_classifier(search.estimator):
+        return name_of_score(scoring)
+    return name_of_score("r2" if is_regressor(search.estimator) else "score")
+
+
 def _chosen_otherwise(search: Any, metric: str) -> bool:
     """Whether the candidate to mark was chosen by something else than a metric."""
     refit = getattr(search, "refit", True)
@@ -414,7 +428,11 @@ def _scores(results: Mapping[str, Any], metric: str) -> NDArray:
     keys = (f"split{fold}_test_{metric}" for fold in count())
     scores = np.transpose([results[key] for key in takewhile(results.__contains__, keys)])
     if not np.isfinite(scores.mean(axis=1)).any():
-        raise ValueError("There is nothing to draw: every candidate of the search failed.")
+        raise ValueError(
+            f"There is nothing to draw: no candidate of the search, of {len(scores)}, has a score"
+            f" on every fold; {np.isnan(scores).sum()} of {scores.size} scores are nan. Search with"
+            " error_score='raise' to see why fits or scores fail."
+        )
     return scores
 
 
@@ -425,15 +443,20 @@ def _varied(candidates: Sequence[dict[str, Any]]) -> list[str]:
     return [name for name in names if len(labels[name]) > 1] or names
 
 
-def _choose_parameter(varied: list[str], parameter: str | None) -> str:
+def _choose_parameter(varied: list[str], parameter: str | None, n_candidates: int) -> str:
     """Return the full name of the parameter to draw."""
+    if not varied:
+        raise ValueError("There is nothing to draw: the search has no parameter in its grid.")
     if parameter is not None:
         found = [name for name in varied if parameter in (name, _short(name))]
     else:
         found = [name for name in varied if _short(name) == "hidden_layer_sizes"] or varied
     if len(found) != 1:
+        which = "those that vary"
+        if n_candidates == 1:
+            which = "those in the grid, of which none varies as there is one candidate"
         raise ValueError(
-            f"parameter must be one of those that vary, {', '.join(varied)}; got {parameter!r}."
+            f"parameter must be one of {which}: {', '.join(varied)}; got {parameter!r}."
         )
     return found[0]
 
@@ -478,6 +501,16 @@ def _label(value: Any) -> str:
     )
 
 
+def _on_axis(labels: list[str]) -> list[str]:
+    """Return labels that are short enough for an axis: of an estimator the class."""
+    if max(map(len, labels), default=0) <= _MAX_NAME:
+        return labels
+    classes = [label.partition("(")[0] for label in labels]
+    if len(set(classes)) == len(labels):
+        labels = classes
+    return [shorten(label, _MAX_NAME) for label in labels]
+
+
 def _count_weights(search: Any) -> NDArray:
     """Count the weights and intercepts of each candidate, nan where that cannot be known."""
     candidates = search.cv_results_["params"]
@@ -506,7 +539,7 @@ def _count_weights(search: Any) -> NDArray:
         model.n_features_in_ = network.n_features_in_
         try:
             counts[place] = make_architecture(model, network.n_outputs_).n_trainable
-        except ValueError:  # Its fits failed for the same reason.
+        except (TypeError, ValueError):  # Its fits failed for the same reason.
             continue
     return counts
 

@@ -49,8 +49,8 @@ class WeightsDisplay:
         The figure of `ax_`.
     images_ : list of matplotlib AxesImage
         The image of each unit, or the one heat map.
-    colorbar_ : matplotlib Colorbar
-        What the colours mean.
+    colorbar_ : matplotlib Colorbar or None
+        What the colours mean; None for images in colours of their own.
     title_ : matplotlib Text
         The title.
     units_ : ndarray of int
@@ -121,7 +121,7 @@ class WeightsDisplay:
         max_features : int, default=30
             How many features to draw in a heat map, at most.
         cmap : str or matplotlib Colormap, default="PuOr"
-            Diverging colours: zero is in the middle.
+            Diverging colours: zero is in the middle. Images in colours do without.
         ax : matplotlib Axes, default=None
             Where to draw; divided if there are several images. None for a new figure.
 
@@ -172,7 +172,7 @@ class WeightsDisplay:
         max_features : int, default=30
             How many features to draw in a heat map, at most.
         cmap : str or matplotlib Colormap, default="PuOr"
-            Diverging colours: zero is in the middle.
+            Diverging colours: zero is in the middle. Images in colours do without.
 
         Returns
         -------
@@ -180,6 +180,7 @@ class WeightsDisplay:
             With its attributes set.
         """
         check_at_least_one(max_units=max_units, max_features=max_features)
+        self.colorbar_: Any = None
         n_features, n_units = self.weights.shape
         self.units_ = np.arange(n_units)[:max_units]
         if self.unit_names is None:
@@ -214,11 +215,12 @@ class WeightsDisplay:
             axes.set(xticks=[], yticks=[])
             if self.unit_names is not None:
                 axes.set_title(self.unit_names[unit], fontsize=10)
-        colorbar = self.ax_.figure.colorbar(
+        if picture.ndim == 3:  # Its colours are its own: grey is zero.
+            return
+        self.colorbar_ = self.ax_.figure.colorbar(
             self.images_[0], ax=list(self.axes_), ticks=[-1, 0, 1], aspect=6 * n_rows
         )
-        colorbar.set_ticklabels(["inhibits", "0", "excites"])
-        self.colorbar_ = colorbar
+        self.colorbar_.set_ticklabels(["inhibits", "0", "excites"])
 
     def _plot_heat_map(self, ax: Any, cmap: str) -> None:
         weights = self.weights[np.ix_(self.features_, self.units_)]
