@@ -3,6 +3,10 @@
 skl2onnx converts an `ANNClassifier`, also as a step of a pipeline, as it converts the
 classifiers of scikit-learn. The graph is made of basic operators: MatMul, Exp, Max and the like
 are in every operator set that runtimes still read, for float and for double.
+
+`register_onnx` uses what skl2onnx offers to converters of other libraries. That a classifier also
+registers itself rests on private names (`_parse_again`), which may go with any release: the extra
+`onnx` in pyproject.toml has the versions of skl2onnx that the tests pass with.
 """
 
 from collections.abc import Callable
@@ -46,12 +50,14 @@ class OnnxMixin:
             What skl2onnx has to call in this conversion; None from the second one on.
         """
         check_is_fitted(self)
-        from skl2onnx._supported_operators import sklearn_operator_name_map
+        from skl2onnx import get_model_alias
 
-        if type(self) in sklearn_operator_name_map:
-            return None
-        register_onnx(type(self))
-        return partial(_parse_again, self)
+        try:
+            get_model_alias(type(self))
+        except RuntimeError:
+            register_onnx(type(self))
+            return partial(_parse_again, self)
+        return None
 
 
 def register_onnx(estimator_class: type | None = None) -> None:
@@ -89,16 +95,10 @@ def register_onnx(estimator_class: type | None = None) -> None:
         raise ImportError(
             'ONNX export needs skl2onnx: python -m pip install "skann[onnx]"'
         ) from error
-    if estimator_class is None:
-        from skann.classifier import ANNClassifier as estimator_class  # noqa: N813  (as the parameter)
-    assert estimator_class is not None
-    update_registered_converter(
-        estimator_class,
-        f"Skann{estimator_class.__name__}",
-        _set_output_types,
-        _convert,
-        options=_OPTIONS,
-    )
+    for each in OnnxMixin.__subclasses__() if estimator_class is None else [estimator_class]:
+        update_registered_converter(
+            each, f"Skann{each.__name__}", _set_output_types, _convert, options=_OPTIONS
+        )
 
 
 def _parse_again(classifier: Any, scope: Any, inputs: list) -> list:
@@ -178,12 +178,11 @@ def _set_output_types(operator: Any) -> None:
         StringTensorType,
     )
     from skl2onnx.common.utils import check_input_and_output_numbers
-    from skl2onnx.common.utils_classifier import get_label_classes
 
     check_input_and_output_numbers(operator, input_count_range=1, output_count_range=2)
     inputs, classifier = operator.inputs[0], operator.raw_operator
     n_rows = inputs.get_first_dimension()
-    classes = _onnx_labels(get_label_classes(operator.scope_inst, classifier))
+    classes = _onnx_labels(operator.scope_inst, classifier)
     shape = [n_rows, len(classes)]
     # As other converters have it: doubles for doubles, else floats. But a ZipMap takes floats only.
     is_zipped = any(op.type == "SklearnZipMap" for op in operator.outputs[1].operators_inputs_)
@@ -198,7 +197,6 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Add what `predict` and `predict_proba` compute to the graph."""
     from onnx.helper import tensor_dtype_to_np_dtype
     from skl2onnx.common.data_types import guess_proto_type
-    from skl2onnx.common.utils_classifier import get_label_classes
 
     classifier = operator.raw_operator
     network: Network = classifier._network
@@ -214,8 +212,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         graph.cast(graph("Greater", logits, 0.0), np.int64, label.full_name)
     else:
         codes = graph("ArgMax", logits, axis=1, keepdims=0)
-        classes = _onnx_labels(get_label_classes(scope, classifier))
-        graph("Gather", classes, codes, output=label.full_name)
+        graph("Gather", _onnx_labels(scope, classifier), codes, output=label.full_name)
     values = logits
     if not container.get_options(classifier, {"raw_scores": False})["raw_scores"]:
         is_softmax = classifier.out_activation_ == "softmax"
@@ -224,8 +221,11 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     graph.cast(values, dtype, probabilities.full_name)
 
 
-def _onnx_labels(classes: NDArray) -> NDArray:
-    """Return labels as ONNX has them, int64 or strings."""
+def _onnx_labels(scope: Any, classifier: Any) -> NDArray:
+    """Return the labels as ONNX has them, int64 or strings; with "nocl" their numbers."""
+    classes = classifier.classes_
+    if scope.get_options(classifier, {"nocl": False})["nocl"]:
+        classes = np.arange(len(classes))
     if classes.dtype.kind in "biuf":
         numbers = classes.astype(np.int64)
         if np.array_equal(numbers, classes):
@@ -259,6 +259,12 @@ def _add_inputs(graph: _Graph, x: str, given: np.dtype, scaling: Scaling) -> str
 def _add_network(graph: _Graph, network: Network, x: str) -> str:
     """Add all layers, up to the raw scores of shape (n_rows, n_outputs)."""
     activations = [*network.architecture.activations, "identity"]
+    for name in activations:
+        if name not in _ACTIVATIONS:
+            raise NotImplementedError(
+                f"The activation {name!r} has no ONNX form yet: add one to _ACTIVATIONS in"
+                " skann/export.py, or train with another activation."
+            )
     for (dense, normalization, _), activation in zip(network.layers, activations, strict=True):
         x = graph("Add", graph("MatMul", x, dense.weights), dense.bias)
         if isinstance(normalization, BatchNormalization):

@@ -4,8 +4,10 @@ import warnings
 from typing import Any
 
 import numpy as np
+from scipy.special import entr
 from sklearn.exceptions import ConvergenceWarning
 
+from skann.engine.batches import Examples
 from skann.engine.fitting import Outcome, Settings
 from skann.engine.stopping import Epoch
 
@@ -15,8 +17,11 @@ DIVERGED = (
     " too high a learning_rate_init."
 )
 
+# Of the log-loss of a constant prediction: what is not below has learned nothing.
+_NO_BETTER = 0.99
 
-def warn_of(outcome: Outcome, settings: Settings) -> None:
+
+def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
     """Warn if training ended otherwise than it should, at the line that called `fit`.
 
     Parameters
@@ -25,6 +30,8 @@ def warn_of(outcome: Outcome, settings: Settings) -> None:
         How it ended.
     settings : Settings
         What it was to do.
+    examples : Examples
+        The training rows.
     """
     stopping = outcome.stopping
     n_iter = len(stopping.history)
@@ -35,6 +42,17 @@ def warn_of(outcome: Outcome, settings: Settings) -> None:
     if stopping.reason == "diverged":
         kept = "the best epoch" if settings.early_stopping else f"epoch {n_iter - 1}"
         message = f"{DIVERGED} The weights of {kept} are kept."
+    elif outcome.training_loss is not None and (
+        outcome.training_loss > _NO_BETTER * (constant_loss := _constant_loss(examples))
+    ):
+        message = (
+            f"Training failed: the log-loss on the training rows, {outcome.training_loss:.4g}, is"
+            f" no better than {constant_loss:.4g}, that of always predicting the frequencies of the"
+            " classes. The likely causes are features on very different scales (try"
+            " input_scaling='standard', or a StandardScaler in a Pipeline), too high a"
+            f" learning_rate_init (here {settings.learning_rate_init:g}), too large an alpha"
+            f" (here {settings.alpha:g}) and too few epochs."
+        )
     elif stopping.reason == "max_iter":
         message = (
             f"Stochastic optimizer: maximum iterations ({settings.max_iter}) reached and the"
@@ -48,6 +66,16 @@ def warn_of(outcome: Outcome, settings: Settings) -> None:
         )
     if message:
         warnings.warn(message, ConvergenceWarning, stacklevel=5)
+
+
+def _constant_loss(examples: Examples) -> float:
+    """Return the log-loss of always predicting the frequencies of the classes."""
+    targets, weights = examples.targets, examples.weights
+    if targets.ndim == 2:
+        frequencies = np.average(targets, axis=0, weights=weights)
+        return float(np.sum(entr(frequencies) + entr(1 - frequencies)))
+    counts = np.bincount(targets, weights)
+    return float(np.sum(entr(counts / counts.sum())))
 
 
 def history_attributes(history: list[Epoch], early_stopping: bool) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What the documentation says is what the code has: blocks run, commands and names are known."""
 
+import ast
 import importlib
 import inspect
 import re
@@ -11,6 +12,7 @@ import pytest
 
 from skann.parameters import EXCLUSIONS
 from tests import site_links
+from tests.benchmarks import suite
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -29,18 +31,36 @@ EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 SHELLS = {"", "bash", "console", "sh", "shell"}
 LANGUAGES = {"python", "text", "toml", *SHELLS}
 
-# Commands of the documentation that .ci/run does not have, each with the test that runs what it
-# starts, small and without a network.
+
+class RunBy(NamedTuple):
+    """The test that runs what a command starts, and the words by which its code says so."""
+
+    test: str
+    words: tuple[str, ...]
+
+
+_CLUSTER = RunBy(
+    "test_many_machines.py::test_the_commands_of_the_page_make_a_cluster",
+    # It runs every line of the page's block.
+    ("many_machines.md", "(dask scheduler", "Popen("),
+)
+# Commands of the documentation that .ci/run does not have. Their tests run them small and without
+# a network.
 TESTED_COMMANDS = {
-    "python examples/mnist_grid.py": "test_mnist_grid.py::test_digits_from_start_to_pictures",
-    "python examples/mnist_record.py": (
-        "test_mnist_record.py::test_prints_every_accuracy_and_their_median"
+    "python examples/mnist_grid.py": RunBy(
+        "test_mnist_grid.py::test_digits_from_start_to_pictures",
+        ("'examples' / 'mnist_grid.py'", "Popen(", "sys.executable"),
     ),
-    "dask scheduler": "test_many_machines.py::test_the_commands_of_the_page_make_a_cluster",
-    "dask worker tcp://SCHEDULER:8786 --nworkers -1 --nthreads 1": (
-        "test_many_machines.py::test_the_commands_of_the_page_make_a_cluster"
+    "python examples/mnist_record.py": RunBy(
+        "test_mnist_record.py::test_prints_every_accuracy_and_their_median",
+        ("'examples' / 'mnist_record.py'", "run_path(", "main("),
     ),
-    "python -m tests.benchmarks scaling": "test_benchmarks.py::test_draws_a_chart",
+    "dask scheduler": _CLUSTER,
+    "dask worker tcp://SCHEDULER:8786 --nworkers -1 --nthreads 1": _CLUSTER,
+    "python -m tests.benchmarks scaling": RunBy(
+        "test_benchmarks.py::TestQuickRun::test_draws_a_chart",
+        ("sys.executable, '-m', 'tests.benchmarks'", "suite.NAMES"),
+    ),
 }
 # Their packages are too large for continuous integration.
 UNTESTED_EXTRAS = {"benchmark"}
@@ -50,6 +70,7 @@ PUBLIC_MODULES = (
     "skann.callbacks",
     "skann.datasets",
     "skann.export",
+    "skann.inspection",
     "skann.learning_rate",
 )
 
@@ -145,11 +166,38 @@ def test_every_command_of_a_shell_block_is_tested(page):
     assert untested == []
 
 
-@pytest.mark.parametrize("test", sorted(set(TESTED_COMMANDS.values())))
-def test_the_tests_of_commands_are_there(test):
-    file, name = test.split("::")
-    text = (Path(__file__).parent / file).read_text()
-    assert f"def {name}(" in text
+def code_behind(test):
+    """Return the code of a test, of its class's decorators and of all that it uses in its file."""
+    file, *path = test.split("::")
+    tree = ast.parse((Path(__file__).parent / file).read_text())
+    defined = {}
+    for node in tree.body:
+        for target in getattr(node, "targets", [node]):
+            defined[getattr(target, "name", getattr(target, "id", None))] = node
+    waiting, seen, text = [defined[path[0]]], set(), []
+    if len(path) == 2:
+        methods = {node.name: node for node in waiting[0].body if hasattr(node, "name")}
+        waiting = [methods[path[1]], *waiting[0].decorator_list]
+    while waiting:
+        node = waiting.pop()
+        text.append(ast.unparse(node))
+        names = {getattr(each, "id", getattr(each, "arg", None)) for each in ast.walk(node)}
+        waiting += [defined[name] for name in names & defined.keys() - seen]
+        seen |= names
+    return "\n".join(text)
+
+
+@pytest.mark.parametrize("command", TESTED_COMMANDS)
+def test_the_tests_of_commands_run_them(command):
+    test, words = TESTED_COMMANDS[command]
+    code = code_behind(test)
+    assert [word for word in words if word not in code] == []
+
+
+@EVERY_PAGE
+def test_there_are_the_benchmarks_that_a_page_names(page):
+    named = re.findall(r"python\s+-m\s+tests\.benchmarks\s+([a-z_]+)", page.read_text())
+    assert set(named) <= set(suite.NAMES)
 
 
 def public_names(module):

@@ -28,6 +28,7 @@ def plt():
 
 
 class TestFindLearningRate:
+    @pytest.mark.filterwarnings("ignore:Training failed")
     @pytest.mark.parametrize("solver", ["adam", "adamw", "sgd"])
     def test_suggests_a_rate_that_learns_where_smaller_and_larger_do_not(self, solver):
         model = quick(hidden_layer_sizes=(32,), solver=solver, batch_size=64, max_iter=5)

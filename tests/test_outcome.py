@@ -1,0 +1,120 @@
+"""A user is told when training has made nothing of the network, and not when it has."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import cross_val_score
+
+from skann import ANNClassifier
+from tests.data import KINDS, problem, quick
+
+FAILED = pytest.mark.filterwarnings("ignore:Training failed")
+
+
+class TestHopelessRates:
+    @pytest.mark.parametrize("load", [load_iris, load_wine, load_digits])
+    @pytest.mark.parametrize("rate", [1e3, 1e6])
+    @pytest.mark.parametrize("solver", ["adam", "adamw"])
+    def test_warn_of_themselves(self, solver, rate, load):
+        X, y = load(return_X_y=True)
+        model = ANNClassifier(
+            solver=solver,
+            learning_rate_init=rate,
+            input_scaling="standard",
+            max_iter=5,
+            random_state=0,
+        )
+        with pytest.warns(ConvergenceWarning, match=re.escape(f" (here {rate:g})")) as caught:
+            model.fit(X, y)
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_of_every_kind_of_target(self, kind):
+        X, y = problem(kind)
+        with pytest.warns(ConvergenceWarning, match=r"Training failed.*here 1e\+06"):
+            quick(learning_rate_init=1e6).fit(X, y)
+
+    def test_of_sgd(self):
+        X, y = load_wine(return_X_y=True)  # Not scaled: the default rate is too high.
+        model = ANNClassifier(solver="sgd", random_state=0, max_iter=10)
+        with pytest.warns(ConvergenceWarning, match=r"input_scaling='standard'.*here 0.05"):
+            model.fit(X, y)
+        model.set_params(input_scaling="standard").fit(X, y)
+        assert model.score(X, y) > 0.95
+
+    def test_take_the_place_of_the_advice_to_train_longer(self):
+        X, y = problem()
+        settings = {"learning_rate": "constant", "tol": 0.0, "n_iter_no_change": np.inf}
+        with pytest.warns(ConvergenceWarning, match="Training failed") as caught:
+            quick(learning_rate_init=1e6, **settings).fit(X, y)
+        assert len(caught) == 1
+
+    def test_in_a_warm_start(self):
+        X, y = problem()
+        model = quick(warm_start=True, max_iter=20).fit(X, y)
+        with pytest.warns(ConvergenceWarning, match="Training failed"):
+            model.set_params(learning_rate_init=1e6).fit(X, y)
+
+    def test_are_not_told_by_partial_fit(self):
+        X, y = problem()
+        model = quick(learning_rate_init=1e6)
+        for _ in range(3):
+            model.partial_fit(X, y, [0, 1, 2])
+
+    @FAILED
+    def test_leave_the_same_model_as_without_a_warning(self):
+        X, y = problem()
+        models = [quick(learning_rate_init=1e6).fit(X, y) for _ in range(2)]
+        np.testing.assert_array_equal(models[0].coefs_[0], models[1].coefs_[0])
+        assert models[0].n_iter_ == 5
+
+
+class TestNoFalseAlarm:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        kind=st.sampled_from(KINDS),
+        seed=st.integers(0, 2**16),
+        n_rows=st.integers(4, 80),
+        size=st.floats(0.01, 1.0),
+        rare=st.booleans(),
+        parameters=st.fixed_dictionaries(
+            {
+                "hidden_layer_sizes": st.sampled_from([(), (1,), (8,), (8, 4)]),
+                "activation": st.sampled_from(["relu", "tanh", "gelu", "selu"]),
+                "solver": st.sampled_from(["adam", "adamw"]),
+                "learning_rate_init": st.just("auto") | st.floats(1e-12, 0.02),
+                "max_iter": st.sampled_from([1, 2, 3, 10]),
+                "batch_size": st.sampled_from([4, 16, 64]),
+                "alpha": st.sampled_from([0.0, 0.05, 1.0]),
+                "dropout": st.sampled_from([0.0, 0.5]),
+                "input_noise": st.sampled_from([0.0, 1.0]),
+                "label_smoothing": st.sampled_from([0.0, 0.5]),
+                "normalization": st.sampled_from([None, "batch", "layer"]),
+                "class_weight": st.sampled_from([None, "balanced"]),
+                "ema_decay": st.sampled_from([None, 0.99]),
+            }
+        ),
+    )
+    def test_on_random_labels(self, kind, seed, n_rows, size, rare, parameters):
+        rng = np.random.default_rng(seed)
+        X = size * rng.standard_normal((n_rows, 3))
+        shape = (n_rows, 3) if kind == "multilabel-indicator" else n_rows
+        y = rng.integers(0, 3 if kind == "multiclass" else 2, shape)
+        if rare:
+            y[rng.random(n_rows) < 0.9] = 0
+        y[:2] = [[0], [1]] if y.ndim == 2 else [0, 1]
+        weights = rng.random(n_rows) ** 4 if seed % 2 else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            ANNClassifier(random_state=seed, **parameters).fit(X, y, weights)
+
+    def test_in_cross_validation_at_defaults(self):
+        X, y = load_iris(return_X_y=True)
+        assert cross_val_score(ANNClassifier(random_state=0), X, y).mean() > 0.9
