@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,11 +18,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from tests.benchmarks import panel_data, suite
-from tests.benchmarks.base import Options
+from tests.benchmarks.base import CannotTakePartError, Options
 from tests.benchmarks.contestants import Recipe, make_trainer
 from tests.benchmarks.data import blobs, documents
-from tests.benchmarks.runner import ContestantError, Process, Row, totals
-from tests.benchmarks.suite import grid, panel
+from tests.benchmarks.runner import ContestantError, Process, Row, Runner, totals
+from tests.benchmarks.suite import grid, panel, time_to_accuracy
+from tests.benchmarks.writing import replace_file
 
 image = pytest.importorskip("matplotlib.image")
 
@@ -161,6 +163,65 @@ def test_a_contestant_that_fails_says_why():
         process.ask(benchmark="speed", contestant="floor", folder="", settings={})
 
 
+class TestTimeToAccuracy:
+    @pytest.mark.parametrize("name", ["sklearn", "skorch"])
+    def test_a_constant_rate_stops_when_it_is_good_enough(self, name):
+        if name == "skorch":
+            pytest.importorskip("skorch")
+        trainer = make_trainer(name, blobs(2000, 5), Recipe((8,), 50))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            full = trainer.train(6, seed=0)
+            target = trainer.train(3, seed=0).accuracy
+            shorter = [trainer.train(epochs, seed=0).accuracy for epochs in (1, 2)]
+            stopped = trainer.train(6, seed=0, target=target)
+        assert max(shorter) < target == stopped.accuracy
+        assert (len(stopped.ends), len(full.ends)) == (3, 6)
+        assert stopped.seconds > 0
+
+    def test_the_fewest_epochs_are_those_whose_median_is_enough(self):
+        # Accuracies of the seeds 0, 1 and 2 by epochs.
+        reached = {1: (0.9, 0.1, 0.1), 2: (0.1, 0.9, 0.1), 3: (0.9, 0.2, 0.8), 4: (1.0, 1.0, 1.0)}
+        trainer = SimpleNamespace(
+            train=lambda epochs, seed: SimpleNamespace(accuracy=reached[epochs][seed])
+        )
+        assert time_to_accuracy._fewest_epochs(trainer, 0.8, 3) == 3
+        for epochs in range(1, 21):
+            reached[epochs] = (0.8, 0.8, 0.8)
+        with pytest.raises(CannotTakePartError, match=r"81.00% within 20 epochs"):
+            time_to_accuracy._fewest_epochs(trainer, 0.81, 3)
+
+
+def test_an_interrupted_run_leaves_the_cases_that_are_done(tmp_path, monkeypatch):
+    (row,) = rows = [Row("iris", "skann", {}, [{"seconds": 1.0, "accuracy": 0.9}])]
+
+    def run_case(self, case):
+        if case.name != "iris":
+            raise KeyboardInterrupt
+        return rows
+
+    monkeypatch.setattr(Runner, "_run_case", run_case)
+    with pytest.raises(KeyboardInterrupt):
+        main(["small", "--quick", "--contestants", "skann", "--output", str(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == ["small.json"]
+    (found,) = json.loads((tmp_path / "small.json").read_text())["rows"]
+    assert (found["case"], found["rounds"]) == (row.case, row.rounds)
+
+
+def test_a_write_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    replace_file(path, b"old")
+
+    def fail(*_):
+        raise OSError("full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="full"):
+        replace_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_the_grid_is_the_example_s(monkeypatch):
     pytest.importorskip("pandas")
     pytest.importorskip("rich")
@@ -173,8 +234,9 @@ def test_the_grid_is_the_example_s(monkeypatch):
     assert options.folds == grid.FOLDS
 
 
-needs_panel = pytest.mark.skipif(
-    not panel_data.FOLDER.is_dir(), reason="the panel's data sets are not beside the checkout"
+needs_baseline = pytest.mark.skipif(
+    not (panel_data.BESIDE / "baseline.json").is_file(),
+    reason="the panel's baseline is not beside the checkout",
 )
 
 
@@ -230,9 +292,9 @@ class TestPanel:
         assert np.abs(split.X_test.mean(axis=0)).max() > 1e-3
         assert not np.array_equal(split.X_train, other.X_train)
 
-    @needs_panel
+    @needs_baseline
     def test_the_sets_and_the_protocol_are_those_of_the_baseline(self, tmp_path):
-        baseline = json.loads((panel_data.FOLDER / "baseline.json").read_text())
+        baseline = json.loads((panel_data.BESIDE / "baseline.json").read_text())
         assert set(panel_data.NAMES) == set(baseline)
         panel_data.write_sets(tmp_path, Options())
         for name, results in baseline.items():
@@ -249,13 +311,15 @@ class TestPanel:
                 assert measures["log_loss"] == pytest.approx(result["ll"], abs=0.01)
 
     def test_without_the_data_it_is_left_out(self, tmp_path, monkeypatch, capsys):
-        monkeypatch.setattr(panel_data, "FOLDER", tmp_path / "nowhere")
-        assert main(["panel", "--output", str(tmp_path)]) == 0
+        monkeypatch.setattr(panel_data, "BESIDE", tmp_path / "nowhere")
+        monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "home"))
+        assert main(["panel", "--output", str(tmp_path / "output")]) == 0
         assert "panel: left out: its data sets are not there" in capsys.readouterr().out
-        assert not list(tmp_path.iterdir())
+        assert not list((tmp_path / "output").iterdir())
 
     def test_without_the_data_a_quick_run_takes_embedded_sets(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(panel_data, "FOLDER", tmp_path / "nowhere")
+        monkeypatch.setattr(panel_data, "BESIDE", tmp_path / "nowhere")
+        monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "home"))
         options = Options(quick=True)
         assert "embedded" in panel_data.write_sets(tmp_path, options)
         for case in panel.BENCHMARK.cases(options):

@@ -9,7 +9,8 @@ from tests.benchmarks.base import CannotTakePartError, Options
 from tests.benchmarks.chart import save_chart
 from tests.benchmarks.contestants import CONTESTANTS
 from tests.benchmarks.report import as_json, table
-from tests.benchmarks.runner import Processes, Runner
+from tests.benchmarks.runner import Processes, Results, Runner
+from tests.benchmarks.writing import replace_file
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -30,9 +31,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         type=Path,
         default=Path("benchmarks"),
         metavar="FOLDER",
-        help="where NAME.json, NAME.svg and NAME.png go (default: benchmarks)",
+        help="where NAME.json, after each case, NAME.svg and NAME.png go (default: benchmarks)",
     )
-    add("--cases", default="", metavar="TEXT", help='only cases with this in their name: "batch 2"')
+    add(
+        "--cases",
+        nargs="+",
+        default=[""],
+        metavar="TEXT",
+        help='only cases with one of these in their name: "batch 2"',
+    )
     add(
         "--contestants",
         nargs="+",
@@ -86,16 +93,20 @@ def _run(name: str, asked: argparse.Namespace, options: Options, processes: Proc
     def say(line: str) -> None:
         print(f"{name}: {line}", file=sys.stderr, flush=True)
 
+    def save(results: Results) -> None:
+        if results.rows:
+            replace_file(asked.output / f"{name}.json", as_json(results, options).encode())
+
     rounds = asked.rounds or (1 if asked.quick else benchmark.rounds)
     runner = Runner(benchmark, options, rounds, asked.contestants, asked.cases, processes, say)
     try:
-        results = runner.run()
+        results = runner.run(after_case=save)
     except CannotTakePartError as error:
         print(f"\n{name}: left out: {error}\n", flush=True)
         return 0
     print(f"\n{name}: {table(results)}\n", flush=True)
+    save(results)
     if results.rows:
-        (asked.output / f"{name}.json").write_text(as_json(results, options))
         save_chart(results, asked.output)
     return int(results.failed)
 

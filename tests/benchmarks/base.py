@@ -82,8 +82,9 @@ class Benchmark:
         Whether every turn gets a new process: peak memory leaves traces.
     total : bool
         Whether to add a case that adds up the seconds of the others and averages the rest.
-    chart : {"bars", "lines"}
-        "lines" draws the measure over the setting named `axis`, one picture for each `axis`.
+    chart : {"bars", "lines", "differences"}
+        "lines" draws the measure over the setting named `axis`, one picture for each `axis`;
+        "differences" draws what is named ``..._difference``, with its ``..._error``, by case.
     notes : sequence of str
         Lines to print below the table.
     """
@@ -99,5 +100,5 @@ class Benchmark:
     rounds: int = 5
     fresh: bool = False
     total: bool = False
-    chart: Literal["bars", "lines"] = "bars"
+    chart: Literal["bars", "lines", "differences"] = "bars"
     notes: Sequence[str] = field(default_factory=tuple)

@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from tests.benchmarks.report import medians, number
 from tests.benchmarks.runner import Results, Row
@@ -33,7 +33,9 @@ def save_chart(results: Results, folder: Path) -> list[Path]:
     list of Path
         The files.
     """
-    draw = _draw_lines if results.benchmark.chart == "lines" else _draw_bars
+    draw = {"bars": _draw_bars, "lines": _draw_lines, "differences": _draw_differences}[
+        results.benchmark.chart
+    ]
     paths = [folder / f"{results.benchmark.name}{suffix}" for suffix in (".svg", ".png")]
     # Text stays text in SVG; the same results give the same file.
     with rc_context({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "skann"}):
@@ -130,6 +132,38 @@ def _draw_lines(results: Results) -> Figure:
     handles, names = pictures[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
     figure.suptitle(results.benchmark.title)
+    return figure
+
+
+def _draw_differences(results: Results) -> Figure:
+    """Draw how far each case is from the first one, with two standard errors to either side."""
+    rows = results.rows[::-1]
+    found = [medians(row) for row in rows]
+    ending = "_difference"
+    names = [name.removesuffix(ending) for name in found[0] if name.endswith(ending)]
+    figure = Figure(
+        figsize=(3.6 * len(names) + 2.2, _BAR_INCHES * len(rows) + 1.4), layout="constrained"
+    )
+    pictures = figure.subplots(1, len(names), squeeze=False, sharey=True).ravel()
+    for axes, name in zip(pictures, names, strict=True):
+        better = 1 if name == "accuracy" else -1
+        for place, measures in enumerate(found):
+            value, error = measures[name + ending], 2 * measures[f"{name}_error"]
+            colour = _FLOOR
+            if abs(value) > error:
+                colour = _SKANN if value * better > 0 else _PEERS
+            axes.errorbar(value, place, xerr=error, fmt="o", ms=5, color=colour, capsize=2)
+        axes.axvline(0, color="black", lw=0.8)
+        axes.set_title(f"{name.replace('_', '-')}, {'more' if better > 0 else 'less'} is better")
+        axes.set_xlabel("difference to the defaults")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        _tidy(axes)
+        axes.tick_params(axis="y", length=0)
+    pictures[0].set_yticks(range(len(rows)), [row.case for row in rows])
+    figure.suptitle(
+        f"{results.benchmark.title}\n"
+        "(with two standard errors to either side; blue is better and orange worse by more)"
+    )
     return figure
 
 

@@ -33,6 +33,34 @@ class EpochClock:
             self.ends.append(time.perf_counter())
 
 
+class Until:
+    """Says when training has come far enough, on a clock of its own.
+
+    Parameters
+    ----------
+    target : float or None
+        Accuracy to reach; None never stops.
+
+    Attributes
+    ----------
+    seconds : float
+        Spent on finding the accuracy.
+    """
+
+    def __init__(self, target: float | None) -> None:
+        self._target = target
+        self.seconds = 0.0
+
+    def is_reached(self, accuracy: Callable[[], float]) -> bool:
+        """Return whether the accuracy, to be called at the end of an epoch, is enough."""
+        if self._target is None:
+            return False
+        start = time.perf_counter()
+        reached = accuracy() >= self._target
+        self.seconds += time.perf_counter() - start
+        return reached
+
+
 def typical(ends: list[float]) -> float:
     """Return the median time from the end of an epoch to the end of the next.
 

@@ -64,7 +64,15 @@ def table(results: Results) -> str:
     """
     benchmark = results.benchmark
     all_ratios = ratios(results)
-    references = [name for name in _REFERENCES if any(name in ratio for ratio in all_ratios)]
+    # Columns that would say the same in every row are left out.
+    compared = [
+        name
+        for row, ratio in zip(results.rows, all_ratios, strict=True)
+        for name in ratio
+        if name != row.contestant
+    ]
+    references = [name for name in _REFERENCES if name in compared]
+    ranges = ["min-max"] if any(len(row.rounds) > 1 for row in results.rows) else []
     extras: dict[str, None] = {}
     for row in results.rows:
         extras |= dict.fromkeys(row.rounds[0])
@@ -74,7 +82,7 @@ def table(results: Results) -> str:
             "case",
             "contestant",
             f"median {benchmark.unit}",
-            "min-max",
+            *ranges,
             *(f"to {name}" for name in references),
             "accuracy",
             *extra,
@@ -88,7 +96,7 @@ def table(results: Results) -> str:
                 row.case,
                 row.contestant,
                 number(median(values)),
-                f"{number(min(values))}-{number(max(values))}",
+                *(f"{number(min(values))}-{number(max(values))}" for _ in ranges),
                 *(f"{ratio[name]:.2f}" if name in ratio else "" for name in references),
                 # That is, unless it is not a number.
                 f"{middle['accuracy']:.4f}" if middle["accuracy"] >= 0 else "",

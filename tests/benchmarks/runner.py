@@ -165,8 +165,8 @@ class Runner:
         How many.
     contestants : sequence of str
         Of these, those that the benchmark has and that are installed take part.
-    only : str
-        Cases whose names contain this.
+    only : sequence of str
+        Cases whose names contain one of these.
     processes : Processes
         Where contestants run, unless the benchmark wants new ones for every turn.
     say : callable
@@ -179,7 +179,7 @@ class Runner:
         options: Options,
         rounds: int,
         contestants: Sequence[str],
-        only: str,
+        only: Sequence[str],
         processes: Processes,
         say: Callable[[str], None],
     ) -> None:
@@ -188,7 +188,9 @@ class Runner:
         self._n_rounds = rounds
         self._processes = processes
         self._say = say
-        self._cases = [case for case in benchmark.cases(options) if only in case.name]
+        self._cases = [
+            case for case in benchmark.cases(options) if any(text in case.name for text in only)
+        ]
         self._failed = False
         self._left_out: dict[str, str] = {}
         self._names = [name for name in benchmark.contestants if name in contestants]
@@ -197,8 +199,18 @@ class Runner:
                 self._left_out[name] = f"{' and '.join(missing)} not installed"
         self._names = [name for name in self._names if name not in self._left_out]
 
-    def run(self) -> Results:
-        """Run all cases and return what was measured."""
+    def run(self, after_case: Callable[[Results], object]) -> Results:
+        """Run all cases and return what was measured.
+
+        Parameters
+        ----------
+        after_case : callable
+            Gets what there is so far, after each case.
+
+        Returns
+        -------
+        Results
+        """
         benchmark = self._benchmark
         with TemporaryDirectory() as folder:
             self._folder = folder
@@ -208,7 +220,10 @@ class Runner:
                 data = benchmark.files(Path(folder), self._options)
             if not benchmark.fresh:
                 self._processes.start(self._names)
-            rows = [row for case in self._cases for row in self._run_case(case)]
+            rows: list[Row] = []
+            for case in self._cases:
+                rows += self._run_case(case)
+                after_case(Results(benchmark, data, rows, self._left_out, self._failed))
         if benchmark.total:
             rows += totals(rows)
         return Results(benchmark, data, rows, self._left_out, self._failed)

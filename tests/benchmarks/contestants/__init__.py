@@ -63,6 +63,17 @@ class Trainer(Protocol):
         """Train for some epochs."""
 
 
+class ConstantRateTrainer(Trainer, Protocol):
+    """Can also stop as soon as it is good enough: without a schedule there is no end to wait for.
+
+    An accuracy on the test rows is found after each epoch then; `Training.seconds` leaves out
+    the time that takes.
+    """
+
+    def train(self, epochs: int, seed: int, target: float | None = None) -> Training:
+        """Train for some epochs, or until an epoch ends at an accuracy of `target`."""
+
+
 @dataclass(frozen=True)
 class Contestant:
     """A contestant.

@@ -9,6 +9,7 @@ NAMES = (
     "time_to_accuracy",
     "small",
     "panel",
+    "study",
     "grid",
     "predict",
     "sparse",
