@@ -89,14 +89,15 @@ class ANNClassifier(
         on mini-batches; "lbfgs" [2]_ on all rows at once in float64, which suits up to some
         thousand rows and smooth, strongly penalised problems.
     alpha : float or "auto", default="auto"
-        Strength of the L2 penalty. "auto": 1 with "lbfgs"; else 0.2 below 500 rows and 0.05
-        from there on. Raise it against overfitting. As in the objective above, it is divided
-        by the rows of a batch (`batch_size_`), so that the weights are penalised more when
-        batches are small. With "adamw" there is no penalty in the loss: each step multiplies
-        the weights by one minus the learning rate times `alpha`; "auto" is 0.01 then.
+        Strength of the L2 penalty. "auto": 1 with "lbfgs"; else 0.4 below 500 rows, 0.1 below
+        2,500 and 0.05 from there on. Raise it against overfitting. As in the objective above,
+        it is divided by the rows of a batch (`batch_size_`), so that the weights are penalised
+        more when batches are small. With "adamw" there is no penalty in the loss: each step
+        multiplies the weights by one minus the learning rate times `alpha`; "auto" is 0.01 then.
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch. "auto": the power of two next to one and a half times the square
-        root of the number of training rows, from 32 to 256. Never more than there are rows.
+        Rows of a mini-batch. "auto": the power of two next to three times the square root of
+        the number of training rows, from 32 to 128, and 256 from 10,000 rows on. Never more
+        than there are rows.
         "lbfgs" ignores it. Raise it for speed, with `learning_rate_init`; lower it when a
         small data set gets too few steps.
     learning_rate : str or callable, default="one_cycle"

@@ -33,8 +33,9 @@ class Resolved(NamedTuple):
 
 
 # With mini-batches the penalty is divided by the rows of a batch, with L-BFGS by all rows.
-_ALPHA_FEW_ROWS, _ALPHA, _ALPHA_LBFGS = 0.2, 0.05, 1.0
-_FEW_ROWS = 500
+_ALPHA_FEW_ROWS, _ALPHA, _ALPHA_MANY_ROWS, _ALPHA_LBFGS = 0.4, 0.1, 0.05, 1.0
+_FEW_ROWS, _MANY_ROWS = 500, 2_500
+_ROWS_FOR_LARGE_BATCHES = 10_000
 # Of decoupled decay, which is no part of the loss.
 _ALPHA_ADAMW = 0.01
 # Not for L-BFGS, which minimises the log-loss itself. Dropout is of the first hidden layer:
@@ -91,11 +92,13 @@ def resolve(
     if solver == "lbfgs":
         batch_size = n_rows
     elif batch_size == "auto":
-        batch_size = min(max(2 ** round(math.log2(1.5 * math.sqrt(n_rows))), 32), 256)
+        batch_size = min(max(2 ** round(math.log2(3 * math.sqrt(n_rows))), 32), 128)
+        batch_size = 256 if n_rows >= _ROWS_FOR_LARGE_BATCHES else batch_size
     batch_size = min(int(batch_size), n_rows)
     if alpha == "auto":
-        alpha = _ALPHA_FEW_ROWS if n_rows < _FEW_ROWS else _ALPHA
-        alpha = {"lbfgs": _ALPHA_LBFGS, "adamw": _ALPHA_ADAMW}.get(solver, alpha)
+        by_rows = _ALPHA_FEW_ROWS if n_rows < _FEW_ROWS else _ALPHA
+        by_rows = _ALPHA_MANY_ROWS if n_rows >= _MANY_ROWS else by_rows
+        alpha = {"lbfgs": _ALPHA_LBFGS, "adamw": _ALPHA_ADAMW}.get(solver, by_rows)
     if learning_rate_init == "auto":
         learning_rate_init = _RATES[solver][0 if has_end else 1]
     if max_iter == "auto":

@@ -93,6 +93,7 @@ class TestWarmStart:
         assert warm.n_iter_ < 0.5 * once.n_iter_
         assert warm.loss_ <= once.loss_
 
+    @pytest.mark.filterwarnings("ignore:Training failed")  # As it should.
     def test_keeps_the_input_scaling_of_the_first_fit(self):
         model = quick(warm_start=True, input_scaling="standard").fit(X, y)
         shift, factor = (array.copy() for array in model._scaling[:2])

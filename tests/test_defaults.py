@@ -64,3 +64,13 @@ def test_lbfgs_minimises_the_loss_itself():
     got = resolve("lbfgs", 1000, 2, False, *AUTO)
     assert not any(got.dropout)
     assert got.label_smoothing == 0
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "alpha"),
+    [(120, 32, 0.4), (455, 64, 0.4), (500, 64, 0.1), (1437, 128, 0.1), (2499, 128, 0.1)]
+    + [(2500, 128, 0.05), (9_999, 128, 0.05), (10_000, 256, 0.05), (60_000, 256, 0.05)],
+)
+def test_batch_and_penalty_by_rows_are_those_of_the_docstring(n_rows, batch_size, alpha):
+    got = resolve("adam", n_rows, 2, True, *AUTO)
+    assert (got.batch_size, got.alpha) == (batch_size, alpha)

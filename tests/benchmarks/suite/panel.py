@@ -25,6 +25,7 @@ def strong_classifier(seed: int, n_rows: int) -> ANNClassifier:
         normalization="batch",
         dropout=[0.4, 0.3] if few else [0.2, 0.1],
         label_smoothing=0.05,
+        alpha=0.05,
         batch_size=256,
         learning_rate_init=0.02,
         max_iter=60,

@@ -24,14 +24,14 @@ def _with(**changes: Any) -> _Maker:
     return lambda seed, n_rows: ANNClassifier(random_state=seed, **changes)
 
 
-def _times(parameter: str, factor: float) -> _Maker:
+def _times(factor: float, *parameters: str) -> _Maker:
     """Return the maker of a classifier with a multiple of what "auto" stands for."""
 
     def make(seed: int, n_rows: int) -> ANNClassifier:
         n_hidden = len(ANNClassifier().hidden_layer_sizes)
-        default = getattr(resolve("adam", n_rows, n_hidden, True, *["auto"] * 6), parameter)
-        changed = type(default)(factor * default)
-        return ANNClassifier(random_state=seed, **{parameter: changed})
+        defaults = resolve("adam", n_rows, n_hidden, True, *["auto"] * 6)._asdict()
+        changed = {name: type(defaults[name])(factor * defaults[name]) for name in parameters}
+        return ANNClassifier(random_state=seed, **changed)
 
     return make
 
@@ -50,16 +50,18 @@ _VARIANTS: dict[str, _Maker] = {
     "dropout 0.2 in both": _with(dropout=0.2),
     "label smoothing 0": _with(label_smoothing=0.0),
     "label smoothing 0.05": _with(label_smoothing=0.05),
-    "alpha halved": _times("alpha", 0.5),
-    "alpha doubled": _times("alpha", 2),
-    "alpha 0.05 for all": _with(alpha=0.05),
-    "alpha 0.2 for all": _with(alpha=0.2),
-    "epochs halved": _times("max_iter", 0.5),
-    "epochs doubled": _times("max_iter", 2),
-    "batch halved": _times("batch_size", 0.5),
-    "batch doubled": _times("batch_size", 2),
-    "learning rate halved": _times("learning_rate_init", 0.5),
-    "learning rate doubled": _times("learning_rate_init", 2),
+    "alpha halved": _times(0.5, "alpha"),
+    "alpha doubled": _times(2, "alpha"),
+    "alpha 0.1 for all": _with(alpha=0.1),
+    "alpha 0.4 for all": _with(alpha=0.4),
+    "epochs halved": _times(0.5, "max_iter"),
+    "epochs doubled": _times(2, "max_iter"),
+    "batch halved": _times(0.5, "batch_size"),
+    "batch doubled": _times(2, "batch_size"),
+    "batch and alpha halved": _times(0.5, "batch_size", "alpha"),
+    "batch and alpha doubled": _times(2, "batch_size", "alpha"),
+    "learning rate halved": _times(0.5, "learning_rate_init"),
+    "learning rate doubled": _times(2, "learning_rate_init"),
     "inputs clipped at 3": _with(input_clip=3.0),
     "AdamW": _with(solver="adamw"),
     "gelu": _with(activation="gelu"),
