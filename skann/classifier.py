@@ -724,7 +724,8 @@ class ANNClassifier(
         """Delete what training sets; what validation sets has been set anew."""
         kept = {"n_features_in_", "feature_names_in_"}
         fitted = {name for name in vars(self) if name.endswith("_") and name[0] != "_"} - kept
-        for name in fitted | {"_network", "_optimizer_state", "_stream", "_scaling", "_history"}:
+        private = {"_network", "_optimizer_state", "_stream", "_scaling", "_history", "_fit_record"}
+        for name in fitted | private:
             self.__dict__.pop(name, None)
 
     def _prepare(

@@ -71,10 +71,10 @@ def _is_plain(X: Any) -> bool:
     """Tell whether `X` is an array of finite numbers, quickly; False where that is open."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0:
         return False
-    if X.dtype.kind not in "iuf" or not X.flags.c_contiguous:
-        return False
-    if X.dtype.kind != "f":
+    if X.dtype.kind in "iu":
         return True
+    if X.dtype not in (np.float32, np.float64) or not X.flags.c_contiguous:
+        return False
     values = X.ravel()
     with np.errstate(over="ignore", invalid="ignore"):
         return math.isfinite(values.dot(values))

@@ -362,7 +362,11 @@ def _told_parameters(estimator: Any) -> dict[str, Any]:
 def _told_of_fit(estimator: Any) -> dict[str, Any]:
     """Return the same as it was in the fit; as it is now, if the model was saved without."""
     record = vars(estimator).get("_fit_record")
-    return _told_parameters(estimator) if record is None else record
+    if record is not None:
+        return record
+    record = _told_parameters(estimator)
+    record["input_scaling"] = record["input_scaling"] if hasattr(estimator, "_scaling") else None
+    return record
 
 
 def _layers(

@@ -17,8 +17,8 @@ DIVERGED = (
     " too high a learning_rate_init."
 )
 
-# Of the log-loss of a constant prediction: what is not below has learned nothing.
-_NO_BETTER = 0.99
+# What a network must have won of what a constant prediction leaves open, to have learned.
+_WON = 0.1
 
 
 def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
@@ -42,16 +42,12 @@ def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
     if stopping.reason == "diverged":
         kept = "the best epoch" if settings.early_stopping else f"epoch {n_iter - 1}"
         message = f"{DIVERGED} The weights of {kept} are kept."
-    elif outcome.training_loss is not None and (
-        outcome.training_loss > _NO_BETTER * (constant_loss := _constant_loss(examples))
-    ):
+    elif failure := _failure(outcome, examples):
         message = (
-            f"Training failed: the log-loss on the training rows, {outcome.training_loss:.4g}, is"
-            f" no better than {constant_loss:.4g}, that of always predicting the frequencies of the"
-            " classes. The likely causes are features on very different scales (try"
-            " input_scaling='standard', or a StandardScaler in a Pipeline), too high a"
-            f" learning_rate_init (here {settings.learning_rate_init:g}), too large an alpha"
-            f" (here {settings.alpha:g}) and too few epochs."
+            f"{failure} The likely causes are too high a learning_rate_init (here"
+            f" {settings.learning_rate_init:g}), too large an alpha (here {settings.alpha:g}),"
+            " features on very different scales (try input_scaling='standard', or a StandardScaler"
+            " in a Pipeline) and too few epochs."
         )
     elif stopping.reason == "max_iter":
         message = (
@@ -68,14 +64,30 @@ def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
         warnings.warn(message, ConvergenceWarning, stacklevel=5)
 
 
-def _constant_loss(examples: Examples) -> float:
-    """Return the log-loss of always predicting the frequencies of the classes."""
+def _failure(outcome: Outcome, examples: Examples) -> str:
+    """Return what is wrong with a network that has learned nothing; empty if it has."""
+    score, loss = outcome.training_score, outcome.training_loss
+    if score is None or loss is None:
+        return ""
+    constant_score, constant_loss = _constant_prediction(examples)
+    if score > constant_score + _WON * (1 - constant_score) or loss < constant_loss:
+        return ""
+    return (
+        f"Training failed: on the training rows the accuracy, {score:.3g}, and the log-loss,"
+        f" {loss:.4g}, are hardly better than those of always predicting the frequencies of the"
+        f" classes, {constant_score:.3g} and {constant_loss:.4g}."
+    )
+
+
+def _constant_prediction(examples: Examples) -> tuple[float, float]:
+    """Return accuracy and log-loss of always predicting the most frequent, or the frequencies."""
     targets, weights = examples.targets, examples.weights
-    if targets.ndim == 2:
-        frequencies = np.average(targets, axis=0, weights=weights)
-        return float(np.sum(entr(frequencies) + entr(1 - frequencies)))
-    counts = np.bincount(targets, weights)
-    return float(np.sum(entr(counts / counts.sum())))
+    kinds = np.unique(targets, axis=0, return_inverse=True)[1].ravel()
+    shares = np.bincount(kinds, weights) / (len(kinds) if weights is None else weights.sum())
+    if targets.ndim == 1:
+        return float(shares.max()), float(entr(shares).sum())
+    of_labels = np.average(targets, axis=0, weights=weights)
+    return float(shares.max()), float((entr(of_labels) + entr(1 - of_labels)).sum())
 
 
 def history_attributes(history: list[Epoch], early_stopping: bool) -> dict[str, Any]:

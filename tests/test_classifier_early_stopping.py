@@ -174,3 +174,17 @@ def test_y_val_may_lack_a_class():
 def test_a_warm_start_records_this_call_only():
     model = quick(warm_start=True, early_stopping=True, max_iter=4).fit(X, y).fit(X, y)
     assert len(model.validation_scores_) == len(model.loss_curve_) == model.n_iter_ <= 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scale", [1e-50, 1e50])
+def test_the_scale_of_validation_weights_may_be_beyond_the_computing_dtype(kind, scale):
+    X, y = problem(kind, n_rows=120)
+    weights = np.linspace(0, 3, 30)
+    curves = [
+        quick()
+        .fit(X[:90], y[:90], X_val=X[90:], y_val=y[90:], sample_weight_val=factor * weights)
+        .validation_loss_curve_
+        for factor in (1, scale)
+    ]
+    np.testing.assert_allclose(*curves, rtol=1e-5)

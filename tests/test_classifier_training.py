@@ -293,7 +293,8 @@ class TestLabelSmoothing:
 @pytest.mark.parametrize("bound", [0.3, 1.0])
 @pytest.mark.parametrize("solver", ["adam", "adamw", "sgd"])
 def test_weights_into_hidden_units_are_no_longer_than_max_norm(solver, bound):
-    model = quick(solver=solver, max_norm=bound, hidden_layer_sizes=(8, 6), max_iter=20)
+    settings = {"hidden_layer_sizes": (8, 6), "max_iter": 20, "alpha": 0.1}
+    model = quick(solver=solver, max_norm=bound, **settings)
     *hidden, last = model.fit(X, y).coefs_
     norms = np.concatenate([np.linalg.norm(coef, axis=0) for coef in hidden])
     assert norms.max() == pytest.approx(bound, rel=1e-5)

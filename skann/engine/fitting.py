@@ -17,7 +17,7 @@ from skann.engine.losses import LOSSES
 from skann.engine.network import Network
 from skann.engine.optimizers import OPTIMIZERS, minimize_lbfgs
 from skann.engine.schedules import SCHEDULES, Schedule, from_callable, warmed_up
-from skann.engine.stopping import Epoch, Stopping, Watch
+from skann.engine.stopping import Stopping, Watch
 from skann.engine.threads import limit_threads
 from skann.engine.training import (
     EpochWatcher,
@@ -99,6 +99,10 @@ class Settings:
 
 # Times the loss of predicting all classes alike: random weights on scaled inputs stay below.
 _BLOWN_UP = 10
+# Fewer epochs than that are too short to judge by.
+_FEW_EPOCHS = 5
+# Training rows that tell whether anything was learned.
+_SAMPLE = 2000
 
 
 class Outcome(NamedTuple):
@@ -114,14 +118,15 @@ class Outcome(NamedTuple):
         What to go on from; None for L-BFGS.
     n_rows_seen : int
         Rows that steps have been made on; 0 for L-BFGS.
-    training_loss : float or None
-        Log-loss on the training rows, as in prediction; None unless an epoch's loss blew up.
+    training_score, training_loss : float or None
+        Accuracy and log-loss on training rows, as in prediction, where an epoch's loss blew up.
     """
 
     stopping: Stopping
     message: str
     optimizer_state: dict[str, Any] | None
     n_rows_seen: int
+    training_score: float | None = None
     training_loss: float | None = None
 
 
@@ -214,17 +219,30 @@ def fit_network(
         watcher.begin_training(mini_batch_training)
         mini_batch_training.run()
         state = mini_batch_training.optimizer.state()
-        training_loss = None
-        if _blew_up(stopping.history, settings.loss, layer_sizes[-1]):
-            rows = _validation(network, examples, scaling, settings, None)
-            training_loss = rows.measure(network)[1] if rows else None
-        return Outcome(stopping, "", state, training.n_rows_seen, training_loss)
+        outcome = Outcome(stopping, "", state, training.n_rows_seen)
+        if not _blew_up(stopping, settings.loss, layer_sizes[-1]):
+            return outcome
+        rows = _validation(network, _sample(examples), scaling, settings, None)
+        assert rows is not None
+        score, loss = rows.measure(network)
+        return outcome._replace(training_score=score, training_loss=loss)
 
 
-def _blew_up(history: list[Epoch], loss: str, n_outputs: int) -> bool:
+def _blew_up(stopping: Stopping, loss: str, n_outputs: int) -> bool:
     """Tell whether a loss was far above that of predicting all classes alike."""
+    if len(stopping.history) < _FEW_EPOCHS or stopping.reason in ("interrupted", "diverged"):
+        return False
     alike = math.log(n_outputs) if loss == "multiclass" else n_outputs * math.log(2)
-    return len(history) > 1 and max(epoch.loss for epoch in history) > _BLOWN_UP * alike
+    return max(epoch.loss for epoch in stopping.history) > _BLOWN_UP * alike
+
+
+def _sample(examples: Examples) -> Examples:
+    """Return some of the rows that have weight, spread evenly: they may be sorted by class."""
+    X, targets, weights, subset = examples
+    rows = np.arange(len(targets)) if weights is None else np.flatnonzero(weights)
+    rows = rows[:: math.ceil(len(rows) / _SAMPLE)]
+    weights = None if weights is None else weights[rows]
+    return Examples(X, targets[rows], weights, rows if subset is None else subset[rows])
 
 
 def _mini_batch_training(
@@ -275,10 +293,12 @@ def _validation(
     dtype = network.parameters.dtype
     layer_sizes = network.architecture.layer_sizes
     at_once = chunk_rows(layer_sizes[0])
+    weights = held_out.weights
     return Validation(
         make_rows(held_out.X, dtype, at_once, scaling, held_out.subset),
         held_out.targets,
-        held_out.weights,
+        # Relative weights: their scale may be beyond the computing dtype.
+        None if weights is None else weights / weights.mean(),
         LOSSES[settings.loss](layer_sizes[-1], len(held_out), dtype),
         at_once,
         scoring,

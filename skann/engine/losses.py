@@ -82,6 +82,7 @@ class SoftmaxCrossEntropy:
     ) -> None:
         self._row = np.empty(max_rows, dtype)
         self._scale = np.empty(max_rows, dtype)
+        self._log = np.empty(max_rows, dtype)
         self._wanted = np.empty(n_outputs * max_rows, dtype)
         self._columns = np.arange(max_rows, dtype=np.intp)
         # A product with ones sums faster than a reduction does.
@@ -112,26 +113,26 @@ class SoftmaxCrossEntropy:
         """
         n_rows = logits.shape[1]
         row, scale = self._row[:n_rows], self._scale[:n_rows]
+        # Divided in their own precision: their scale may be beyond the computing dtype.
+        weights = self._one_by_row[:n_rows] if weights is None else weights
+        np.multiply(weights, 1.0 / divisor, out=scale)
         # The distribution that each row is to have, times its weight.
         wanted = self._wanted[: logits.size].reshape(logits.shape)
         wanted.fill(self._on_each)
         wanted[targets, self._columns[:n_rows]] = self._on_truth
-        if weights is None:
-            weights = self._one_by_row[:n_rows]
-        else:
-            wanted *= weights
+        wanted *= scale
 
         np.maximum.reduce(logits, axis=0, out=row)
         logits -= row
-        score = float(logits.ravel().dot(wanted.ravel()))
+        score = logits.ravel().dot(wanted.ravel())
         np.exp(logits, out=logits)
         self._one_by_class.dot(logits, out=row)
-        np.divide(weights, row, out=scale)
+        np.log(row, out=self._log[:n_rows])
+        value = float(scale.dot(self._log[:n_rows]) - score)
+        scale /= row
         logits *= scale
         logits -= wanted
-        logits *= 1.0 / divisor
-        np.log(row, out=row)
-        return (float(weights.dot(row)) - score) / divisor
+        return value
 
     @staticmethod
     def probabilities(logits: NDArray) -> NDArray:

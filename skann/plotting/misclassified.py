@@ -399,6 +399,8 @@ def _is_missing(value: Any) -> bool:
         return value is None or bool(value != value)
     except TypeError:  # Of pandas.NA, which is neither equal to itself nor not.
         return True
+    except ValueError:  # Of an array in a cell.
+        return False
 
 
 def _deviations(X: Any, rows: NDArray) -> NDArray:

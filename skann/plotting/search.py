@@ -508,7 +508,8 @@ def _on_axis(labels: list[str]) -> list[str]:
     classes = [label.partition("(")[0] for label in labels]
     if len(set(classes)) == len(labels):
         labels = classes
-    return [shorten(label, _MAX_NAME) for label in labels]
+    short = [shorten(label, _MAX_NAME) for label in labels]
+    return short if len(set(short)) == len(set(labels)) else labels
 
 
 def _count_weights(search: Any) -> NDArray:

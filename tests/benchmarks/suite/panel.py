@@ -28,7 +28,7 @@ def strong_classifier(seed: int, n_rows: int) -> ANNClassifier:
         alpha=0.05,
         batch_size=256,
         learning_rate_init=0.02,
-        max_iter=60,
+        max_iter=60 if few else 120,
         random_state=seed,
     )
 
