@@ -1,6 +1,8 @@
+import os
 import threading
 
 import pytest
+import scipy
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -39,37 +41,47 @@ def _two_threads():
 
 
 def test_small_products_use_one_thread():
-    with limit_threads(SMALL):
+    with limit_threads(SMALL, in_scipy=False):
         assert blas_threads() == {1}
     assert blas_threads() == {2}
 
 
 def test_large_products_use_what_there_is():
-    with limit_threads(LARGE):
+    with limit_threads(LARGE, in_scipy=False):
         assert blas_threads() == {2}
 
 
+def test_large_products_of_a_solver_in_scipy_leave_its_own_blas_one_thread():
+    with limit_threads(LARGE, in_scipy=True):
+        pools = threadpool_info()
+    folder = os.path.realpath(os.path.dirname(scipy.__file__))
+    for pool in pools:
+        if pool["user_api"] == "blas":
+            is_own = os.path.realpath(pool["filepath"]).startswith(folder)
+            assert pool["num_threads"] == (1 if is_own else 2)
+
+
 def test_the_limit_goes_after_an_error():
-    with pytest.raises(ZeroDivisionError), limit_threads(SMALL):
+    with pytest.raises(ZeroDivisionError), limit_threads(SMALL, in_scipy=False):
         raise ZeroDivisionError
     assert blas_threads() == {2}
 
 
 def test_nested_limits_end_with_the_outermost():
-    with limit_threads(SMALL):
-        with limit_threads(SMALL):
+    with limit_threads(SMALL, in_scipy=False):
+        with limit_threads(SMALL, in_scipy=False):
             assert blas_threads() == {1}
         assert blas_threads() == {1}
     assert blas_threads() == {2}
 
 
 def test_a_limit_in_one_thread_leaves_other_threads_free_to_set_theirs():
-    with limit_threads(SMALL):
+    with limit_threads(SMALL, in_scipy=False):
         pass
     seen = []
 
     def other():
-        with limit_threads(SMALL):
+        with limit_threads(SMALL, in_scipy=False):
             seen.append(blas_threads())
 
     thread = threading.Thread(target=other)
@@ -83,7 +95,7 @@ def test_limits_that_overlap_in_threads_end_with_the_last():
     seen = []
 
     def first():
-        with limit_threads(SMALL):
+        with limit_threads(SMALL, in_scipy=False):
             first_is_in.set()
             second_is_in.wait(10)
         first_is_out.set()
@@ -93,7 +105,7 @@ def test_limits_that_overlap_in_threads_end_with_the_last():
 
     def second():
         first_is_in.wait(10)
-        with limit_threads(SMALL):
+        with limit_threads(SMALL, in_scipy=False):
             second_is_in.set()
             first_is_out.wait(10)
             seen.append(blas_threads())
@@ -108,7 +120,7 @@ def test_limits_that_overlap_in_threads_end_with_the_last():
 
 
 def count_in_job():
-    with limit_threads(LARGE):
+    with limit_threads(LARGE, in_scipy=False):
         return blas_threads()
 
 
@@ -118,7 +130,7 @@ def test_jobs_in_threads_use_one_thread_each_also_for_large_products():
 
 
 def test_jobs_in_threads_use_one_thread_each_after_a_fit_outside_of_them():
-    with limit_threads(SMALL):
+    with limit_threads(SMALL, in_scipy=False):
         pass
     jobs = [delayed(count_in_job)() for _ in range(4)]
     assert Parallel(2, backend="threading")(jobs) == [{1}] * 4

@@ -207,7 +207,10 @@ def fit_network(
         watcher=watcher,
     )
     largest_layer = max(fan_in * fan_out for fan_in, fan_out in pairwise(layer_sizes))
-    with limit_threads(rows_at_once * largest_layer), np.errstate(over="ignore", invalid="ignore"):
+    with (
+        limit_threads(rows_at_once * largest_layer, in_scipy=is_lbfgs),
+        np.errstate(over="ignore", invalid="ignore"),
+    ):
         if is_lbfgs:
             message = train_in_full(training, minimize_lbfgs, settings.max_fun, settings.tol)
             return Outcome(stopping, message, None, 0)

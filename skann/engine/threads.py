@@ -1,10 +1,12 @@
 """How many BLAS threads a fit uses."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+import scipy
 from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
@@ -19,12 +21,26 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+@cache
+def _every_pool() -> ThreadpoolController:
+    return _controller().select(user_api="blas")
+
+
+@cache
+def _pool_of_scipy() -> ThreadpoolController:
+    """The BLAS that SciPy's wheels bring; none where it has that of NumPy."""
+    folder = os.path.realpath(os.path.dirname(scipy.__file__))  # Beside it is scipy.libs.
+    paths = [library.filepath for library in _every_pool().lib_controllers]
+    own = [path for path in paths if os.path.realpath(path).startswith(folder)]
+    return _every_pool().select(filepath=own)
+
+
 class _OneThread:
     """The limit to one thread, shared by the fits that are running.
 
     The limit is the process's, but only the thread that sets it can take it back, and fits
     in a pool of threads end in any order: so a thread of its own holds it, from the first
-    fit's beginning to the last one's end.
+    fit's beginning to the last one's end. The first fit chooses the pools.
     """
 
     def __init__(self) -> None:
@@ -33,11 +49,22 @@ class _OneThread:
         self._holder = threading.Thread()
         self._release = threading.Event()
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def in_pools(self, pools: ThreadpoolController) -> Iterator[None]:
+        """Keep to one thread inside the with statement."""
+        self._enter(pools)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self, pools: ThreadpoolController) -> None:
         with self._lock:
             if self._n_users == 0:
                 is_set, self._release = threading.Event(), threading.Event()
-                self._holder = threading.Thread(target=self._hold, args=(is_set,), daemon=True)
+                self._holder = threading.Thread(
+                    target=self._hold, args=(pools, is_set), daemon=True
+                )
                 self._holder.start()
                 try:
                     is_set.wait()
@@ -46,16 +73,16 @@ class _OneThread:
                     raise
             self._n_users += 1
 
-    def __exit__(self, *error: object) -> None:
+    def _leave(self) -> None:
         with self._lock:
             self._n_users -= 1
             if self._n_users == 0:
                 self._release.set()
                 self._holder.join()
 
-    def _hold(self, is_set: threading.Event) -> None:
+    def _hold(self, pools: ThreadpoolController, is_set: threading.Event) -> None:
         try:
-            with _controller().limit(limits=1, user_api="blas"):
+            with pools.limit(limits=1):
                 is_set.set()
                 self._release.wait()
         finally:
@@ -73,29 +100,35 @@ def blas_threads() -> int:
     int
         1 where that cannot be found out.
     """
-    libraries = _controller().select(user_api="blas").lib_controllers
+    libraries = _every_pool().lib_controllers
     return max((library.num_threads for library in libraries), default=1)
 
 
 @contextmanager
-def limit_threads(n_multiply_adds: int) -> Iterator[None]:
+def limit_threads(n_multiply_adds: int, in_scipy: bool) -> Iterator[None]:
     """Limit BLAS to one thread where more would not pay or would oversubscribe.
 
     More do not pay for small products. They oversubscribe inside joblib's threading
     backend, where the jobs already fill the cores; its process backends limit their
-    workers themselves.
+    workers themselves. And where SciPy brings a BLAS of its own, the threads of a solver of
+    SciPy would take the cores from those that compute its objective in NumPy.
 
     Parameters
     ----------
     n_multiply_adds : int
         Size of the largest matrix product.
+    in_scipy : bool
+        Whether the solver is one of SciPy.
     """
     in_threading_backend = (
         get_active_backend()[0].nesting_level
         and threading.current_thread() is not threading.main_thread()
     )
-    if n_multiply_adds >= _MIN_WORK_FOR_THREADS and not in_threading_backend:
-        yield
-    else:
-        with _one_thread:
+    if n_multiply_adds < _MIN_WORK_FOR_THREADS or in_threading_backend:
+        with _one_thread.in_pools(_every_pool()):
             yield
+    elif in_scipy:
+        with _one_thread.in_pools(_pool_of_scipy()):
+            yield
+    else:
+        yield
