@@ -66,9 +66,11 @@ def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
 
 def _failure(outcome: Outcome, examples: Examples) -> str:
     """Return what is wrong with a network that has learned nothing; empty if it has."""
-    score, loss = outcome.training_score, outcome.training_loss
-    if score is None or loss is None:
+    if outcome.measured is None:
         return ""
+    score, loss, is_constant = outcome.measured
+    if is_constant:
+        return "Training failed: the network gives all rows the same probabilities."
     constant_score, constant_loss = _constant_prediction(examples)
     if score > constant_score + _WON * (1 - constant_score) or loss < constant_loss:
         return ""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
@@ -46,6 +47,21 @@ class TestHopelessRates:
             model.fit(X, y)
         model.set_params(input_scaling="standard").fit(X, y)
         assert model.score(X, y) > 0.95
+
+    @pytest.mark.parametrize("activation", ["relu", "gelu"])
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_that_killed_all_units(self, kind, activation):
+        X, y = problem(kind)
+        model = quick(learning_rate_init=1e4, activation=activation, gradient_clip_norm=1.0)
+        with pytest.warns(ConvergenceWarning, match="gives all rows the same"):
+            model.fit(X, y)
+        probabilities = model.predict_proba(X)
+        assert np.ptp(probabilities, axis=0).max() < 1e-3
+
+    def test_that_killed_all_units_on_sparse_rows(self):
+        X, y = problem()
+        with pytest.warns(ConvergenceWarning, match="gives all rows the same"):
+            quick(learning_rate_init=1e4, gradient_clip_norm=1.0).fit(sparse.csr_array(X), y)
 
     def test_take_the_place_of_the_advice_to_train_longer(self):
         X, y = problem()
@@ -102,9 +118,12 @@ class TestNoFalseAlarm:
             y[rng.random(n_rows) < 0.9] = 0
         y[:2] = [[0], [1]] if y.ndim == 2 else [0, 1]
         weights = rng.random(n_rows) ** 4 if seed % 2 else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            ANNClassifier(random_state=seed, **parameters).fit(X, y, weights)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = ANNClassifier(random_state=seed, **parameters).fit(X, y, weights)
+        # Of a network of one unit that died it is no false alarm.
+        is_alive = np.ptp(model.predict_proba(X), axis=0).max() > 1e-3
+        assert not (caught and is_alive), caught
 
     @pytest.mark.parametrize("changes", [{}, {"calibration": "temperature"}], ids=str)
     def test_of_a_network_that_is_right_but_far_too_sure(self, changes):
@@ -114,6 +133,11 @@ class TestNoFalseAlarm:
         )
         assert max(model.fit(X, y).loss_curve_) > 10
         assert model.score(X, y) > 0.9
+
+    @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+    def test_where_no_feature_tells_the_classes_apart(self, make):
+        X, y = make(np.ones((30, 3))), np.arange(30) % 2
+        assert np.ptp(quick(max_iter=20).fit(X, y).predict_proba(X), axis=0).max() < 1e-6
 
     def test_in_cross_validation_at_defaults(self):
         X, y = load_iris(return_X_y=True)

@@ -97,12 +97,32 @@ class Settings:
         return warmed_up(factor, warmup_steps) if warmup_steps else factor
 
 
-# Times the loss of predicting all classes alike: random weights on scaled inputs stay below.
+# Times the loss of predicting all classes alike: random weights on scaled inputs stay below
+# the one; who has learned anything of classes that are about as frequent ends below the other.
 _BLOWN_UP = 10
+_HARDLY_LOWER = 0.5
 # Fewer epochs than that are too short to judge by.
 _FEW_EPOCHS = 5
 # Training rows that tell whether anything was learned.
 _SAMPLE = 2000
+# Scores that differ by less than this between rows are the same.
+_SAME = 1e-4
+
+
+class Measured(NamedTuple):
+    """What a trained network does on training rows, as in prediction.
+
+    Attributes
+    ----------
+    score, loss : float
+        Accuracy and log-loss.
+    is_constant : bool
+        Whether rows that differ all get the same scores.
+    """
+
+    score: float
+    loss: float
+    is_constant: bool
 
 
 class Outcome(NamedTuple):
@@ -118,16 +138,15 @@ class Outcome(NamedTuple):
         What to go on from; None for L-BFGS.
     n_rows_seen : int
         Rows that steps have been made on; 0 for L-BFGS.
-    training_score, training_loss : float or None
-        Accuracy and log-loss on training rows, as in prediction, where an epoch's loss blew up.
+    measured : Measured or None
+        On training rows, where a loss blew up or all rows get the same scores.
     """
 
     stopping: Stopping
     message: str
     optimizer_state: dict[str, Any] | None
     n_rows_seen: int
-    training_score: float | None = None
-    training_loss: float | None = None
+    measured: Measured | None = None
 
 
 def chunk_rows(n_features: int) -> int:
@@ -222,21 +241,38 @@ def fit_network(
         watcher.begin_training(mini_batch_training)
         mini_batch_training.run()
         state = mini_batch_training.optimizer.state()
-        outcome = Outcome(stopping, "", state, training.n_rows_seen)
-        if not _blew_up(stopping, settings.loss, layer_sizes[-1]):
-            return outcome
-        rows = _validation(network, _sample(examples), scaling, settings, None)
-        assert rows is not None
-        score, loss = rows.measure(network)
-        return outcome._replace(training_score=score, training_loss=loss)
+        measured = _measured_if_doubtful(network, examples, scaling, settings, stopping)
+        return Outcome(stopping, "", state, training.n_rows_seen, measured)
 
 
-def _blew_up(stopping: Stopping, loss: str, n_outputs: int) -> bool:
-    """Tell whether a loss was far above that of predicting all classes alike."""
+def _measured_if_doubtful(
+    network: Network,
+    examples: Examples,
+    scaling: Scaling | None,
+    settings: Settings,
+    stopping: Stopping,
+) -> Measured | None:
+    """Look at training rows if the losses make one doubt that anything was learned."""
     if len(stopping.history) < _FEW_EPOCHS or stopping.reason in ("interrupted", "diverged"):
-        return False
-    alike = math.log(n_outputs) if loss == "multiclass" else n_outputs * math.log(2)
-    return max(epoch.loss for epoch in stopping.history) > _BLOWN_UP * alike
+        return None
+    n_outputs = network.architecture.layer_sizes[-1]
+    alike = math.log(n_outputs) if settings.loss == "multiclass" else n_outputs * math.log(2)
+    losses = [epoch.loss for epoch in stopping.history]
+    blew_up = max(losses) > _BLOWN_UP * alike
+    if not blew_up and losses[-1] < _HARDLY_LOWER * alike:
+        return None
+    sample = _sample(examples)
+    rows = _validation(network, sample, scaling, settings, None)
+    assert rows is not None
+    logits = network.decision_function(rows.rows, rows.chunk_rows)
+    is_constant = bool((np.ptp(logits, axis=1) < _SAME).all()) and _differ(sample)
+    return Measured(*rows.measure(network), is_constant) if blew_up or is_constant else None
+
+
+def _differ(examples: Examples) -> bool:
+    """Tell whether not all rows are alike."""
+    X = examples.X[examples.subset]
+    return bool((X.max(axis=0) != X.min(axis=0)).sum())
 
 
 def _sample(examples: Examples) -> Examples:

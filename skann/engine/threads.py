@@ -28,7 +28,7 @@ def _every_pool() -> ThreadpoolController:
 
 @cache
 def _pool_of_scipy() -> ThreadpoolController:
-    """The BLAS that SciPy's wheels bring; none where it has that of NumPy."""
+    """Return the BLAS that SciPy's wheels bring; none where it has that of NumPy."""
     folder = os.path.realpath(os.path.dirname(scipy.__file__))  # Beside it is scipy.libs.
     paths = [library.filepath for library in _every_pool().lib_controllers]
     own = [path for path in paths if os.path.realpath(path).startswith(folder)]
