@@ -1,5 +1,7 @@
 """`ANNClassifier`, the scikit-learn contract: parameters, validation, attributes, tags."""
 
+from __future__ import annotations
+
 import copy
 import os
 from collections.abc import Callable

@@ -90,6 +90,16 @@ class TestTrainingCurve:
         assert legend(loss) == ["training, with penalty", "validation", "epoch of the best score"]
         assert display.ax_.figure is display.figure_
 
+    @pytest.mark.parametrize(
+        ("scoring", "label"),
+        [(None, "Accuracy (weighted)"), ("balanced_accuracy", "Balanced accuracy")],
+    )
+    def test_accuracy_under_class_weights_is_called_weighted(self, scoring, label):
+        X, y = problem()
+        model = quick(class_weight="balanced", scoring=scoring, early_stopping=True).fit(X, y)
+        _, score = TrainingCurveDisplay.from_estimator(model).axes_
+        assert score.get_ylabel() == label
+
     def test_best_epoch_is_marked_in_both_panels(self, watched):
         display = TrainingCurveDisplay.from_estimator(watched)
         best = int(np.argmax(watched.validation_scores_))

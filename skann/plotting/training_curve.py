@@ -155,7 +155,7 @@ class TrainingCurveDisplay:
                 f' {{"wide": wide, "deep": deep}}; got {estimators!r}.'
             )
         networks = {str(n): fitted_network(e, cls.__name__) for n, e in estimators.items()}
-        scorings = {name_of_score(network.scoring) for network in networks.values()}
+        scorings = {_score_name(network) for network in networks.values()}
         display = cls(
             histories={name: network.history_ for name, network in networks.items()},
             best_epochs={name: _best_epoch(network.history_) for name, network in networks.items()},
@@ -282,6 +282,13 @@ def _leave_out_the_rise(axes: Any) -> None:
     high, lowest = (f([f(curve) for curve in curves]) for f in (np.nanmax, np.nanmin))
     if high > low and high - low < (high - lowest) / 3:
         axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+
+
+def _score_name(network: Any) -> str:
+    """Return what to call the validation score; class weights weigh the accuracy as well."""
+    if network.scoring is None and network.class_weight is not None:
+        return "Accuracy (weighted)"
+    return name_of_score(network.scoring)
 
 
 def _best_epoch(history: list[dict[str, Any]]) -> int | None:
