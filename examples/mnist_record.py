@@ -11,13 +11,14 @@ and measures on the other 10,000, so that the test images are looked at once, at
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
 from skann import ANNClassifier
-from skann.datasets import DATA_SETS, load_images
+from skann.datasets import DATA_SETS, MnistUnavailableError, load_images
 
 RECIPE = {
     "hidden_layer_sizes": (1000, 500),
@@ -45,18 +46,29 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--validate", action="store_true", help="measure on training images held out instead"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.epochs < 1:
+        parser.error(f"argument --epochs: must be 1 or more, got {options.epochs}")
+    if min(options.seeds) < 0:
+        parser.error(f"argument --seeds: must be 0 or more, got {min(options.seeds)}")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fit once for each seed; print every accuracy and their median."""
     options = parse_options(arguments)
-    images = load_images(options.data)
+    try:
+        images = load_images(options.data)
+    except MnistUnavailableError as error:
+        sys.exit(f"mnist_record.py: error: {error}")
+    if images.note:
+        print(images.note)
     train, test = (images.X_train, images.y_train), (images.X_test, images.y_test)
     if options.validate:
         n_fit = round(len(images.X_train) * (1 - VALIDATION_SHARE))
         test = images.X_train[n_fit:], images.y_train[n_fit:]
         train = images.X_train[:n_fit], images.y_train[:n_fit]
+    print(f"{images.name}: {len(train[0])} images to train on, {len(test[0])} to measure on")
     accuracies = []
     for seed in options.seeds:
         classifier = ANNClassifier(**RECIPE | {"max_iter": options.epochs}, random_state=seed)

@@ -156,8 +156,10 @@ class ANNClassifier(
         targets are multilabel. Use it when epochs are many.
     validation_fraction : float, default=0.1
         Share of the rows that is split off. Raise it where rows are few and the score jumps.
-    beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of Adam's moments, in [0, 1). Lower `beta_2`, say to 0.99, when gradients
+    beta_1 : float, default=0.9
+        Decay rate of Adam's first moment, in [0, 1). There is seldom a reason to change it.
+    beta_2 : float, default=0.999
+        Decay rate of Adam's second moment, in [0, 1). Lower it, say to 0.99, when gradients
         change fast and the loss has spikes.
     epsilon : float, default=1e-8
         Added to the root of Adam's second moment. Raise it when steps are too long where
@@ -273,8 +275,18 @@ class ANNClassifier(
         validation and callbacks. None where there is no such number.
     temperature_ : float
         What `calibration` has divided the scores by.
-    alpha_, batch_size_, learning_rate_init_, max_iter_, dropout_, label_smoothing_ : object
-        What "auto" was resolved to; `dropout_` has a number for each hidden layer.
+    alpha_ : float
+        What "auto" was resolved to, as in those that follow.
+    batch_size_ : int
+        Rows of a batch.
+    learning_rate_init_ : float
+        The learning rate that the schedule multiplies.
+    max_iter_ : int
+        Most epochs.
+    dropout_ : tuple of float
+        A rate for each hidden layer.
+    label_smoothing_ : float
+        Share of each target that is spread over the classes.
 
     Raises
     ------

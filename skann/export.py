@@ -24,8 +24,8 @@ from skann.engine.network import Network
 
 __all__ = ["TRUSTED_TYPES", "register_onnx"]
 
-#: The types in a skops file of a fitted classifier, beside those that skops trusts by itself. There
-#: are others only where a parameter is one, such as a function as `scoring` or `learning_rate`.
+#: The types in a skops file of a fitted classifier alone, beside those that skops trusts by
+#: itself. There are others only where a parameter is one, such as a function as `scoring`.
 TRUSTED_TYPES = ["skann.classifier.ANNClassifier", "skann.engine.stopping.Epoch"]
 
 _OPTIONS = {

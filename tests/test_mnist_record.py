@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from skann import datasets
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "mnist_record.py"
 
 
@@ -13,8 +15,34 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "mnist_record.py"
 def test_prints_every_accuracy_and_their_median(options, capsys):
     main = runpy.run_path(str(EXAMPLE))["main"]
     main(["--data", "digits", "--seeds", "0", "1", "--epochs", "5", *options])
-    *lines, last = capsys.readouterr().out.splitlines()
+    data, *lines, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"8x8 digits: \d+ images to train on, \d+ to .*", data)
     accuracies = [float(re.search(r"accuracy (0\.\d+)", line)[1]) for line in lines]
     assert len(accuracies) == 2
     assert all(accuracy > 0.9 for accuracy in accuracies)
     assert float(last.split()[-1]) == pytest.approx(sum(accuracies) / 2, abs=1e-4)
+
+
+@pytest.fixture
+def no_mnist(monkeypatch):
+    def refuse():
+        raise datasets.MnistUnavailableError("MNIST cannot be had.")
+
+    monkeypatch.setattr(datasets, "_load_mnist", refuse)
+
+
+def test_says_so_when_the_images_are_not_those_of_mnist(no_mnist, capsys):
+    runpy.run_path(str(EXAMPLE))["main"](["--seeds", "0", "--epochs", "1"])
+    assert "Using scikit-learn's 8x8 digits instead." in capsys.readouterr().out
+
+
+def test_ends_with_one_line_where_mnist_was_asked_for_and_cannot_be_had(no_mnist):
+    with pytest.raises(SystemExit, match="error: MNIST cannot be had"):
+        runpy.run_path(str(EXAMPLE))["main"](["--data", "mnist"])
+
+
+@pytest.mark.parametrize("option", [["--epochs", "0"], ["--seeds", "1", "-1"]], ids=str)
+def test_refuses_bad_numbers_before_it_loads_anything(option, no_mnist, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(EXAMPLE))["main"](["--data", "mnist", *option])
+    assert f"argument {option[0]}: must be" in capsys.readouterr().err
