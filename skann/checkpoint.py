@@ -222,6 +222,8 @@ class SavedFit(NamedTuple):
         """
         path = Path(path)
         tree = read(path)
+        if not isinstance(tree, dict) or not {"format", "versions", "parameters"} <= set(tree):
+            raise ValueError(f"{path} is not a checkpoint of ANNClassifier.")
         if tree["format"] != _FORMAT:
             raise ValueError(
                 f"The checkpoint {path} has format {tree['format']}; this version of skann reads"

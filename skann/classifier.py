@@ -48,7 +48,7 @@ from skann.parameters import (
     make_architecture,
 )
 from skann.scoring import make_scoring
-from skann.targets import Labels, hold_out
+from skann.targets import Labels, hold_out, mean_positive_weight
 
 _SETTINGS = [field.name for field in fields(Settings)]
 
@@ -92,10 +92,11 @@ class ANNClassifier(
         thousand rows and smooth, strongly penalised problems.
     alpha : float or "auto", default="auto"
         Strength of the L2 penalty. "auto": 1 with "lbfgs"; else 0.4 below 500 rows, 0.1 below
-        2,500 and 0.05 from there on. Raise it against overfitting. As in the objective above,
-        it is divided by the rows of a batch (`batch_size_`), so that the weights are penalised
-        more when batches are small. With "adamw" there is no penalty in the loss: each step
-        multiplies the weights by one minus the learning rate times `alpha`; "auto" is 0.01 then.
+        2,500 and 0.05 from there on, times the mean of the rows' weights above 0 if that is below
+        1. Raise it against overfitting. As in the objective above, it is divided by the rows of a
+        batch (`batch_size_`), so that the weights are penalised more when batches are small. With
+        "adamw" there is no penalty in the loss: each step multiplies the weights by one minus the
+        learning rate times `alpha`; "auto" is 0.01 then.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto": the power of two next to three times the square root of
         the number of training rows, from 32 to 128, and 256 from 10,000 rows on. Never more
@@ -230,8 +231,8 @@ class ANNClassifier(
     calibration : {"temperature"} or None, default=None
         "temperature": after training, divide the scores by the number that makes the log-loss
         on the validation data least [9]_, and so the probabilities as certain as they should
-        be. Without `X_val`, `validation_fraction` of the training rows are held out. Use it when
-        decisions depend on the probabilities.
+        be; few rows, which cannot tell, leave it near 1. Without `X_val`, `validation_fraction`
+        of the training rows are held out. Use it when decisions depend on the probabilities.
 
     Attributes
     ----------
@@ -574,7 +575,7 @@ class ANNClassifier(
         check_rows(self, examples)
         rng = self._random_stream(continues)
         at_once = {"max_iter": 1, "learning_rate": "constant", "warmup": 0.0}
-        settings = self._settings(len(examples), labels, architecture, **at_once)
+        settings = self._settings(examples, labels, architecture, **at_once)
         self._prepare(labels, architecture, settings, continues)
         earlier = getattr(self, "_history", [])
         outcome = self._train(examples, None, architecture, settings, rng, Unwatched())
@@ -716,7 +717,7 @@ class ANNClassifier(
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _settings(
-        self, n_rows: int, labels: Labels, architecture: Architecture, **changes: Any
+        self, examples: Examples, labels: Labels, architecture: Architecture, **changes: Any
     ) -> Settings:
         """Resolve every ``"auto"``; try a schedule of the user's, which may be bad."""
         values: dict[str, Any] = {name: getattr(self, name, None) for name in _SETTINGS}
@@ -727,8 +728,9 @@ class ANNClassifier(
             values["learning_rate"] = "constant"
         has_end = callable(values["learning_rate"]) or SCHEDULES[values["learning_rate"]].has_end
         given = {name: values[name] for name in Resolved._fields}
-        n_hidden = len(architecture.activations)
-        resolved = resolve(self.solver, n_rows, n_hidden, has_end, **given)
+        n_rows, n_hidden = len(examples), len(architecture.activations)
+        mean_weight = mean_positive_weight(examples.weights)
+        resolved = resolve(self.solver, n_rows, n_hidden, has_end, mean_weight, **given)
         values |= resolved._asdict()
         settings = Settings(**values | {"dropout": dropout_rates(resolved.dropout, n_hidden)})
         settings.factor(-(-n_rows // settings.batch_size), n_rows)
@@ -785,7 +787,7 @@ class ANNClassifier(
             why = "early_stopping=True" if self.early_stopping else "calibration='temperature'"
             examples, held_out = hold_out(examples, labels, self.validation_fraction, seed, why)
         check_rows(self, examples)
-        settings = self._settings(len(examples), labels, architecture)
+        settings = self._settings(examples, labels, architecture)
         scoring = make_scoring(self, held_out, labels)
         self._prepare(labels, architecture, settings, continues)
         tasks = EpochTasks(self, settings.max_iter, X, y, start, saved)
@@ -818,6 +820,7 @@ class ANNClassifier(
         elif hasattr(self, "_network"):
             parameters = aligned_copy(self._network.parameters, self._computing_dtype)
             network = Network(architecture, parameters)
+            network.divide_logits(1 / getattr(self, "temperature_", 1.0))
         else:
             network = Network.random(
                 architecture, self._computing_dtype, rng, self.kernel_initializer
@@ -846,6 +849,7 @@ class ANNClassifier(
         finally:
             self.__dict__.pop("_training_in_progress", None)
         self._record_fit()
+        self.__dict__.pop("temperature_", None)
         self._network = network
         self._optimizer_state = self.solver, outcome.optimizer_state
         self._stream = rng
@@ -876,8 +880,7 @@ class ANNClassifier(
         logits = network.decision_function(rows, at_once)
         loss = LOSSES[self._target_kind](len(logits), len(rows), np.float64)
         self.temperature_ = best_temperature(logits, held_out.targets, held_out.weights, loss)
-        network.coefs[-1] /= self.temperature_
-        network.intercepts[-1] /= self.temperature_
+        network.divide_logits(self.temperature_)
 
     def _logits(self, X: Any) -> NDArray:
         """Validate rows and compute their raw scores, of shape (n_outputs, n_samples)."""

@@ -57,6 +57,7 @@ def resolve(
     n_rows: int,
     n_hidden: int,
     has_end: bool,
+    mean_weight: float,
     alpha: float | str,
     batch_size: int | str,
     learning_rate_init: float | str,
@@ -76,6 +77,8 @@ def resolve(
         Hidden layers.
     has_end : bool
         Whether the learning-rate schedule has an end, near zero.
+    mean_weight : float
+        Of the rows' weights above 0.
     alpha, batch_size, learning_rate_init, max_iter, dropout, label_smoothing : number or "auto"
         As given to the estimator.
 
@@ -86,7 +89,7 @@ def resolve(
     Examples
     --------
     >>> from skann.defaults import resolve
-    >>> resolve("adam", 60_000, 2, True, *["auto"] * 6).batch_size
+    >>> resolve("adam", 60_000, 2, True, 1.0, *["auto"] * 6).batch_size
     256
     """
     if solver == "lbfgs":
@@ -99,6 +102,10 @@ def resolve(
         by_rows = _ALPHA_FEW_ROWS if n_rows < _FEW_ROWS else _ALPHA
         by_rows = _ALPHA_MANY_ROWS if n_rows >= _MANY_ROWS else by_rows
         alpha = {"lbfgs": _ALPHA_LBFGS, "adamw": _ALPHA_ADAMW}.get(solver, by_rows)
+        if solver != "adamw":
+            # The penalty is divided by the weights: of weights that sum to one, as in boosting,
+            # it would leave nothing to learn.
+            alpha *= min(1.0, mean_weight)
     if learning_rate_init == "auto":
         learning_rate_init = _RATES[solver][0 if has_end else 1]
     if max_iter == "auto":

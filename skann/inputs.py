@@ -154,7 +154,8 @@ def validation_examples(
         return make_examples(
             X_val, y_val, sample_weight_val, estimator.class_weight, labels, "_val"
         )[0]
-    except ValueError as error:  # Scikit-learn's messages say X where X_val is meant.
+    # Scikit-learn's messages say X where X_val is meant; NumPy cannot sort labels of mixed types.
+    except (ValueError, TypeError) as error:
         raise ValueError(f"X_val, y_val and sample_weight_val cannot be used: {error}") from error
 
 
@@ -177,11 +178,21 @@ def labels_for_partial_fit(
     Returns
     -------
     Labels
+
+    Raises
+    ------
+    ValueError
+        If `classes` is missing or contradicts `y` or an earlier call.
     """
     if known is not None and classes is None:
         return known
-    if type_of_target(y).startswith("multilabel") and classes is None:
-        classes = np.arange(y.shape[1])
+    if type_of_target(y).startswith("multilabel"):
+        classes = np.arange(y.shape[1]) if classes is None else classes
+        if len(classes) != y.shape[1]:
+            raise ValueError(
+                f"classes has {len(classes)} entries, but the indicator matrix y has"
+                f" {y.shape[1]} columns. Leave classes out: the columns say how many there are."
+            )
     first_call = _check_partial_fit_first_call(estimator, classes)
     if not first_call and known is not None:
         return known

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skann.engine.batches import Examples
 from skann.engine.fitting import Outcome, Settings
 from skann.engine.stopping import Epoch
+from skann.targets import mean_positive_weight
 
 DIVERGED = (
     "Training diverged: the loss is no longer a finite number. The likely causes are features on"
@@ -45,9 +46,9 @@ def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
     elif failure := _failure(outcome, examples):
         message = (
             f"{failure} The likely causes are too high a learning_rate_init (here"
-            f" {settings.learning_rate_init:g}), too large an alpha (here {settings.alpha:g}),"
-            " features on very different scales (try input_scaling='standard', or a StandardScaler"
-            " in a Pipeline) and too few epochs."
+            f" {settings.learning_rate_init:g}), too large an alpha (here {settings.alpha:g}"
+            f"{_beside_weights(examples)}), features on very different scales (try"
+            " input_scaling='standard', or a StandardScaler in a Pipeline) and too few epochs."
         )
     elif stopping.reason == "max_iter":
         message = (
@@ -79,6 +80,12 @@ def _failure(outcome: Outcome, examples: Examples) -> str:
         f" {loss:.4g}, are hardly better than those of always predicting the frequencies of the"
         f" classes, {constant_score:.3g} and {constant_loss:.4g}."
     )
+
+
+def _beside_weights(examples: Examples) -> str:
+    """Return what small weights make of the penalty, which is divided by them."""
+    mean_weight = mean_positive_weight(examples.weights)
+    return f", for weights with a mean of {mean_weight:g}" if mean_weight < 1 else ""
 
 
 def _constant_prediction(examples: Examples) -> tuple[float, float]:

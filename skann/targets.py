@@ -109,6 +109,11 @@ class Labels(NamedTuple):
                     f"{name} has {indicators.shape[1]} columns; the labels seen in the first fit"
                     f" have {len(self.classes)}."
                 )
+            if ((indicators != 0) & (indicators != 1)).any():
+                raise ValueError(
+                    f"{name} is an indicator matrix and must hold zeros and ones only; it holds"
+                    f" {np.unique(indicators)[:5].tolist()}."
+                )
             return indicators.astype(np.int8)
         labels = column_or_1d(y, warn=True)
         found, codes = np.unique(labels, return_inverse=True)
@@ -167,10 +172,16 @@ def combine_weights(
     Raises
     ------
     ValueError
-        If the weights are all zero, or `class_weight` lacks a class or is negative.
+        If the weights are all zero or their sum overflows, or `class_weight` lacks a class or is
+        negative.
     """
     if sample_weight is not None and not sample_weight.any():
         raise ValueError("All sample weights are zero: there is nothing to learn from.")
+    if sample_weight is not None and sample_weight.max() > np.finfo(float).max / len(sample_weight):
+        raise ValueError(
+            f"The sample weights, up to {sample_weight.max():g}, are too large to be added up."
+            " Divide them by the largest."
+        )
     if class_weight is None:
         return sample_weight
     if labels.kind == "multilabel-indicator":
@@ -199,6 +210,29 @@ def combine_weights(
     return weights
 
 
+def mean_positive_weight(weights: NDArray | None) -> float:
+    """Return the mean of the weights above 0, to nine digits.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_samples,) or None
+        Not all of them 0; None for equal weights of 1.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.targets import mean_positive_weight
+    >>> mean_positive_weight(np.array([0.5, 0.0, 1.0]))
+    0.75
+    """
+    # Balanced class weights have a mean of one, but for rounding.
+    return 1.0 if weights is None else float(f"{weights[weights > 0].mean():.9g}")
+
+
 def _for_columns(class_weight: list, indicators: NDArray) -> list[dict]:
     """Return the weights of the values that each column has."""
     if len(class_weight) != indicators.shape[1]:
@@ -207,13 +241,13 @@ def _for_columns(class_weight: list, indicators: NDArray) -> list[dict]:
             f" {indicators.shape[1]} columns need a dict for each of them."
         )
     return [
-        _for_classes(by_value, np.unique(column))
+        _for_classes(by_value, np.unique(column), [0, 1])
         for by_value, column in zip(class_weight, indicators.T, strict=True)
     ]
 
 
-def _for_classes(class_weight: Any, classes: NDArray) -> dict:
-    """Return the weights of the classes that there are."""
+def _for_classes(class_weight: Any, classes: NDArray, possible: list | None = None) -> dict:
+    """Return the weights of the classes that there are; those of others should be possible."""
     if not isinstance(class_weight, dict):
         raise ValueError(f"class_weight must give a dict of weights; got {class_weight!r}.")
     bad = {
@@ -229,7 +263,7 @@ def _for_classes(class_weight: Any, classes: NDArray) -> dict:
         raise ValueError(
             f"class_weight has no weight for the classes {missing}; give one for each of {known}."
         )
-    extra = [label for label in class_weight if label not in known]
+    extra = [label for label in class_weight if label not in (possible or known)]
     if extra:
         # A warning only: a fold of a cross-validation may lose a rare class.
         warnings.warn(f"class_weight has weights for classes that y lacks: {extra}.", stacklevel=5)

@@ -36,6 +36,12 @@ def log_loss_at(temperature, kind, logits, targets, weights):
     return float(np.average(by_row, weights=weights))
 
 
+def objective(temperature, kind, logits, targets, weights):
+    n_rows = N_ROWS if weights is None else max(weights.sum(), N_ROWS)
+    prior = np.log(temperature) ** 2 / n_rows
+    return log_loss_at(temperature, kind, logits, targets, weights) + prior
+
+
 def temperature_of(kind, logits, targets, weights):
     loss = LOSSES[kind](N_OUTPUTS[kind], N_ROWS, np.float64)
     return best_temperature(logits, targets, weights, loss)
@@ -44,11 +50,11 @@ def temperature_of(kind, logits, targets, weights):
 @KINDS
 @WEIGHTED
 @pytest.mark.parametrize("factor", [0.2, 1.0, 3.0, 10.0])
-def test_minimises_the_log_loss(kind, weighted, factor):
+def test_minimises_log_loss_and_prior(kind, weighted, factor):
     logits, targets, weights = overconfident(kind, factor)
     weights = weights if weighted else None
     found = minimize(
-        lambda x: log_loss_at(np.exp(x[0]), kind, logits, targets, weights),
+        lambda x: objective(np.exp(x[0]), kind, logits, targets, weights),
         [0.0],
         method="Nelder-Mead",
         options={"xatol": 1e-9, "fatol": 1e-15},
@@ -60,18 +66,20 @@ def test_minimises_the_log_loss(kind, weighted, factor):
 
 
 @WEIGHTED
-def test_is_one_over_the_slope_of_logistic_regression(weighted):
+def test_of_many_rows_is_one_over_the_slope_of_logistic_regression(weighted):
+    # As many weights as a million rows have: the prior no longer counts.
     logits, targets, weights = overconfident("binary")
-    weights = weights if weighted else None
+    weights = 1e6 / N_ROWS * (weights if weighted else np.ones(N_ROWS))
     model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10)
     model.fit(logits.T, targets, sample_weight=weights)
     got = temperature_of("binary", logits, targets, weights)
-    assert got == pytest.approx(1 / model.coef_[0, 0], rel=1e-5)
+    assert got == pytest.approx(1 / model.coef_[0, 0], rel=2e-5)
 
 
 @KINDS
 def test_does_not_depend_on_the_unit_of_the_weights(kind):
     logits, targets, weights = overconfident(kind)
+    weights /= weights.mean()
     one, other = (temperature_of(kind, logits, targets, c * weights) for c in (1.0, 1e-6))
     assert one == pytest.approx(other, rel=1e-5)
 
@@ -80,6 +88,7 @@ def test_does_not_depend_on_the_unit_of_the_weights(kind):
 def test_weights_equal_repetitions(kind):
     logits, targets, _ = overconfident(kind)
     counts = np.random.default_rng(1).integers(0, 3, N_ROWS)
+    assert counts.sum() > np.count_nonzero(counts)
     rows = np.repeat(np.arange(N_ROWS), counts)
     loss = LOSSES[kind](N_OUTPUTS[kind], len(rows), np.float64)
     repeated = best_temperature(logits[:, rows], targets[rows], None, loss)
@@ -100,12 +109,24 @@ def test_of_float32_logits_leaves_them_alone(kind):
 
 
 @KINDS
-@pytest.mark.parametrize(("right", "bound"), [(True, np.exp(-4)), (False, np.exp(4))])
-def test_ends_at_a_bound_where_there_is_no_minimum(kind, right, bound):
+def test_ends_at_a_bound_where_every_row_is_wrong(kind):
     logits, targets, _ = overconfident(kind)
+    targets = extreme(kind, logits, right=False)
+    assert temperature_of(kind, logits, targets, None) == pytest.approx(np.exp(4), rel=1e-3)
+
+
+@KINDS
+def test_of_rows_that_are_all_right_moves_away_from_one_as_they_grow(kind):
+    logits = overconfident(kind, factor=1.0)[0]
+    targets = extreme(kind, logits, right=True)
+    loss = LOSSES[kind](N_OUTPUTS[kind], N_ROWS, np.float64)
+    few, many = (best_temperature(logits[:, :n], targets[:n], None, loss) for n in (5, N_ROWS))
+    assert np.exp(-4) < many < 0.2 < few < 1
+
+
+def extreme(kind, logits, right):
+    """Return the targets that the logits are right about in every row, or wrong."""
     if kind == "multiclass":
-        targets = logits.argmax(axis=0) if right else logits.argmin(axis=0)
-    else:
-        targets = ((logits > 0) == right).astype(np.int8).T
-        targets = targets[:, 0] if kind == "binary" else targets
-    assert temperature_of(kind, logits, targets, None) == pytest.approx(bound, rel=1e-3)
+        return logits.argmax(axis=0) if right else logits.argmin(axis=0)
+    targets = ((logits > 0) == right).astype(np.int8).T
+    return targets[:, 0] if kind == "binary" else targets

@@ -501,6 +501,12 @@ class TestDamage:
         with pytest.raises(ValueError, match=f"{path} is not a checkpoint"):
             quick().resume(path, X, y)
 
+    @pytest.mark.parametrize("content", ['{"a": 1}', '{"format": 1}', "[1]"])
+    def test_other_json_is_refused(self, path, content):
+        np.savez(path, json=np.frombuffer(content.encode(), np.uint8))
+        with pytest.raises(ValueError, match=f"{path} is not a checkpoint"):
+            quick().resume(path, X, y)
+
     def test_arrays_of_another_kind_are_refused(self, path):
         np.savez(path, a=np.arange(3))
         with pytest.raises(ValueError, match="is not a checkpoint"):

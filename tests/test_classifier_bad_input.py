@@ -209,6 +209,25 @@ class TestTargets:
         with pytest.raises(ValueError, match="y_val has labels .* not among the classes"):
             quick().fit(X, y, X_val=X, y_val=y.astype(str))
 
+    def test_of_mixed_types_in_y_val(self):
+        named = np.array(["a", "b", "c"], dtype=object)[y]
+        mixed = np.where(y == 1, None, named)
+        with pytest.raises(ValueError, match="X_val, y_val and sample_weight_val cannot be used"):
+            quick().fit(X, named, X_val=X, y_val=mixed)
+
+    @pytest.mark.parametrize("change", [lambda y: 2 * y, lambda y: 2 * y - 1, lambda y: 256 * y])
+    def test_indicators_that_are_not_zeros_and_ones(self, change):
+        X, y = problem("multilabel-indicator")
+        with pytest.raises(ValueError, match="y is an indicator matrix and must hold zeros and"):
+            quick().fit(X, change(y))
+        with pytest.raises(ValueError, match="y_val is an indicator matrix and must hold"):
+            quick().fit(X, y, X_val=X, y_val=change(y))
+
+    def test_classes_of_partial_fit_that_contradict_the_columns(self):
+        X, y = problem("multilabel-indicator")
+        with pytest.raises(ValueError, match="classes has 2 entries, but .* 3 columns"):
+            quick().partial_fit(X, y, classes=[0, 1])
+
     def test_partial_fit_needs_the_classes_at_first(self):
         with pytest.raises(ValueError, match="classes must be passed on the first call"):
             quick().partial_fit(X, y)
@@ -279,6 +298,10 @@ class TestSampleWeights:
     def test_of_validation_data_that_cannot_be(self, weights, message):
         with pytest.raises(ValueError, match=message):
             quick().fit(X, y, X_val=X, y_val=y, sample_weight_val=weights)
+
+    def test_too_large_to_be_added_up(self):
+        with pytest.raises(ValueError, match="too large to be added up"):
+            quick().fit(X, y, np.full(len(y), 1e307))
 
 
 class TestClassWeight:

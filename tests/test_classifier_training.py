@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.optimize import minimize_scalar
-from sklearn.linear_model import LogisticRegression
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from skann import ANNClassifier
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.initializers import INITIALIZERS
 from skann.engine.schedules import SCHEDULES
-from tests.data import KINDS, constant_rate, problem, quick
+from tests.data import KINDS, SOLVERS, constant_rate, problem, quick
 
 X, y = problem()
 MANY_X, MANY_Y = problem(n_rows=300)
@@ -330,15 +332,19 @@ class TestTemperature:
     @pytest.mark.parametrize("kind", ["binary", "multiclass"])
     @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
     @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-    def test_gives_the_least_log_loss_on_the_validation_rows(self, kind, weighted, solver):
+    def test_gives_the_least_log_loss_and_prior_on_the_validation_rows(
+        self, kind, weighted, solver
+    ):
         plain, calibrated, held_out = self.pair(kind, weighted, solver=solver)
         X, y, weights = (held_out.get(name) for name in ("X_val", "y_val", "sample_weight_val"))
         log_probabilities = plain.predict_log_proba(X)
+        n_rows = len(y) if weights is None else max(weights.sum(), len(y))
 
         def loss_at(temperature):
             powers = np.exp(log_probabilities / temperature)
             powers /= powers.sum(axis=1, keepdims=True)
-            return log_loss(y, powers, sample_weight=weights)
+            prior = np.log(temperature) ** 2 / n_rows
+            return log_loss(y, powers, sample_weight=weights) + prior
 
         found = minimize_scalar(
             loss_at, bounds=(0.1, 50), method="bounded", options={"xatol": 1e-9}
@@ -346,7 +352,7 @@ class TestTemperature:
         assert calibrated.temperature_ == pytest.approx(found.x, rel=1e-4)
         assert calibrated.temperature_ > 1.1
         loss = log_loss(y, calibrated.predict_proba(X), sample_weight=weights)
-        assert loss == pytest.approx(found.fun, rel=1e-9)
+        assert loss == pytest.approx(found.fun - np.log(found.x) ** 2 / n_rows, rel=1e-5)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_divides_the_scores_and_keeps_the_labels(self, kind):
@@ -357,12 +363,6 @@ class TestTemperature:
         np.testing.assert_array_equal(calibrated.predict(X), plain.predict(X))
         assert accuracy_score(y, calibrated.predict(X)) == plain.validation_scores_[-1]
         assert calibrated.validation_loss_curve_ == plain.validation_loss_curve_
-
-    def test_is_one_over_the_slope_of_logistic_regression(self):
-        plain, calibrated, held_out = self.pair("binary")
-        model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10)
-        model.fit(plain.decision_function(held_out["X_val"])[:, None], held_out["y_val"])
-        assert calibrated.temperature_ == pytest.approx(1 / model.coef_[0, 0], rel=1e-5)
 
     def test_is_of_rows_split_off_where_none_are_given(self):
         (X, y), *_ = self.data()
@@ -380,7 +380,8 @@ class TestTemperature:
 
         def loss_at(temperature):
             powers = np.exp(logits / temperature - (logits / temperature).max(axis=1)[:, None])
-            return log_loss(targets, powers / powers.sum(axis=1, keepdims=True))
+            prior = np.log(temperature) ** 2 / len(targets)
+            return log_loss(targets, powers / powers.sum(axis=1, keepdims=True)) + prior
 
         found = minimize_scalar(
             loss_at, bounds=(0.1, 50), method="bounded", options={"xatol": 1e-9}
@@ -395,6 +396,43 @@ class TestTemperature:
         log_sums = np.logaddexp.reduce(uncalibrated, axis=1)
         loss = (log_sums - uncalibrated[rows, y]).mean()
         assert loss == pytest.approx(-calibrated.best_validation_score_, rel=1e-9)
+
+    @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
+    def test_does_not_sharpen_by_few_rows_that_are_all_right(self, load):
+        X, y = load(return_X_y=True)
+        plain, calibrated = (
+            cross_val_score(
+                ANNClassifier(input_scaling="standard", calibration=how, random_state=0),
+                X,
+                y,
+                scoring="neg_log_loss",
+            ).mean()
+            for how in (None, "temperature")
+        )
+        assert calibrated > plain - 0.03
+
+    @pytest.mark.parametrize("solver", SOLVERS)
+    def test_does_not_disturb_a_warm_start(self, solver):
+        X, y = load_wine(return_X_y=True)
+        model = ANNClassifier(
+            solver=solver,
+            calibration="temperature",
+            input_scaling="standard",
+            warm_start=True,
+            random_state=0,
+        )
+        first = model.fit(X, y).loss_
+        for _ in range(3):
+            assert model.fit(X, y).loss_ < 2 * first
+
+    def test_goes_when_training_goes_on_without(self):
+        X, y = load_wine(return_X_y=True)
+        settings = {"input_scaling": "standard", "random_state": 0, "dtype": "float64"}
+        model = ANNClassifier(calibration="temperature", **settings).fit(X, y)
+        scores = model.temperature_ * model.decision_function(X)
+        model.set_params(calibration=None, learning_rate_init=1e-9).partial_fit(X, y)
+        assert not hasattr(model, "temperature_")
+        np.testing.assert_allclose(model.decision_function(X), scores, atol=1e-3)
 
     def test_is_forgotten_by_a_fit_without(self):
         model = quick(calibration="temperature").fit(X, y)

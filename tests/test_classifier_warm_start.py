@@ -151,7 +151,9 @@ class TestPartialFit:
 
     @pytest.mark.parametrize("solver", STOCHASTIC_SOLVERS)
     def test_has_the_documented_rate(self, solver):
-        rate = resolve(solver, 60, 1, False, *["auto"] * 3, 1, *["auto"] * 2).learning_rate_init
+        rate = resolve(
+            solver, 60, 1, False, 1.0, *["auto"] * 3, 1, *["auto"] * 2
+        ).learning_rate_init
         assert str(rate) in ANNClassifier.partial_fit.__doc__
         settings = {"solver": solver, "random_state": 0}
         automatic = ANNClassifier((8,), **settings).partial_fit(X, y, CLASSES)
@@ -244,6 +246,53 @@ class TestPartialFit:
         model = quick().partial_fit(X, y, CLASSES).set_params(dtype="float64")
         model.partial_fit(X, y)
         assert model.predict_proba(X).dtype == np.float64
+
+
+class TestAveragedWeights:
+    SETTINGS = {"ema_decay": 0.99, "alpha": 0.0, "dropout": 0.0, "learning_rate_init": 0.01}
+
+    def losses(self, **changes):
+        model = quick(**self.SETTINGS | changes)
+        for _ in range(10):
+            model.partial_fit(X, y, CLASSES)
+        return model.loss_curve_
+
+    def test_do_not_change_what_partial_fit_trains(self):
+        assert self.losses() == self.losses(ema_decay=None)
+
+    def test_average_over_the_steps_of_all_calls(self):
+        in_calls = quick(**self.SETTINGS)
+        for _ in range(10):
+            in_calls.partial_fit(X, y, CLASSES)
+        at_once = quick(**self.SETTINGS, learning_rate="constant", max_iter=10)
+        with pytest.warns(ConvergenceWarning):
+            at_once.fit(X, y)
+        assert_same_parameters(in_calls, at_once)
+
+    def test_go_on_in_a_warm_start(self):
+        settings = self.SETTINGS | {"learning_rate": "constant", "max_iter": 1}
+        plain, averaged = (
+            quick(warm_start=True, **settings | {"ema_decay": decay}) for decay in (None, 0.99)
+        )
+        for _ in range(4):
+            for model in (plain, averaged):
+                with pytest.warns(ConvergenceWarning):
+                    model.fit(X, y)
+            assert averaged.loss_ == plain.loss_
+
+    def test_that_were_assigned_to_are_gone_on_from(self):
+        model = quick(**self.SETTINGS).partial_fit(X, y, CLASSES)
+        model.coefs_ = [np.zeros_like(coef) for coef in model.coefs_]
+        model.set_params(learning_rate_init=1e-9).partial_fit(X, y)
+        assert max(np.abs(coef).max() for coef in model.coefs_) < 1e-3
+
+    def test_survive_pickling_between_calls(self):
+        model = quick(**self.SETTINGS)
+        copied = quick(**self.SETTINGS)
+        for _ in range(3):
+            model.partial_fit(X, y, CLASSES)
+            copied = pickle.loads(pickle.dumps(copied.partial_fit(X, y, CLASSES)))
+        assert_same_parameters(model, copied)
 
 
 class TestOptimizerState:

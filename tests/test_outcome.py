@@ -63,6 +63,12 @@ class TestHopelessRates:
         with pytest.warns(ConvergenceWarning, match="gives all rows the same"):
             quick(learning_rate_init=1e4, gradient_clip_norm=1.0).fit(sparse.csr_array(X), y)
 
+    def test_name_small_weights_which_make_the_penalty_large(self):
+        X, y = problem()
+        weights = np.full(len(y), 1 / len(y))
+        with pytest.warns(ConvergenceWarning, match="here 10, for weights with a mean of 0.0166"):
+            quick(alpha=10).fit(X, y, weights)
+
     def test_take_the_place_of_the_advice_to_train_longer(self):
         X, y = problem()
         settings = {"learning_rate": "constant", "tol": 0.0, "n_iter_no_change": np.inf}

@@ -67,6 +67,24 @@ def test_the_limit_goes_after_an_error():
     assert blas_threads() == {2}
 
 
+def test_ctrl_c_while_the_limit_is_set_takes_it_back(monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt), limit_threads(SMALL, in_scipy=False):
+            pass
+    # The thread that held it ends by itself: the next limit waits for it.
+    for thread in threading.enumerate():
+        if thread.daemon and thread is not threading.current_thread():
+            thread.join(10)
+    assert blas_threads() == {2}
+
+
 def test_nested_limits_end_with_the_outermost():
     with limit_threads(SMALL, in_scipy=False):
         with limit_threads(SMALL, in_scipy=False):

@@ -1,5 +1,7 @@
 """An average of the parameters over the steps of training."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,6 +55,25 @@ class Average:
         np.subtract(parameters, self.values, out=self._scratch)
         self._scratch *= (1 - self._decay) / (1 - self._decay**self.n_updates)
         self.values += self._scratch
+
+    def state(self, parameters: NDArray) -> dict[str, Any]:
+        """Return what to go on from later, where `parameters` are those of the last step."""
+        return {
+            "decay": self._decay,
+            "n_updates": self.n_updates,
+            "values": self.values.copy(),
+            "last_parameters": parameters.copy(),
+        }
+
+    def load_state(self, state: dict[str, Any], parameters: NDArray) -> None:
+        """Go on from `state`, and `parameters` from those of its last step.
+
+        If they are not its average any more, somebody has changed them: then both start anew.
+        """
+        if state["decay"] == self._decay and np.allclose(parameters, state["values"], rtol=1e-4):
+            self.n_updates = state["n_updates"]
+            self.values[...] = state["values"]
+            parameters[...] = state["last_parameters"]
 
     def swap(self, parameters: NDArray) -> None:
         """Exchange the average and the parameters."""

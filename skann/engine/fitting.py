@@ -135,7 +135,7 @@ class Outcome(NamedTuple):
     message : str
         Why L-BFGS did not converge; empty if it did, and for the other solvers.
     optimizer_state : dict or None
-        What to go on from; None for L-BFGS.
+        Of the optimizer and the average, to go on from; None for L-BFGS.
     n_rows_seen : int
         Rows that steps have been made on; 0 for L-BFGS.
     measured : Measured or None
@@ -235,13 +235,13 @@ def fit_network(
             return Outcome(stopping, message, None, 0)
         mini_batch_training = _mini_batch_training(training, settings, rng)
         if optimizer_state is not None:
-            mini_batch_training.optimizer.load_state(optimizer_state)
+            mini_batch_training.go_on_from(optimizer_state)
         if saved is not None:
             mini_batch_training.load_state(saved)
         watcher.begin_training(mini_batch_training)
         mini_batch_training.run()
-        state = mini_batch_training.optimizer.state()
         measured = _measured_if_doubtful(network, examples, scaling, settings, stopping)
+        state = mini_batch_training.continuation
         return Outcome(stopping, "", state, training.n_rows_seen, measured)
 
 

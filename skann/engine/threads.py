@@ -65,8 +65,8 @@ class _OneThread:
                 self._holder = threading.Thread(
                     target=self._hold, args=(pools, is_set), daemon=True
                 )
-                self._holder.start()
                 try:
+                    self._holder.start()
                     is_set.wait()
                 except BaseException:  # Ctrl-C: nobody would take the limit back.
                     self._release.set()

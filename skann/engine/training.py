@@ -185,6 +185,11 @@ class MiniBatchTraining:
         Longest gradient, over all parameters.
     max_norm : float or None
         Longest vector of weights into a hidden unit.
+
+    Attributes
+    ----------
+    continuation : dict
+        After `run`, what a later training of the same network can go on from.
     """
 
     training: Training
@@ -201,6 +206,7 @@ class MiniBatchTraining:
     def __post_init__(self) -> None:
         self._n_epochs = 0
         self._averages_in_network = False
+        self.continuation: dict[str, Any] = {}
         self._every_row = np.arange(self.training.network.architecture.layer_sizes[0])
         # A finite loss proves the weights that its epoch began with, not those it ended with.
         self._begun = self.training.network.parameters.copy()
@@ -243,9 +249,18 @@ class MiniBatchTraining:
         self.optimizer.settle()
         if stopping.reason is None:
             stopping.reason = "schedule" if self.schedule.has_end else "max_iter"
+        self.continuation = self.optimizer.state()
         if self.average is not None and self.average.n_updates and stopping.reason != "diverged":
+            self.continuation["average"] = self.average.state(parameters)
             parameters[...] = self.average.values
         training.restore_best()
+
+    def go_on_from(self, continuation: dict[str, Any]) -> None:
+        """Go on from the `continuation` of an earlier training, before `run`."""
+        self.optimizer.load_state(continuation)
+        if self.average is not None and "average" in continuation:
+            self.average.load_state(continuation["average"], self.training.network.parameters)
+            self._begun[...] = self._proven[...] = self.training.network.parameters
 
     def _finish(self, epoch: Epoch) -> None:
         """Record an epoch and draw the consequences before anybody is told."""

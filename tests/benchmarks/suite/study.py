@@ -29,7 +29,7 @@ def _times(factor: float, *parameters: str) -> _Maker:
 
     def make(seed: int, n_rows: int) -> ANNClassifier:
         n_hidden = len(ANNClassifier().hidden_layer_sizes)
-        defaults = resolve("adam", n_rows, n_hidden, True, *["auto"] * 6)._asdict()
+        defaults = resolve("adam", n_rows, n_hidden, True, 1.0, *["auto"] * 6)._asdict()
         changed = {name: type(defaults[name])(factor * defaults[name]) for name in parameters}
         return ANNClassifier(random_state=seed, **changed)
 
