@@ -345,11 +345,13 @@ def draw_first_layer(network: ANNClassifier, images: ImageData, title: str) -> F
     Each weight is multiplied by how much its pixel varies, which makes it what the pixel has to
     say: the weights of a pixel that is hardly ever inked keep their random start.
     """
-    figure = Figure(figsize=(11, 7.4), layout="constrained")
+    n_shown = min(60, network.coefs_[0].shape[1])
+    figure = Figure(figsize=(11, -(-n_shown // 10) + 0.9), layout="constrained")
     display = WeightsDisplay.from_estimator(
         network,
         image_shape=images.image_shape,
         feature_scale=images.X_train.std(axis=0, dtype=np.float32),
+        max_units=n_shown,
         ax=figure.subplots(),
     )
     figure.suptitle(title)

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.callback import CallbackContext
 
 from skann.outcome import DIVERGED
-from skann.plotting.common import divide
+from skann.plotting.common import divide, ink
 
 if TYPE_CHECKING:
     from skann.classifier import ANNClassifier
@@ -183,7 +183,7 @@ class LearningRateDisplay:
         color = line.get_color()
         ax.semilogx(self.learning_rates, self.losses, color=color, alpha=0.3, label="batches")
         label = f"suggested: {self.suggested:.2g}"
-        ax.axvline(self.suggested, color="black", linestyle="--", label=label)
+        ax.axvline(self.suggested, color=ink(), linestyle="--", label=label)
         ax.set(xlabel="Learning rate", ylabel="Training loss")
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure

@@ -138,6 +138,11 @@ class TestDisplay:
         labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
         assert labels == ["smoothed", "batches", "suggested: 0.1"]
 
+    def test_the_suggestion_stands_out_from_a_dark_background(self, plt):
+        with plt.style.context("dark_background"):
+            display = self.display.plot()
+        assert display.ax_.lines[-1].get_color() == "white"
+
     def test_plots_where_it_is_told(self, plt):
         figure, ax = plt.subplots()
         assert self.display.plot(ax).ax_ is ax

@@ -9,10 +9,16 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
-from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    HalvingGridSearchCV,
+    RandomizedSearchCV,
+)
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -64,6 +70,17 @@ def texts(artists):
 
 def legend(axes):
     return texts(axes.get_legend().get_texts())
+
+
+def overlaps(artists):
+    """Whether any two of what is drawn cover each other."""
+    boxes = [artist.get_window_extent() for artist in artists]
+    return any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker"]
+FASHION = np.array([*FASHION, "Bag", "Ankle boot"])
+CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
 def images_in(axes):
@@ -158,6 +175,31 @@ class TestTrainingCurve:
         assert legend(loss) == names
         (entry,) = legend(score)
         assert entry.startswith("watched: ")
+
+    def test_more_networks_than_colours_differ_in_their_points(self, watched):
+        for n_epochs in (12, 60):
+            history = [{**watched.history_[0], "epoch": e} for e in range(1, n_epochs + 1)]
+            names = [f"network {number}" for number in range(14)]
+            display = TrainingCurveDisplay(
+                histories=dict.fromkeys(names, history), best_epochs=dict.fromkeys(names, 3)
+            ).plot()
+            for lines in (display.lines_, display.best_):
+                for key in {key for _, key in lines}:
+                    looks = [(lines[n, key].get_color(), lines[n, key].get_marker()) for n in names]
+                    assert len(set(looks)) == len(names)
+            display.figure_.draw_without_rendering()
+            for axes in display.axes_:
+                assert set(names) <= {text.split(":")[0] for text in legend(axes)}
+                box = axes.get_legend().get_window_extent()
+                assert not box.overlaps(axes.get_window_extent())
+                assert box.x1 < display.figure_.bbox.x1
+                assert box.y0 > 0
+
+    def test_epochs_are_whole_numbers(self):
+        model = quick(max_iter=1, early_stopping=True).fit(X, y)
+        for axes in TrainingCurveDisplay.from_estimator(model).axes_:
+            low, high = axes.get_xlim()
+            assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
 
     def test_epochs_without_validation_leave_a_gap(self):
         model = quick().fit(X, y, X_val=X_val, y_val=y_val)
@@ -299,6 +341,46 @@ class TestWeights:
         model = quick(hidden_layer_sizes=()).fit(X[y < 2], names[y < 2])
         display = WeightsDisplay.from_estimator(model)
         assert texts(display.ax_.get_xticklabels()) == ["versicolor"]
+
+    def test_names_of_outputs_do_not_cover_each_other(self, plt):
+        long = [f"the digit number {digit}" for digit in range(10)]
+        for names in (FASHION, np.array(long)):
+            model = quick(hidden_layer_sizes=(), max_iter=1).fit(X_digits, names[y_digits])
+            for ax in (None, plt.subplots(figsize=(8, 4), layout="constrained")[1]):
+                display = WeightsDisplay.from_estimator(model, image_shape=(8, 8), ax=ax)
+                display.figure_.draw_without_rendering()
+                assert not overlaps(axes.title for axes in display.axes_)
+                shown = {axes.get_title() for axes in display.axes_}
+                assert len(shown) == 10
+                assert ax is not None or shown == set(names)
+            display = WeightsDisplay.from_estimator(model)
+            display.figure_.draw_without_rendering()
+            labels = display.ax_.get_xticklabels()
+            assert texts(labels) == sorted(names)
+            assert {label.get_rotation() for label in labels} == {30}
+
+    def test_long_names_of_features_leave_room_to_the_heat_map(self):
+        names = [f"{'a very long name ' * 5}{number}" for number in range(4)]
+        display = WeightsDisplay.from_estimator(quick().fit(X, y), feature_names=names)
+        display.figure_.draw_without_rendering()
+        assert display.ax_.get_window_extent().width > 0.4 * display.figure_.bbox.width
+        labels = texts(display.ax_.get_yticklabels())
+        assert [label[-1] for label in labels] == [str(f) for f in display.features_]
+        assert all(label.startswith("a very long") and len(label) == 24 for label in labels)
+
+    @pytest.mark.parametrize(
+        ("layers", "classes", "title"),
+        [
+            ((1,), 3, "Weights of 1 unit of the first layer"),
+            ((2,), 3, "Weights of 2 units of the first layer, the strongest first"),
+            ((), 2, "Weights of 1 output"),
+            ((), 3, "Weights of 3 outputs"),
+        ],
+    )
+    def test_title_counts(self, layers, classes, title):
+        few = y < classes
+        model = quick(hidden_layer_sizes=layers).fit(X[few], y[few])
+        assert WeightsDisplay.from_estimator(model).title_.get_text() == title
 
     def test_tables_get_a_heat_map_with_names(self):
         pd = pytest.importorskip("pandas")
@@ -511,6 +593,71 @@ class TestSearch:
             boxes = [text.get_window_extent() for text in axes.texts]
             assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
         assert set(texts(display.axes_[2].texts)) == {"2", "4", "4,2"}
+
+    @pytest.mark.parametrize(
+        ("resource", "amounts"), [("n_samples", [20, 60]), ("max_iter", [1, 3])]
+    )
+    def test_rounds_of_a_halving_search_are_told_apart(self, resource, amounts):
+        search = HalvingGridSearchCV(
+            quick(max_iter=2),
+            {"hidden_layer_sizes": range(1, 9)},
+            resource=resource,
+            min_resources=amounts[0],
+            max_resources=amounts[1],
+            cv=2,
+            random_state=0,
+        ).fit(X, y)
+        results = search.cv_results_
+        last = results["iter"] == 1
+        assert last.sum() == 3
+        # No score of the first round belongs to the front, though all are higher.
+        means = np.where(last, 0.5 + 0.01 * results["param_hidden_layer_sizes"].astype(int), 0.9)
+        for fold in range(2):
+            results[f"split{fold}_test_score"] = means
+        display = SearchDisplay.from_estimator(search)
+        assert display.axes_[0].get_xlabel() == "Hidden layer sizes"
+        for line, members, amount in zip(display.groups_, [~last, last], amounts, strict=False):
+            assert line.get_label() == f"{resource}={amount}"
+            np.testing.assert_array_equal(line.get_ydata(), means[members])
+        points = {tuple(point) for point in display.front_.get_xydata()}
+        assert points == {(display.sizes[i], means[i]) for i in np.flatnonzero(last)}
+        assert "front of the last round: no smaller one is as good" in texts(
+            display.legend_.get_texts()
+        )
+        best = search.best_index_
+        assert last[best]
+        assert display.best_[0].get_ydata() == [means[best]]
+        layers = search.best_params_["hidden_layer_sizes"]
+        assert f"best: {layers}; {resource}={amounts[1]}" in texts(display.legend_.get_texts())
+
+    def test_the_resource_of_a_halving_search_can_be_drawn(self):
+        search = HalvingGridSearchCV(
+            quick(max_iter=1), {"alpha": [0.1, 0.2, 0.3]}, min_resources=20, cv=2, random_state=0
+        ).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert display.axes_[0].get_xlabel() == "Alpha"
+        display = SearchDisplay.from_estimator(search, "n_samples")
+        assert texts(display.axes_[0].get_xticklabels()) == ["20", "60"]
+        assert [line.get_label() for line in display.groups_[:1]] == ["alpha=0.1"]
+
+    def test_names_leave_the_means_free(self):
+        rng = np.random.default_rng(0)
+        for _ in range(10):
+            scores = rng.uniform(0.9, 1.0, 8)
+            display = SearchDisplay(
+                scores=scores[:, np.newaxis],
+                fit_times=rng.uniform(1.0, 1.2, 8),
+                parameter="alpha",
+                values=[f"value {number}" for number in range(8)],
+                labels=[f"value {number}" for number in range(8)],
+                best_index=int(scores.argmax()),
+            ).plot()
+            axes = display.axes_[1]
+            display.figure_.draw_without_rendering()
+            assert axes.texts
+            means = axes.transData.transform(display.errorbars_[1][0].get_xydata())
+            boxes = [text.get_window_extent() for text in axes.texts]
+            assert not any(box.contains(*point) for box in boxes for point in means)
 
     def test_many_numbers_get_an_axis_of_numbers(self):
         alphas = np.geomspace(1e-4, 1.0, 14)
@@ -756,8 +903,52 @@ class TestMisclassified:
             [[0, 1, 2, 3]], ["camel"], ["dromedary"], [0.75], image_shape=(2, 2)
         )
         (axes,) = display.axes_
-        assert axes.get_title() == "camel → dromedary\n75%"
-        assert "1 of 1 misclassified, the surest first" in display.title_.get_text()
+        assert axes.get_title() == "camel →\ndromedary\n75%"
+
+    @pytest.mark.parametrize(
+        "names", [FASHION, CIFAR, [f"the digit number {digit}" for digit in range(10)]]
+    )
+    def test_names_above_images_do_not_cover_each_other(self, plt, names):
+        names = np.array(names)
+        truth = np.arange(20) % 10
+        guess = (truth * 3 + 1) % 10
+        kept = truth != guess
+        arguments = X_digits[:20][kept], names[truth][kept], names[guess][kept], np.ones(kept.sum())
+        for ax in (None, plt.subplots(figsize=(8, 6), layout="constrained")[1]):
+            display = MisclassifiedDisplay.from_predictions(*arguments, image_shape=(8, 8), ax=ax)
+            display.figure_.draw_without_rendering()
+            assert not overlaps(axes.title for axes in display.axes_)
+            for axes, index in zip(display.axes_, display.indices, strict=True):
+                words = axes.get_title().replace(" →", "").split("\n")
+                if ax is None:
+                    assert words == [arguments[1][index], arguments[2][index], "100%"]
+
+    @pytest.mark.parametrize(
+        ("n_wrong", "n_shown", "which"),
+        [(1, 5, "4"), (1, 1, "4"), (3, 1, "4, the surest"), (3, 2, "4, the 2 surest")]
+        + [(3, 3, "4, the surest first")],
+    )
+    def test_title_counts(self, n_wrong, n_shown, which):
+        display = MisclassifiedDisplay.from_predictions(
+            X[:4], [0] * 4, np.arange(4) < n_wrong, np.ones(4), max_samples=n_shown
+        )
+        first = display.title_.get_text().split("\n")[0]
+        assert first == f"{n_wrong} of 4 misclassified{which[1:]}"
+
+    @pytest.mark.parametrize("image_shape", [None, (2, 2)])
+    def test_labels_of_another_type_are_refused(self, image_shape):
+        with pytest.raises(ValueError, match="Mix of label input types"):
+            MisclassifiedDisplay.from_estimator(
+                quick().fit(X, y), X, y.astype(str), image_shape=image_shape
+            )
+
+    def test_long_names_leave_room_to_the_table(self):
+        names = np.array(["the first of all the flowers", "the second of all the flowers"])
+        display = MisclassifiedDisplay.from_predictions(
+            X[:4], names[[0] * 4], names[[1] * 4], y[:4]
+        )
+        display.figure_.draw_without_rendering()
+        assert display.ax_.get_window_extent().width > 0.3 * display.figure_.bbox.width
 
     def test_table_shows_values_and_how_unusual_they_are(self):
         pd = pytest.importorskip("pandas")
@@ -849,6 +1040,14 @@ class TestMisclassified:
             assert long.endswith("…")
             assert len(long) == 100
             assert len(display.figure_.axes) == 1
+
+    def test_words_stand_out_from_a_dark_background(self, plt):
+        pd = pytest.importorskip("pandas")
+        frame = pd.DataFrame({"colour": ["red", "blue"], "size": [1.0, 3.0]})
+        with plt.style.context("dark_background"):
+            display = MisclassifiedDisplay.from_predictions(frame, [0, 0], [1, 1], [0.9, 0.8])
+        # The words stand on the background, the numbers on bright colours.
+        assert [text.get_color() for text in display.ax_.texts] == ["white", "black"] * 2
 
     def test_dates_without_a_data_frame_are_no_numbers_either(self):
         dates = np.array([["2024-01-19"], ["2024-02-01"]], "datetime64[us]")
@@ -986,12 +1185,42 @@ class TestAll:
         assert all(axes.get_window_extent().x0 > 0.9 * middle for axes in display.axes_)
         assert not left.has_data()
 
+    def test_stands_out_from_a_dark_background(self, draw, plt):
+        from matplotlib.colors import to_rgb
+
+        with plt.style.context("dark_background"):
+            display = draw(None)
+            for axes in display.axes_:
+                assert axes.get_facecolor()[:3] == (0, 0, 0)
+                for line in axes.lines:
+                    edge = line.get_markeredgecolor() if line.get_marker() != "None" else "white"
+                    assert max(to_rgb(edge)) > 0.5
+                for text in axes.texts:
+                    behind = text.get_bbox_patch().get_facecolor()[:3]
+                    assert (to_rgb(text.get_color()), behind) == ((1, 1, 1), (0, 0, 0))
+
     def test_plots_again_into_a_figure_of_its_own(self, draw, plt):
         display = draw(None)
         first = display.figure_
         assert display.plot() is display
         assert display.figure_ is not first
         assert len(plt.get_fignums()) == 2
+
+    @pytest.mark.parametrize(
+        ("size", "shape"), [((6, 6), (4, 4)), ((20, 2), (1, 16)), ((2, 20), (16, 1))]
+    )
+    @pytest.mark.parametrize("which", ["weights", "misclassified"])
+    def test_images_are_as_large_as_the_axes_allow(self, plt, which, size, shape):
+        ax = plt.subplots(figsize=size)[1]
+        if which == "weights":
+            model = quick(hidden_layer_sizes=(16,), max_iter=1).fit(X, y)
+            display = WeightsDisplay.from_estimator(model, image_shape=(2, 2), ax=ax)
+        else:
+            display = MisclassifiedDisplay.from_predictions(
+                X[:16], [0] * 16, [1] * 16, np.ones(16), image_shape=(2, 2), ax=ax
+            )
+        grid = display.axes_[0].get_subplotspec().get_gridspec()
+        assert (grid.nrows, grid.ncols) == shape
 
     def test_a_figure_without_a_layout_has_room_for_labels(self, draw, plt):
         figure, ax = plt.subplots(figsize=(12, 4))

@@ -1,7 +1,8 @@
 """What the display classes share: colours, panels, checks of what they are given."""
 
 import re
-from math import prod
+from collections.abc import Sequence
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ DIVERGING = "PuOr"
 
 # Inches for the title of a figure with images.
 _TITLE = 0.6
+# Letters of names side by side on an axis, places that leave room for names aslant.
+_MAX_LETTERS, MAX_PLACES = 40, 12
 
 # A scorer tells what it measures nowhere but in its representation.
 _SCORER = re.compile(
@@ -66,6 +69,26 @@ def divide(
     return ax, panels[:n_panels]
 
 
+def n_columns_of(
+    ax: Any, n_panels: int, panel_size: tuple[float, float], of_new_figure: int
+) -> tuple[int, float]:
+    """Return the number of columns for panels, and the inches that each is wide.
+
+    A new figure takes the shape of its panels. In axes that are there, the panels shall be as
+    large as they can.
+    """
+    if ax is None:
+        return of_new_figure, panel_size[0]
+    width, height = ax.bbox.size / ax.figure.dpi
+
+    def scale(n_columns: int) -> float:
+        n_rows = ceil(n_panels / n_columns)
+        return min(width / n_columns / panel_size[0], height / n_rows / panel_size[1])
+
+    n_columns = max(range(1, n_panels + 1), key=scale)
+    return n_columns, width / n_columns
+
+
 def set_title(ax: Any, panels: NDArray, title: str) -> Any:
     """Set the title of axes that may be divided into panels, and return it."""
     return ax.set_title(title) if panels[0] is ax else panels[0].figure.suptitle(title)
@@ -75,6 +98,23 @@ def tidy(axes: Any) -> None:
     """Leave out what carries no information."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
+
+
+def name_places(axes: Any, names: Sequence[str]) -> None:
+    """Write names under the places 0, 1, ... of an axis, turned where they need room."""
+    axes.set_xticks(range(len(names)), names)
+    if sum(map(len, names)) + 2 * len(names) > _MAX_LETTERS:
+        upright = len(names) > MAX_PLACES
+        for text in axes.get_xticklabels():
+            text.set(ha="right", va="center" if upright else "top", rotation_mode="anchor")
+            text.set_rotation(90 if upright else 30)
+
+
+def ink() -> str:
+    """Return the colour of marks that must be seen on the background of the style in use."""
+    from matplotlib import rcParams
+
+    return rcParams["text.color"]
 
 
 def spans(values: NDArray, ratio: float) -> bool:
@@ -164,3 +204,15 @@ def name_of_score(scoring: Any) -> str:
 def shorten(text: str, n_letters: int) -> str:
     """Return a text, or its beginning and an ellipsis."""
     return text if len(text) <= n_letters else f"{text[: n_letters - 1]}…"
+
+
+def shorten_all(names: Sequence[str], n_letters: int) -> list[str]:
+    """Return names or their beginnings; where those are the same, beginnings and ends."""
+    short = [shorten(name, n_letters) for name in names]
+    if len(set(short)) == len(set(names)):
+        return short
+    n_last = (n_letters - 1) // 2
+    return [
+        f"{s[: n_letters - 1 - n_last]}…{name[len(name) - n_last :]}" if s != name else s
+        for s, name in zip(short, names, strict=True)
+    ]

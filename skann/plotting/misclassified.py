@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from skann.plotting.common import (
@@ -19,8 +20,11 @@ from skann.plotting.common import (
     check_image_shape,
     check_length,
     divide,
+    ink,
+    n_columns_of,
     set_title,
     shorten,
+    shorten_all,
     strongest,
 )
 
@@ -31,6 +35,10 @@ _MAX_NUMBERS = 12
 _BYTE = 255.0
 # Inches of a letter, of a column at least, and of all columns that are widened for long words.
 _LETTER, _COLUMN, _COLUMNS = 0.08, 0.95, 8.0
+# Letters of a name beside the table. Inches of a letter above an image, of an image at least and
+# at most, of a line above it, of all images side by side.
+_MAX_NAME = 24
+_TITLE_LETTER, _IMAGE, _WIDE_IMAGE, _TITLE_LINE, _IMAGES = 0.092, 1.4, 2.2, 0.17, 11.3
 
 
 class MisclassifiedDisplay:
@@ -162,7 +170,8 @@ class MisclassifiedDisplay:
         cmap : str or matplotlib Colormap, default=None
             Colours. None: "gray_r" for images, "PuOr" for a table.
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several images. None for a new figure.
+            Where to draw; divided if there are several images, so that they are as large as they
+            can be. None for a new figure.
 
         Returns
         -------
@@ -233,7 +242,8 @@ class MisclassifiedDisplay:
         cmap : str or matplotlib Colormap, default=None
             Colours. None: "gray_r" for images, "PuOr" for a table.
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several images. None for a new figure.
+            Where to draw; divided if there are several images, so that they are as large as they
+            can be. None for a new figure.
 
         Returns
         -------
@@ -249,6 +259,7 @@ class MisclassifiedDisplay:
             feature_names = _feature_names(X, values.shape[1])
         feature_names = [str(name) for name in feature_names]
         check_length("feature_names", feature_names, values.shape[1], "feature")
+        unique_labels(truth, guess)  # Raises where they are of different types.
         wrong = np.flatnonzero(truth != guess)
         shown = wrong[np.argsort(-sure[wrong], kind="stable")][:max_samples]
         rows = values[shown].toarray() if sparse.issparse(values) else values[shown]
@@ -272,7 +283,8 @@ class MisclassifiedDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several images. None for a new figure.
+            Where to draw; divided if there are several images, so that they are as large as they
+            can be. None for a new figure.
         max_features : int, default=20
             How many features to draw in a table, at most: the most unusual ones.
         cmap : str or matplotlib Colormap, default=None
@@ -297,29 +309,50 @@ class MisclassifiedDisplay:
             self._plot_images(ax, "gray_r" if cmap is None else cmap)
         self.figure_ = self.ax_.figure
         if len(self.X):
-            all_shown = len(self.X) == self.n_wrong
-            title = (
-                f"{self.n_wrong:,} of {self.n_total:,} misclassified,"
-                f" {'the surest first' if all_shown else f'the {len(self.X)} surest'}\n"
-                "(truth → guess, and how sure)"
-            )
+            title = f"{self.n_wrong:,} of {self.n_total:,} misclassified{self._which()}\n"
+            title += "(truth → guess, and how sure)"
             self.title_ = set_title(self.ax_, self.axes_, title)
         return self
 
-    def _names(self) -> list[tuple[str, str]]:
+    def _which(self) -> str:
+        """Return for the title which of the misclassified samples are drawn."""
+        n_shown = len(self.X)
+        if n_shown == self.n_wrong:
+            return ", the surest first" if n_shown > 1 else ""
+        return f", the {n_shown} surest" if n_shown > 1 else ", the surest"
+
+    def _names(self, n_letters: int) -> list[tuple[str, str, str]]:
         """Return for each sample what was taken for what, and how sure that was."""
-        rows = zip(self.y_true, self.y_pred, self.confidence, strict=True)
-        return [(f"{truth} → {guess}", f"{sure:.0%}") for truth, guess, sure in rows]
+        full = [str(label) for label in (*self.y_true, *self.y_pred)]
+        short = shorten_all(full, n_letters)
+        n = len(self.y_true)
+        sure = [f"{confidence:.0%}" for confidence in self.confidence]
+        return list(zip(short[:n], short[n:], sure, strict=True))
+
+    def _titles(self, width: float) -> list[str]:
+        """Return what to write above images of some width, in as few lines as it fits in."""
+        n_letters = max(int(width / _TITLE_LETTER), 4)
+        names = self._names(n_letters - 2)
+        for form in ("{} → {}   {}", "{} → {}\n{}", "{} →\n{}\n{}"):
+            titles = [form.format(*of_one) for of_one in names]
+            if max(len(line) for title in titles for line in title.split("\n")) <= n_letters:
+                break
+        return titles
 
     def _plot_images(self, ax: Any, cmap: str) -> None:
-        n_columns = min(8, max(4, len(self.X)))  # Room for the title.
+        longest = max(len(str(label)) for label in (*self.y_true, *self.y_pred))
+        wide = min(max(_IMAGE, _TITLE_LETTER * (longest + 2)), _WIDE_IMAGE)
+        n_lines = max(title.count("\n") for title in self._titles(wide))
+        size = wide, 1.6 + _TITLE_LINE * n_lines
+        n_columns = min(int(_IMAGES / wide), max(4, len(self.X)))  # Room for the title.
+        n_columns, width = n_columns_of(ax, len(self.X), size, n_columns)
         n_rows = ceil(len(self.X) / n_columns)
-        self.ax_, self.axes_ = divide(ax, n_rows, n_columns, (1.4, 1.6), len(self.X))
-        pictures = _on_unit_scale(self.X)
-        for axes, row, (names, sure) in zip(self.axes_, pictures, self._names(), strict=True):
+        self.ax_, self.axes_ = divide(ax, n_rows, n_columns, size, len(self.X))
+        rows = zip(self.axes_, _on_unit_scale(self.X), self._titles(width), strict=True)
+        for axes, row, title in rows:
             picture = row.reshape(self.image_shape)
             self.images_.append(axes.imshow(picture, cmap=cmap, vmin=0, vmax=1))
-            axes.set_title(names + ("   " if len(names) < 8 else "\n") + sure, fontsize=11)
+            axes.set_title(title, fontsize=11)
             axes.set(xticks=[], yticks=[])
 
     def _plot_table(self, ax: Any, max_features: int, cmap: str) -> None:
@@ -333,14 +366,19 @@ class MisclassifiedDisplay:
         if n_columns <= _MAX_NUMBERS:
             longest = max(len(text) for row in cells for text in row)
             width = max(_COLUMN, min(_LETTER * longest, _COLUMNS / n_columns))
-        self.ax_, self.axes_ = divide(ax, 1, 1, (3.5 + width * n_columns, 2 + 0.3 * n_rows))
+        names_of_rows = ["{} → {}   {}".format(*row) for row in self._names(_MAX_NAME)]
+        left = _LETTER * max(map(len, names_of_rows))
+        size = 2.5 + left + width * n_columns, 2 + 0.3 * n_rows
+        self.ax_, self.axes_ = divide(ax, 1, 1, size)
         shown = deviations[:, self.features_]
         image = self.ax_.imshow(shown, cmap=cmap, vmin=-_LIMIT, vmax=_LIMIT, aspect="auto")
         self.images_ = [image]
         names = self.feature_names
         columns = [str(f) if names is None else names[int(f)] for f in self.features_]
-        self.ax_.set_xticks(range(n_columns), columns, rotation=30, ha="right")
-        self.ax_.set_yticks(range(n_rows), ["   ".join(name) for name in self._names()])
+        self.ax_.set_xticks(
+            range(n_columns), shorten_all(columns, _MAX_NAME), rotation=30, ha="right"
+        )
+        self.ax_.set_yticks(range(n_rows), names_of_rows)
         if np.isfinite(shown).any():
             self.ax_.figure.colorbar(image, ax=self.ax_, label="standard deviations\nfrom the mean")
         if n_columns > _MAX_NUMBERS:
@@ -348,6 +386,8 @@ class MisclassifiedDisplay:
         for (row, column), deviation in np.ndenumerate(shown):
             text = shorten(cells[row][column], int(width / _LETTER))
             color = "white" if abs(deviation) > _LIGHT else "black"
+            if np.isnan(deviation):  # No colour under it.
+                color = ink()
             self.ax_.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
 
 

@@ -19,12 +19,15 @@ from skann.plotting.common import (
     COLORS,
     GREEN,
     GREY,
+    MAX_PLACES,
     ORANGE,
     check_length,
     divide,
+    ink,
     last_step,
     name_of_score,
-    shorten,
+    name_places,
+    shorten_all,
     spans,
     tidy,
 )
@@ -33,9 +36,9 @@ from skann.plotting.common import (
 # it has room for the powers of ten only.
 _LOG_RATIO, _POWERS_RATIO = 5, 30
 # More than that, and names would cover each other.
-_MAX_LETTERS, _MAX_PLACES, _MAX_NAMED, _MAX_NAME = 40, 12, 8, 24
-# Points that a letter takes and that a line takes; how far from its point a name may be.
-_LETTER, _LINE = 6.5, 13
+_MAX_NAMED, _MAX_NAME = 8, 24
+# Points that a letter, a line and a mark take; how far from its point a name may be.
+_LETTER, _LINE, _MARK = 6.5, 13, 9.0
 _SHIFTS = (14, -14, 28, -28)
 # Colours do not tell groups apart alone. The front's colour is the last.
 _MARKERS = "os^vPX"
@@ -73,6 +76,9 @@ class SearchDisplay:
         another parameter. None for one colour.
     best_name : str, default="best"
         What to call the candidate at `best_index`.
+    rounds : ndarray of shape (n_candidates,), default=None
+        The round of a halving search that each candidate is of: the front is that of the last.
+        None where all scores can be compared.
 
     Attributes
     ----------
@@ -94,7 +100,7 @@ class SearchDisplay:
     legend_ : matplotlib Legend
         The legend of all panels, above them.
     front_ : matplotlib Line2D or None
-        The front of score against size; None where that is not drawn.
+        The front of score against size; None where that is not drawn, or is one point.
     failed_ : matplotlib Line2D or None
         The marks of candidates without a score; None if there are none.
 
@@ -128,6 +134,7 @@ class SearchDisplay:
         score_name: str = "Score",
         groups: list[str] | None = None,
         best_name: str = "best",
+        rounds: NDArray | None = None,
     ) -> None:
         self.scores = scores
         self.fit_times = fit_times
@@ -139,6 +146,7 @@ class SearchDisplay:
         self.score_name = score_name
         self.groups = groups
         self.best_name = best_name
+        self.rounds = rounds
 
     @classmethod
     def from_estimator(
@@ -155,7 +163,7 @@ class SearchDisplay:
         Parameters
         ----------
         search : GridSearchCV or the like
-            Fitted, with `cv_results_`.
+            Fitted, with `cv_results_`. In a halving search the colours tell the resources.
         parameter : str, default=None
             The parameter to draw, "network__alpha" or its last part, "alpha". None: the
             layer sizes if they vary, else the one that does.
@@ -169,7 +177,8 @@ class SearchDisplay:
             ANNClassifier or a Pipeline that ends in one; not for candidates whose earlier
             steps differ from the best one's, as they may make other features.
         ax : matplotlib Axes, default=None
-            Where to draw; it is divided. None for a new figure.
+            Where to draw; it is divided into two or three panels, each of which needs some four
+            inches in width. None for a new figure.
 
         Returns
         -------
@@ -182,11 +191,11 @@ class SearchDisplay:
                 "SearchDisplay takes a fitted search with cv_results_, such as GridSearchCV; got"
                 f" a {type(search).__name__}."
             )
-        results, candidates = search.cv_results_, search.cv_results_["params"]
+        results, candidates = search.cv_results_, _candidates(search)
         metric = _metric(search, metric)
         scores = _scores(results, metric)
         varied = _varied(candidates)
-        parameter = _choose_parameter(varied, parameter, len(candidates))
+        parameter = _choose_parameter(search, varied, parameter)
         if sizes is None:
             counted = _count_weights(search)
         else:
@@ -197,12 +206,13 @@ class SearchDisplay:
             fit_times=np.asarray(results["mean_fit_time"]),
             parameter=parameter,
             values=[_value(search, candidate, parameter) for candidate in candidates],
-            labels=_names(search, parameter, varied),
+            labels=_names(search, candidates, parameter, varied),
             best_index=int(getattr(search, "best_index_", np.nanargmax(scores.mean(axis=1)))),
             sizes=None if np.isnan(counted).all() else counted,
             score_name=_name_of_score(search, metric),
-            groups=_groups(search, parameter, varied),
+            groups=_groups(search, candidates, parameter, varied),
             best_name="refitted" if _chosen_otherwise(search, metric) else "best",
+            rounds=results.get("iter"),
         )
         return display.plot(ax)
 
@@ -212,7 +222,8 @@ class SearchDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; it is divided. None for a new figure.
+            Where to draw; it is divided into two or three panels, each of which needs some four
+            inches in width. None for a new figure.
 
         Returns
         -------
@@ -232,16 +243,7 @@ class SearchDisplay:
         self.front_ = None
         if has_sizes:
             self._plot_points(self.axes_[2], sizes, "Weights in the network")
-            mean = self.scores.mean(axis=1)
-            front = _front(sizes, mean)
-            (self.front_,) = self.axes_[2].plot(
-                sizes[front],
-                mean[front],
-                drawstyle="steps-post",
-                color=GREEN,
-                zorder=1,
-                label="front: no smaller one is as good",
-            )
+            self._plot_front(self.axes_[2], sizes)
         # All panels share one legend above them: it would push them apart from beside its own.
         n_groups = len(self.groups_) // len(self.axes_)
         what = [self.folds_[0], self.errorbars_[0], *self.groups_[:n_groups], self.best_[0]]
@@ -250,6 +252,23 @@ class SearchDisplay:
             handles=what, loc="outside upper left", ncols=len(self.axes_) + 1, frameon=False
         )
         return self
+
+    def _plot_front(self, axes: Any, sizes: NDArray) -> None:
+        """Draw the front of the candidates whose scores can be compared."""
+        mean, what = self.scores.mean(axis=1), "front"
+        if self.rounds is not None:
+            mean[self.rounds < self.rounds.max()] = np.nan
+            what = "front of the last round"
+        front = _front(sizes, mean)
+        if len(front) > 1:
+            (self.front_,) = axes.plot(
+                sizes[front],
+                mean[front],
+                drawstyle="steps-post",
+                color=GREEN,
+                zorder=1,
+                label=f"{what}: no smaller one is as good",
+            )
 
     def _plot_parameter(self, axes: Any) -> None:
         """Draw the scores against the parameter; at the bottom what failed."""
@@ -262,7 +281,7 @@ class SearchDisplay:
                 x[failed],
                 np.full(failed.sum(), 0.03),
                 "X",
-                color="black",
+                color=ink(),
                 transform=axes.get_xaxis_transform(),
                 label=f"{failed.sum()} of {len(failed)} failed",
             )
@@ -274,7 +293,7 @@ class SearchDisplay:
         labels = np.array([_label(value) for value in self.values])
         groups = list(dict.fromkeys(labels))
         if all(isinstance(value, Real) and not isinstance(value, bool) for value in self.values):
-            if len(groups) > _MAX_PLACES:
+            if len(groups) > MAX_PLACES:
                 x = np.array(self.values, dtype=float)
                 _log_if_wide(axes, x)
                 return x
@@ -287,13 +306,7 @@ class SearchDisplay:
             (members,) = np.nonzero(labels == label)
             spread = 0.3 if len(members) > 1 else 0.0
             x[members] = place + np.linspace(-spread, spread, len(members))
-        shown = _on_axis(groups)
-        axes.set_xticks(range(len(groups)), shown)
-        if sum(map(len, shown)) + 2 * len(shown) > _MAX_LETTERS:
-            upright = len(groups) > _MAX_PLACES
-            for text in axes.get_xticklabels():
-                text.set(ha="right", va="center" if upright else "top", rotation_mode="anchor")
-                text.set_rotation(90 if upright else 30)
+        name_places(axes, _on_axis(groups))
         axes.set_xlim(-0.6, len(groups) - 0.4)
         return x
 
@@ -317,17 +330,19 @@ class SearchDisplay:
         self._name_points(axes, x, there)
 
     def _name_points(self, axes: Any, x: NDArray, there: NDArray) -> None:
-        """Write each value once, at its best candidate, where it covers no other name."""
+        """Write each value once, at its best candidate, where it covers no other name or mean."""
         mean, spread = self.scores.mean(axis=1), self.scores.std(axis=1)
         first: dict[str, int] = {}
-        for index in sorted(there, key=lambda i: (i != self.best_index, -mean[i])):
+        rounds = np.zeros(len(mean)) if self.rounds is None else self.rounds
+        for index in sorted(there, key=lambda i: (i != self.best_index, -rounds[i], -mean[i])):
             first.setdefault(_label(self.values[index]), int(index))
         if len(first) > _MAX_NAMED:
             first = {label: i for label, i in first.items() if i == self.best_index}
         shown = dict(zip(first, _on_axis(list(first)), strict=True))
         axes.autoscale_view()
         points = 72 / axes.figure.dpi
-        taken: list[tuple[float, float, float]] = []
+        means = axes.transData.transform(np.transpose([x[there], mean[there]])) * points
+        taken = [(left, middle, _MARK) for left, middle in means.tolist()]
         for label, index in first.items():
             name = shown[label]
             width = _LETTER * (len(name) + 1)
@@ -348,7 +363,7 @@ class SearchDisplay:
                 textcoords="offset points",
                 ha="center",
                 va="center",
-                bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
+                bbox={"facecolor": axes.get_facecolor(), "alpha": 0.8, "linewidth": 0, "pad": 0.5},
             )
 
     def _plot_scores(self, axes: Any, x: NDArray) -> None:
@@ -359,11 +374,11 @@ class SearchDisplay:
         self.folds_ += axes.plot(np.repeat(x, n_folds), self.scores.ravel(), "o", **folds)
         bars: dict[str, Any] = {"ms": 7, "capsize": 4, "color": BLUE}
         if self.groups:
-            bars = {"ms": 0, "capsize": 3, "color": "#555555", "elinewidth": 1}
+            bars = {"ms": 0, "capsize": 3, "color": ink(), "alpha": 0.65, "elinewidth": 1}
         self.errorbars_.append(axes.errorbar(x, mean, spread, fmt="o", label="mean ± std", **bars))
         best: dict[str, Any] = {"ms": 9, "color": ORANGE}
         if self.groups:
-            best = {"ms": 14, "color": "none", "markeredgecolor": "black", "markeredgewidth": 1.5}
+            best = {"ms": 14, "color": "none", "markeredgecolor": ink(), "markeredgewidth": 1.5}
             for place, name in enumerate(dict.fromkeys(self.groups)):
                 members = np.array(self.groups) == name
                 style = {"marker": _MARKERS[place], "color": _GROUP_COLORS[place], "ms": 7}
@@ -395,6 +410,15 @@ def _log_if_wide(axes: Any, x: NDArray) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}" if v >= 10 else f"{v:g}")
+
+
+def _candidates(search: Any) -> list[dict[str, Any]]:
+    """Return the parameters of each candidate; a halving search has its resource before them."""
+    results = search.cv_results_
+    if "n_resources" not in results:
+        return results["params"]
+    amounts = zip(results["n_resources"], results["params"], strict=True)
+    return [{search.resource: amount} | candidate for amount, candidate in amounts]
 
 
 def _metric(search: Any, metric: str | None) -> str:
@@ -443,17 +467,18 @@ def _varied(candidates: Sequence[dict[str, Any]]) -> list[str]:
     return [name for name in names if len(labels[name]) > 1] or names
 
 
-def _choose_parameter(varied: list[str], parameter: str | None, n_candidates: int) -> str:
+def _choose_parameter(search: Any, varied: list[str], parameter: str | None) -> str:
     """Return the full name of the parameter to draw."""
     if not varied:
         raise ValueError("There is nothing to draw: the search has no parameter in its grid.")
     if parameter is not None:
         found = [name for name in varied if parameter in (name, _short(name))]
     else:
-        found = [name for name in varied if _short(name) == "hidden_layer_sizes"] or varied
+        found = [name for name in varied if name != getattr(search, "resource", None)]
+        found = [name for name in found if _short(name) == "hidden_layer_sizes"] or found
     if len(found) != 1:
         which = "those that vary"
-        if n_candidates == 1:
+        if len(search.cv_results_["params"]) == 1:
             which = "those in the grid, of which none varies as there is one candidate"
         raise ValueError(
             f"parameter must be one of {which}: {', '.join(varied)}; got {parameter!r}."
@@ -461,7 +486,9 @@ def _choose_parameter(varied: list[str], parameter: str | None, n_candidates: in
     return found[0]
 
 
-def _names(search: Any, parameter: str, varied: list[str]) -> list[str]:
+def _names(
+    search: Any, candidates: list[dict[str, Any]], parameter: str, varied: list[str]
+) -> list[str]:
     """Return what to call each candidate: the value of the parameter, and what else varies."""
     others = [name for name in varied if name != parameter]
     return [
@@ -469,14 +496,16 @@ def _names(search: Any, parameter: str, varied: list[str]) -> list[str]:
             [_label(_value(search, candidate, parameter))]
             + [f"{_short(name)}={_label(_value(search, candidate, name))}" for name in others]
         )
-        for candidate in search.cv_results_["params"]
+        for candidate in candidates
     ]
 
 
-def _groups(search: Any, parameter: str, varied: list[str]) -> list[str] | None:
+def _groups(
+    search: Any, candidates: list[dict[str, Any]], parameter: str, varied: list[str]
+) -> list[str] | None:
     """Return the value of a second parameter that has few, in each candidate; None if none has."""
     for name in varied:
-        values = [_value(search, candidate, name) for candidate in search.cv_results_["params"]]
+        values = [_value(search, candidate, name) for candidate in candidates]
         groups = [f"{_short(name)}={_label(value)}" for value in values]
         if name != parameter and 1 < len(set(groups)) <= len(_MARKERS):
             return groups
@@ -508,8 +537,7 @@ def _on_axis(labels: list[str]) -> list[str]:
     classes = [label.partition("(")[0] for label in labels]
     if len(set(classes)) == len(labels):
         labels = classes
-    short = [shorten(label, _MAX_NAME) for label in labels]
-    return short if len(set(short)) == len(set(labels)) else labels
+    return shorten_all(labels, _MAX_NAME)
 
 
 def _count_weights(search: Any) -> NDArray:

@@ -12,6 +12,7 @@ from skann.plotting.common import (
     ORANGE,
     divide,
     fitted_network,
+    ink,
     name_of_score,
     spans,
     tidy,
@@ -30,6 +31,10 @@ _WHY_NONE = {
 }
 # With more epochs than that the points would run together.
 _MAX_POINTS = 40
+# With more networks than colours, the second of a colour has other points, and so on.
+_POINTS, _BEST = "osv^Xh", "Dsv^Xh"
+# With more networks than that, legends stand beside their panels, which are that much wider.
+_MAX_INSIDE, _LEGEND_WIDTH = 5, 2.5
 # Share of the epochs whose scores may be below the axis.
 _RISE = 0.2
 # Above this ratio of the largest to the smallest, a logarithmic axis shows more.
@@ -112,7 +117,8 @@ class TrainingCurveDisplay:
         mark_best : bool, default=True
             Whether to mark the epoch with the highest validation score.
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several panels. None for a new figure.
+            Where to draw; divided if there are several panels, each of which needs some four
+            inches in width. None for a new figure.
 
         Returns
         -------
@@ -142,7 +148,8 @@ class TrainingCurveDisplay:
         mark_best : bool, default=True
             Whether to mark the epochs with the highest validation scores.
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several panels. None for a new figure.
+            Where to draw; divided if there are several panels, each of which needs some four
+            inches in width. None for a new figure.
 
         Returns
         -------
@@ -171,7 +178,8 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several panels. None for a new figure.
+            Where to draw; divided if there are several panels, each of which needs some four
+            inches in width. None for a new figure.
         panels : sequence of {"loss", "score", "learning_rate"}, default=None
             What to draw. None: the loss, and the score where there is validation data.
         mark_best : bool, default=True
@@ -183,7 +191,8 @@ class TrainingCurveDisplay:
             With its attributes set.
         """
         panels = self._check_panels(panels)
-        self.ax_, self.axes_ = divide(ax, 1, len(panels), (5.5, 4.2))
+        width = 5.5 + (_LEGEND_WIDTH if len(self.histories) > _MAX_INSIDE else 0)
+        self.ax_, self.axes_ = divide(ax, 1, len(panels), (width, 4.2))
         self.figure_ = self.ax_.figure
         self.lines_: dict[tuple[str, str], Any] = {}
         self.best_: dict[tuple[str, str], Any] = {}
@@ -214,28 +223,31 @@ class TrainingCurveDisplay:
 
     def _plot_panel(self, axes: Any, panel: str, mark_best: bool) -> None:
         for place, (name, history) in enumerate(self.histories.items()):
+            lap, color = place // len(COLORS) % len(_POINTS), COLORS[place % len(COLORS)]
             epochs = [epoch["epoch"] for epoch in history]
             for key, style in _CURVES[panel].items():
                 values = np.array([epoch[key] for epoch in history], dtype=float)  # None: nan
                 if np.isnan(values).all():
                     continue
-                color = COLORS[place % len(COLORS)]
                 if len(self.histories) == 1 and key.startswith("validation"):
                     color = ORANGE
-                points = "o" if len(epochs) <= _MAX_POINTS else None
+                points: dict[str, Any] = {"marker": _POINTS[lap], "ms": 5 if lap else 3}
+                if len(epochs) > _MAX_POINTS:
+                    points = points | {"markevery": 0.1} if lap else {}
                 (self.lines_[name, key],) = axes.plot(
-                    epochs, values, linestyle=style, marker=points, ms=3, color=color
+                    epochs, values, linestyle=style, color=color, **points
                 )
                 best = self.best_epochs[name]
                 if mark_best and best is not None and key.startswith("validation"):
                     value = values[epochs.index(best)]
+                    mark = {"ms": 8, "markeredgecolor": ink()}
                     (self.best_[name, key],) = axes.plot(
-                        best, value, "D", ms=8, color=color, markeredgecolor="black", zorder=3
+                        best, value, _BEST[lap], color=color, zorder=3, **mark
                     )
         label = self.score_name if panel == "score" else panel.replace("_", " ").capitalize()
         is_lbfgs = not self._has("learning_rate")
         axes.set(xlabel="Iteration" if is_lbfgs else "Epoch", ylabel=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if panel == "loss" and spans(
             np.concatenate([line.get_ydata() for line in axes.lines]), _LOG_RATIO
         ):
@@ -244,7 +256,10 @@ class TrainingCurveDisplay:
         if panel == "score":
             _leave_out_the_rise(axes)
         if entries := self._legend(panel):
-            axes.legend(*zip(*entries, strict=True), frameon=False)
+            beside = {}
+            if len(self.histories) > _MAX_INSIDE and axes.figure.get_layout_engine():
+                beside = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+            axes.legend(*zip(*entries, strict=True), frameon=False, **beside)
 
     def _legend(self, panel: str) -> list[tuple[Any, str]]:
         """Return the handles of a panel with their labels: what is what, in few lines."""
@@ -270,7 +285,7 @@ class TrainingCurveDisplay:
                 )
                 entries.append((line, "training, with penalty" if key == "loss" else "validation"))
             if self.best_:
-                mark = Line2D([], [], linestyle="", marker="D", color="white", mec="black")
+                mark = Line2D([], [], linestyle="", marker="D", color="none", mec=ink())
                 entries.append((mark, "epoch of the best score"))
         return entries
 

@@ -16,9 +16,17 @@ from skann.plotting.common import (
     check_length,
     divide,
     fitted_network,
+    n_columns_of,
+    name_places,
     set_title,
+    shorten_all,
     strongest,
 )
+
+# Letters of a name on an axis; inches of a letter, of an image with the longest name above it at
+# most, of all images side by side.
+_MAX_NAME = 24
+_LETTER, _WIDE_IMAGE, _IMAGES = 0.085, 1.8, 12.0
 
 
 class WeightsDisplay:
@@ -123,7 +131,8 @@ class WeightsDisplay:
         cmap : str or matplotlib Colormap, default="PuOr"
             Diverging colours: zero is in the middle. Images in colours do without.
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several images. None for a new figure.
+            Where to draw; divided if there are several images, so that they are as large as they
+            can be. None for a new figure.
 
         Returns
         -------
@@ -166,7 +175,8 @@ class WeightsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several images. None for a new figure.
+            Where to draw; divided if there are several images, so that they are as large as they
+            can be. None for a new figure.
         max_units : int, default=60
             How many units to draw, at most.
         max_features : int, default=30
@@ -192,18 +202,29 @@ class WeightsDisplay:
             self.features_ = np.arange(n_features)
             self._plot_images(ax, cmap)
         self.figure_ = self.ax_.figure
-        what = "units of the first layer, the strongest first"
-        if self.unit_names is not None:
-            what = "outputs"
         some = f"{len(self.units_)} of " if len(self.units_) < n_units else ""
-        title = f"Weights of {some}{n_units} {what}"
+        title = f"Weights of {some}{n_units} {'unit' if self.unit_names is None else 'output'}"
+        title += "s" if n_units > 1 else ""
+        if self.unit_names is None:
+            title += " of the first layer" + (", the strongest first" if n_units > 1 else "")
         self.title_ = set_title(self.ax_, self.axes_, title)
         return self
 
+    def _names(self) -> list[str]:
+        """Return the names of the units to draw, where they have some."""
+        if self.unit_names is None:
+            return []
+        return [self.unit_names[unit] for unit in self.units_]
+
     def _plot_images(self, ax: Any, cmap: str) -> None:
-        n_columns = min(10, len(self.units_))
-        n_rows = ceil(len(self.units_) / n_columns)
-        self.ax_, self.axes_ = divide(ax, n_rows, n_columns, (1.1, 1.2), len(self.units_))
+        n_units, names = len(self.units_), self._names()
+        longest = max(map(len, names), default=0)
+        size = min(max(1.1, _LETTER * (longest + 3)), _WIDE_IMAGE), 1.2 if names else 1.0
+        n_rows = ceil(n_units / min(int(_IMAGES / size[0]), 10))
+        n_columns, width = n_columns_of(ax, n_units, size, ceil(n_units / n_rows))
+        n_rows = ceil(n_units / n_columns)
+        self.ax_, self.axes_ = divide(ax, n_rows, n_columns, size, n_units)
+        names = shorten_all(names, max(int(width / _LETTER) - 3, 3))  # Between names is room.
         self.images_ = []
         for axes, unit in zip(self.axes_, self.units_, strict=True):
             # Each by its own greatest weight: the pattern counts, the order tells the strength.
@@ -213,8 +234,8 @@ class WeightsDisplay:
                 picture = (picture + 1) / 2
             self.images_.append(axes.imshow(picture, cmap=cmap, vmin=-1, vmax=1))
             axes.set(xticks=[], yticks=[])
-            if self.unit_names is not None:
-                axes.set_title(self.unit_names[unit], fontsize=10)
+        for axes, name in zip(self.axes_, names, strict=False):
+            axes.set_title(name, fontsize=10)
         if picture.ndim == 3:  # Its colours are its own: grey is zero.
             return
         self.colorbar_ = self.ax_.figure.colorbar(
@@ -225,15 +246,18 @@ class WeightsDisplay:
     def _plot_heat_map(self, ax: Any, cmap: str) -> None:
         weights = self.weights[np.ix_(self.features_, self.units_)]
         n_features, n_units = weights.shape
-        size = (3 + min(0.15 * max(n_units, 20), 8), 1.5 + 0.22 * n_features)
-        self.ax_, self.axes_ = divide(ax, 1, 1, size)
-        limit = np.abs(weights).max() or 1.0
-        image = self.ax_.imshow(weights, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto")
         names = self.feature_names
         labels = [str(f) if names is None else names[f] for f in self.features_]
+        labels = shorten_all(labels, _MAX_NAME)
+        # Names side by side need room for a line each.
+        of_units = min(0.15 * n_units, 8) if self.unit_names is None else 0.2 * n_units
+        width = 2.7 + _LETTER * max(map(len, labels)) + max(3, of_units)
+        self.ax_, self.axes_ = divide(ax, 1, 1, (width, 1.5 + 0.22 * n_features))
+        limit = np.abs(weights).max() or 1.0
+        image = self.ax_.imshow(weights, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto")
         self.ax_.set_yticks(range(n_features), labels)
         if self.unit_names is not None:
-            self.ax_.set_xticks(range(n_units), [self.unit_names[unit] for unit in self.units_])
+            name_places(self.ax_, shorten_all(self._names(), _MAX_NAME))
             self.ax_.set_xlabel("Output")
         else:
             self.ax_.set(xticks=[], xlabel="Unit")
