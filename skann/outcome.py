@@ -18,8 +18,9 @@ DIVERGED = (
     " too high a learning_rate_init."
 )
 
-# What a network must have won of what a constant prediction leaves open, to have learned.
-_WON = 0.1
+# What a network must have won of the accuracy that a constant prediction leaves open, or of its
+# log-loss, to have learned.
+_WON, _LOWER = 0.1, 0.05
 
 
 def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
@@ -59,7 +60,7 @@ def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
     elif outcome.message:
         message = (
             f"lbfgs failed to converge after {n_iter} iterations: {outcome.message}. Raise"
-            " max_iter or max_fun, or scale the data."
+            " max_iter or max_fun, scale the data, or take a smooth activation such as 'tanh'."
         )
     if message:
         warnings.warn(message, ConvergenceWarning, stacklevel=5)
@@ -73,7 +74,7 @@ def _failure(outcome: Outcome, examples: Examples) -> str:
     if is_constant:
         return "Training failed: the network gives all rows the same probabilities."
     constant_score, constant_loss = _constant_prediction(examples)
-    if score > constant_score + _WON * (1 - constant_score) or loss < constant_loss:
+    if score > constant_score + _WON * (1 - constant_score) or loss < (1 - _LOWER) * constant_loss:
         return ""
     return (
         f"Training failed: on the training rows the accuracy, {score:.3g}, and the log-loss,"

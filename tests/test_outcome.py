@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
+from sklearn.preprocessing import scale
 
 from skann import ANNClassifier
 from tests.data import KINDS, problem, quick
@@ -47,6 +48,17 @@ class TestHopelessRates:
             model.fit(X, y)
         model.set_params(input_scaling="standard").fit(X, y)
         assert model.score(X, y) > 0.95
+
+    def test_one_column_that_drowns_the_others(self):
+        X, y = load_digits(return_X_y=True)
+        X = scale(X)
+        X[:, 20] *= 1e3
+        model = ANNClassifier((64, 32), max_iter=10, random_state=0)
+        with pytest.warns(ConvergenceWarning, match="hardly better than .*input_scaling") as caught:
+            model.fit(X, y)
+        numbers = re.search(r"log-loss, ([\d.]+), .* and ([\d.]+)\.", str(caught[0].message))
+        loss, of_frequencies = map(float, numbers.groups())
+        assert 0.95 * of_frequencies < loss < 1.05 * of_frequencies
 
     @pytest.mark.parametrize("activation", ["relu", "gelu"])
     @pytest.mark.parametrize("kind", KINDS)

@@ -640,6 +640,27 @@ class TestSearch:
         assert texts(display.axes_[0].get_xticklabels()) == ["20", "60"]
         assert [line.get_label() for line in display.groups_[:1]] == ["alpha=0.1"]
 
+    def test_names_that_share_a_place_are_left_out_but_for_the_best(self):
+        X, y = problem()
+        grid = {"alpha": [0.01, 0.1, 1.0], "hidden_layer_sizes": [(3,), (8,)]}
+        search = GridSearchCV(quick(), grid, cv=3).fit(X, y)
+        display = SearchDisplay.from_estimator(search, "alpha")
+        _, seconds, sizes = display.axes_
+        assert len(seconds.texts) > 1
+        assert [text.get_text() for text in sizes.texts] == [f"{search.best_params_['alpha']:g}"]
+
+    def test_numbers_of_weights_have_commas_on_every_scale(self):
+        X, y = problem()
+        for widths in ([(150,), (900,), (1500,)], [(1100,), (1200,), (1500,)]):
+            search = GridSearchCV(quick(max_iter=1), {"hidden_layer_sizes": widths}, cv=2)
+            axes = SearchDisplay.from_estimator(search.fit(X, y)).axes_[-1]
+            axes.figure.canvas.draw()
+            low, high = axes.get_xlim()
+            ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+            labels = [text.get_text() for at, text in ticks if low < at < high]
+            assert all("," in label for label in labels if len(label) > 3), labels
+            assert any("," in label for label in labels)
+
     def test_names_leave_the_means_free(self):
         rng = np.random.default_rng(0)
         for _ in range(10):

@@ -51,7 +51,9 @@ class SearchDisplay:
 
     The scores of every candidate against the parameter and against the time of a fit, and the
     front: the candidates that no other beats without being larger. Where a second parameter
-    varies, with few values, colours and markers tell them. Made by `from_estimator`.
+    varies, with few values, colours and markers tell them. A third is not told apart: its points
+    stand beside each other, in the order of the search; draw it by its name, as the parameter.
+    Made by `from_estimator`.
 
     Parameters
     ----------
@@ -336,7 +338,8 @@ class SearchDisplay:
         rounds = np.zeros(len(mean)) if self.rounds is None else self.rounds
         for index in sorted(there, key=lambda i: (i != self.best_index, -rounds[i], -mean[i])):
             first.setdefault(_label(self.values[index]), int(index))
-        if len(first) > _MAX_NAMED:
+        # One above the other in the place of several, names would be taken for each other.
+        if len(first) > _MAX_NAMED or len({x[index] for index in first.values()}) < len(first):
             first = {label: i for label, i in first.items() if i == self.best_index}
         shown = dict(zip(first, _on_axis(list(first)), strict=True))
         axes.autoscale_view()
@@ -400,16 +403,16 @@ def _overlap(box: tuple[float, float, float], other: tuple[float, float, float])
 
 def _log_if_wide(axes: Any, x: NDArray) -> None:
     """Make the horizontal axis logarithmic where that shows more."""
-    if not spans(x, _LOG_RATIO):
-        axes.locator_params(axis="x", nbins=5)
-        return
-    from matplotlib.ticker import LogLocator, NullFormatter
+    if spans(x, _LOG_RATIO):
+        from matplotlib.ticker import LogLocator, NullFormatter
 
-    axes.set_xscale("log")
-    subs = (1,) if spans(x, _POWERS_RATIO) else (1, 2, 5)
-    axes.xaxis.set_major_locator(LogLocator(subs=subs))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}" if v >= 10 else f"{v:g}")
+        axes.set_xscale("log")
+        subs = (1,) if spans(x, _POWERS_RATIO) else (1, 2, 5)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.locator_params(axis="x", nbins=5)
+    axes.xaxis.set_major_formatter("{x:,.10g}")
 
 
 def _candidates(search: Any) -> list[dict[str, Any]]:

@@ -45,7 +45,8 @@ class TrainingCurveDisplay:
     """Loss, score and learning rate of one or several networks, epoch by epoch.
 
     Made by `from_estimator` or `from_estimators`. The training loss is what was minimised: it
-    contains the penalty, label smoothing and dropout, which the validation loss does not.
+    contains the penalty, label smoothing and dropout, which the validation loss does not. Where
+    scores rise fast at first, their axis begins above that, to show how they differ later.
 
     Parameters
     ----------
