@@ -32,6 +32,17 @@ if TYPE_CHECKING:
     from skann.engine.training import MiniBatchTraining
 
 _FORMAT = 1
+_KEYS = {
+    "format",
+    "versions",
+    "parameters",
+    "fingerprint",
+    "blas_threads",
+    "stream",
+    "rows_seen_before",
+    "scaling",
+    "training",
+}
 _JSON = "json"
 _ARRAY = "__array__"
 # Rows of X that its fingerprint looks at: milliseconds, however large X is.
@@ -222,13 +233,15 @@ class SavedFit(NamedTuple):
         """
         path = Path(path)
         tree = read(path)
-        if not isinstance(tree, dict) or not {"format", "versions", "parameters"} <= set(tree):
+        if not isinstance(tree, dict) or not {"format", "versions"} <= set(tree):
             raise ValueError(f"{path} is not a checkpoint of ANNClassifier.")
         if tree["format"] != _FORMAT:
             raise ValueError(
                 f"The checkpoint {path} has format {tree['format']}; this version of skann reads"
                 f" format {_FORMAT}. Use the versions that wrote it: {tree['versions']}."
             )
+        if not set(tree) >= _KEYS or not isinstance(tree["parameters"], dict):
+            raise ValueError(f"{path} is not a checkpoint of ANNClassifier.")
         _check_parameters(path, tree["parameters"], _comparable_parameters(estimator))
         if tree["versions"] != _versions():
             warnings.warn(

@@ -1,6 +1,6 @@
 """`ANNClassifier`, the scikit-learn contract: parameters, validation, attributes, tags."""
 
-from __future__ import annotations
+from __future__ import annotations  # help() then names types in place of what they stand for.
 
 import copy
 import os
@@ -20,7 +20,7 @@ from skann.callbacks import EpochTasks, Unwatched
 from skann.checkpoint import FitStart, SavedFit
 from skann.defaults import Resolved, resolve
 from skann.engine.batches import Examples, Scaling, column_scaling, make_rows
-from skann.engine.calibration import best_temperature
+from skann.engine.calibration import best_temperature, divide_logits, undo_division
 from skann.engine.fitting import Outcome, Settings, chunk_rows, fit_network
 from skann.engine.losses import LOSSES
 from skann.engine.memory import aligned_copy
@@ -740,7 +740,8 @@ class ANNClassifier(
         """Delete what training sets; what validation sets has been set anew."""
         kept = {"n_features_in_", "feature_names_in_"}
         fitted = {name for name in vars(self) if name.endswith("_") and name[0] != "_"} - kept
-        private = {"_network", "_optimizer_state", "_stream", "_scaling", "_history", "_fit_record"}
+        private = {"_network", "_optimizer_state", "_stream", "_scaling", "_history"}
+        private |= {"_fit_record", "_uncalibrated"}
         for name in fitted | private:
             self.__dict__.pop(name, None)
 
@@ -820,7 +821,8 @@ class ANNClassifier(
         elif hasattr(self, "_network"):
             parameters = aligned_copy(self._network.parameters, self._computing_dtype)
             network = Network(architecture, parameters)
-            network.divide_logits(1 / getattr(self, "temperature_", 1.0))
+            if hasattr(self, "temperature_"):
+                undo_division(network, getattr(self, "_uncalibrated", None), self.temperature_)
         else:
             network = Network.random(
                 architecture, self._computing_dtype, rng, self.kernel_initializer
@@ -849,7 +851,8 @@ class ANNClassifier(
         finally:
             self.__dict__.pop("_training_in_progress", None)
         self._record_fit()
-        self.__dict__.pop("temperature_", None)
+        for name in ("temperature_", "_uncalibrated"):
+            self.__dict__.pop(name, None)
         self._network = network
         self._optimizer_state = self.solver, outcome.optimizer_state
         self._stream = rng
@@ -880,7 +883,7 @@ class ANNClassifier(
         logits = network.decision_function(rows, at_once)
         loss = LOSSES[self._target_kind](len(logits), len(rows), np.float64)
         self.temperature_ = best_temperature(logits, held_out.targets, held_out.weights, loss)
-        network.divide_logits(self.temperature_)
+        self._uncalibrated = divide_logits(network, self.temperature_)
 
     def _logits(self, X: Any) -> NDArray:
         """Validate rows and compute their raw scores, of shape (n_outputs, n_samples)."""

@@ -187,11 +187,12 @@ def labels_for_partial_fit(
     if known is not None and classes is None:
         return known
     if type_of_target(y).startswith("multilabel"):
-        classes = np.arange(y.shape[1]) if classes is None else classes
-        if len(classes) != y.shape[1]:
+        columns = np.arange(y.shape[1])
+        classes = columns if classes is None else classes
+        if not np.array_equal(classes, columns):
             raise ValueError(
-                f"classes has {len(classes)} entries, but the indicator matrix y has"
-                f" {y.shape[1]} columns. Leave classes out: the columns say how many there are."
+                f"classes is {classes!r}, but y is an indicator matrix with {y.shape[1]} columns,"
+                " whose numbers are the classes. Leave classes out."
             )
     first_call = _check_partial_fit_first_call(estimator, classes)
     if not first_call and known is not None:

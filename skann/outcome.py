@@ -45,11 +45,12 @@ def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
         kept = "the best epoch" if settings.early_stopping else f"epoch {n_iter - 1}"
         message = f"{DIVERGED} The weights of {kept} are kept."
     elif failure := _failure(outcome, examples):
+        rate = f"too high a learning_rate_init (here {settings.learning_rate_init:g}), "
         message = (
-            f"{failure} The likely causes are too high a learning_rate_init (here"
-            f" {settings.learning_rate_init:g}), too large an alpha (here {settings.alpha:g}"
-            f"{_beside_weights(examples)}), features on very different scales (try"
-            " input_scaling='standard', or a StandardScaler in a Pipeline) and too few epochs."
+            f"{failure} The likely causes are {'' if settings.solver == 'lbfgs' else rate}too large"
+            f" an alpha (here {settings.alpha:g}{_beside_weights(examples)}), features on very"
+            " different scales (try input_scaling='standard', or a StandardScaler in a Pipeline)"
+            " and too few epochs."
         )
     elif stopping.reason == "max_iter":
         message = (
@@ -72,7 +73,10 @@ def _failure(outcome: Outcome, examples: Examples) -> str:
         return ""
     score, loss, is_constant = outcome.measured
     if is_constant:
-        return "Training failed: the network gives all rows the same probabilities."
+        return (
+            "Training failed: the network gives all rows the same probabilities. Unless the"
+            " features tell nothing about the classes, something was wrong."
+        )
     constant_score, constant_loss = _constant_prediction(examples)
     if score > constant_score + _WON * (1 - constant_score) or loss < (1 - _LOWER) * constant_loss:
         return ""

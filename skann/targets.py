@@ -177,13 +177,8 @@ def combine_weights(
     """
     if sample_weight is not None and not sample_weight.any():
         raise ValueError("All sample weights are zero: there is nothing to learn from.")
-    if sample_weight is not None and sample_weight.max() > np.finfo(float).max / len(sample_weight):
-        raise ValueError(
-            f"The sample weights, up to {sample_weight.max():g}, are too large to be added up."
-            " Divide them by the largest."
-        )
     if class_weight is None:
-        return sample_weight
+        return None if sample_weight is None else _that_add_up(sample_weight)
     if labels.kind == "multilabel-indicator":
         if isinstance(class_weight, list):
             class_weight = _for_columns(class_weight, codes)
@@ -204,14 +199,25 @@ def combine_weights(
         )
         weights = by_class[codes]
     if sample_weight is not None:
-        weights = weights * sample_weight
+        with np.errstate(over="ignore"):
+            weights = weights * sample_weight
     if not weights.any():
         raise ValueError("class_weight and sample_weight together leave no row a weight above 0.")
+    return _that_add_up(weights)
+
+
+def _that_add_up(weights: NDArray) -> NDArray:
+    with np.errstate(over="ignore"):
+        if not np.isfinite(weights.sum()):
+            raise ValueError(
+                f"The weights of the rows, up to {weights.max():g}, are too large to be added up."
+                " Divide sample_weight or class_weight by its largest number."
+            )
     return weights
 
 
 def mean_positive_weight(weights: NDArray | None) -> float:
-    """Return the mean of the weights above 0, to nine digits.
+    """Return the mean of the weights above 0.
 
     Parameters
     ----------
@@ -229,8 +235,7 @@ def mean_positive_weight(weights: NDArray | None) -> float:
     >>> mean_positive_weight(np.array([0.5, 0.0, 1.0]))
     0.75
     """
-    # Balanced class weights have a mean of one, but for rounding.
-    return 1.0 if weights is None else float(f"{weights[weights > 0].mean():.9g}")
+    return 1.0 if weights is None else float(weights[weights > 0].mean())
 
 
 def _for_columns(class_weight: list, indicators: NDArray) -> list[dict]:

@@ -501,7 +501,9 @@ class TestDamage:
         with pytest.raises(ValueError, match=f"{path} is not a checkpoint"):
             quick().resume(path, X, y)
 
-    @pytest.mark.parametrize("content", ['{"a": 1}', '{"format": 1}', "[1]"])
+    @pytest.mark.parametrize(
+        "content", ['{"a": 1}', '{"format": 1}', "[1]", '{"format": 1, "versions": 0}']
+    )
     def test_other_json_is_refused(self, path, content):
         np.savez(path, json=np.frombuffer(content.encode(), np.uint8))
         with pytest.raises(ValueError, match=f"{path} is not a checkpoint"):

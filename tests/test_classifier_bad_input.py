@@ -223,10 +223,11 @@ class TestTargets:
         with pytest.raises(ValueError, match="y_val is an indicator matrix and must hold"):
             quick().fit(X, y, X_val=X, y_val=change(y))
 
-    def test_classes_of_partial_fit_that_contradict_the_columns(self):
+    @pytest.mark.parametrize("classes", [[0, 1], ["a", "b", "c"], 3])
+    def test_classes_of_partial_fit_that_contradict_the_columns(self, classes):
         X, y = problem("multilabel-indicator")
-        with pytest.raises(ValueError, match="classes has 2 entries, but .* 3 columns"):
-            quick().partial_fit(X, y, classes=[0, 1])
+        with pytest.raises(ValueError, match="but y is an indicator matrix with 3 columns"):
+            quick().partial_fit(X, y, classes=classes)
 
     def test_partial_fit_needs_the_classes_at_first(self):
         with pytest.raises(ValueError, match="classes must be passed on the first call"):
@@ -299,9 +300,16 @@ class TestSampleWeights:
         with pytest.raises(ValueError, match=message):
             quick().fit(X, y, X_val=X, y_val=y, sample_weight_val=weights)
 
-    def test_too_large_to_be_added_up(self):
+    @pytest.mark.parametrize(
+        ("sample_weight", "class_weight"),
+        [(1e307, None), (None, 1e308), (1e10, 1e300)],
+        ids=["samples", "classes", "both"],
+    )
+    def test_too_large_to_be_added_up(self, sample_weight, class_weight):
+        weights = None if sample_weight is None else np.full(len(y), sample_weight)
+        by_class = None if class_weight is None else dict.fromkeys(range(3), class_weight)
         with pytest.raises(ValueError, match="too large to be added up"):
-            quick().fit(X, y, np.full(len(y), 1e307))
+            quick(class_weight=by_class).fit(X, y, weights)
 
 
 class TestClassWeight:

@@ -70,6 +70,18 @@ class TestHopelessRates:
         probabilities = model.predict_proba(X)
         assert np.ptp(probabilities, axis=0).max() < 1e-3
 
+    @pytest.mark.parametrize("share", [0.5, 0.05])
+    def test_that_killed_all_units_where_one_class_is_rare(self, share):
+        rng = np.random.default_rng(0)
+        X, y = rng.standard_normal((600, 5)), (rng.random(600) < share).astype(int)
+        with pytest.warns(ConvergenceWarning, match="gives all rows the same"):
+            quick(learning_rate_init=1e4, gradient_clip_norm=1.0).fit(X, y)
+
+    def test_penalties_of_lbfgs(self):
+        X, y = problem()
+        with pytest.warns(ConvergenceWarning, match="same.* causes are too large an alpha"):
+            quick(solver="lbfgs", alpha=1e5, max_iter=50).fit(X, y)
+
     def test_that_killed_all_units_on_sparse_rows(self):
         X, y = problem()
         with pytest.warns(ConvergenceWarning, match="gives all rows the same"):
@@ -139,9 +151,11 @@ class TestNoFalseAlarm:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = ANNClassifier(random_state=seed, **parameters).fit(X, y, weights)
-        # Of a network of one unit that died it is no false alarm.
-        is_alive = np.ptp(model.predict_proba(X), axis=0).max() > 1e-3
-        assert not (caught and is_alive), caught
+        if parameters["hidden_layer_sizes"] == (1,):
+            # The one unit may have died, which is no false alarm.
+            is_dead = np.ptp(model.predict_proba(X), axis=0).max() < 1e-3
+            caught = [w for w in caught if not (is_dead and "all rows" in str(w.message))]
+        assert caught == []
 
     @pytest.mark.parametrize("changes", [{}, {"calibration": "temperature"}], ids=str)
     def test_of_a_network_that_is_right_but_far_too_sure(self, changes):

@@ -1,24 +1,27 @@
 """Probabilities that are as certain as they should be."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from skann.engine.losses import Loss
+if TYPE_CHECKING:
+    from skann.engine.losses import Loss
+    from skann.engine.network import Network
 
 # Logarithms of the least and the greatest temperature that are tried.
 _RANGE = (-4.0, 4.0)
 
 
 def best_temperature(
-    logits: NDArray, targets: NDArray, weights: NDArray | None, loss: Loss
+    logits: NDArray, targets: NDArray, weights: NDArray | None, loss: "Loss"
 ) -> float:
     r"""Find what the logits must be divided by for the least log-loss [1]_.
 
     Few rows, all classified rightly, would have it go to zero. So what is minimised over T is
     the mean loss plus :math:`(\log T)^2 / n`, which fades as rows grow: a normal prior of
-    :math:`\log T` with a variance of 1/2. n is the sum of the weights, and at least the number of
-    rows that have any.
+    :math:`\log T` with a variance of 1/2. n is the number of rows that have weight.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ def best_temperature(
     logits = np.ascontiguousarray(logits, dtype=np.float64)
     weights = np.ones(logits.shape[1]) if weights is None else weights
     total = float(weights.sum())
-    n_rows = max(total, float(np.count_nonzero(weights)))
+    n_rows = np.count_nonzero(weights)
 
     def value(log_temperature: float) -> float:
         scaled = logits * np.exp(-log_temperature)
@@ -63,3 +66,47 @@ def best_temperature(
 
     found = minimize_scalar(value, bounds=_RANGE, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x))
+
+
+def divide_logits(network: "Network", temperature: float) -> tuple[NDArray, NDArray]:
+    """Have all raw scores of a network divided by a temperature.
+
+    Parameters
+    ----------
+    network : Network
+        Its output layer is changed.
+    temperature : float
+        The divisor.
+
+    Returns
+    -------
+    coef, intercept : ndarray
+        Copies of the output layer's parameters from before.
+    """
+    before = network.coefs[-1].copy(), network.intercepts[-1].copy()
+    network.coefs[-1] /= temperature
+    network.intercepts[-1] /= temperature
+    return before
+
+
+def undo_division(
+    network: "Network", before: tuple[NDArray, NDArray] | None, temperature: float
+) -> None:
+    """Take back what `divide_logits` did, unless somebody has changed the output layer since.
+
+    Parameters
+    ----------
+    network : Network
+        Its output layer is changed.
+    before : tuple of ndarray, or None
+        What `divide_logits` returned; None if it was not called.
+    temperature : float
+        What it was called with.
+    """
+    layer = network.coefs[-1], network.intercepts[-1]
+    if before is None or any(
+        (now != then / temperature).any() for now, then in zip(layer, before, strict=True)
+    ):
+        return
+    for now, then in zip(layer, before, strict=True):
+        now[...] = then

@@ -97,14 +97,12 @@ class Settings:
         return warmed_up(factor, warmup_steps) if warmup_steps else factor
 
 
-# Times the loss of predicting all classes alike: random weights on scaled inputs stay below
-# the one; who has learned anything of classes that are about as frequent ends below the other.
+# Times the loss of predicting all classes alike: random weights on scaled inputs stay below.
 _BLOWN_UP = 10
-_HARDLY_LOWER = 0.5
 # Fewer epochs than that are too short to judge by.
 _FEW_EPOCHS = 5
-# Training rows that tell whether anything was learned.
-_SAMPLE = 2000
+# Training rows that tell whether anything was learned, and rows for a first look.
+_SAMPLE, _FIRST_LOOK = 2000, 50
 # Scores that differ by less than this between rows are the same.
 _SAME = 1e-4
 
@@ -232,7 +230,8 @@ def fit_network(
     ):
         if is_lbfgs:
             message = train_in_full(training, minimize_lbfgs, settings.max_fun, settings.tol)
-            return Outcome(stopping, message, None, 0)
+            measured = _measured_if_doubtful(network, examples, scaling, settings, stopping)
+            return Outcome(stopping, message, None, 0, measured)
         mini_batch_training = _mini_batch_training(training, settings, rng)
         if optimizer_state is not None:
             mini_batch_training.go_on_from(optimizer_state)
@@ -252,21 +251,28 @@ def _measured_if_doubtful(
     settings: Settings,
     stopping: Stopping,
 ) -> Measured | None:
-    """Look at training rows if the losses make one doubt that anything was learned."""
-    if len(stopping.history) < _FEW_EPOCHS or stopping.reason in ("interrupted", "diverged"):
+    """Look at training rows if one may doubt that anything was learned."""
+    is_short = len(stopping.history) < _FEW_EPOCHS and settings.solver != "lbfgs"
+    if is_short or stopping.reason in ("interrupted", "diverged"):
         return None
     n_outputs = network.architecture.layer_sizes[-1]
     alike = math.log(n_outputs) if settings.loss == "multiclass" else n_outputs * math.log(2)
-    losses = [epoch.loss for epoch in stopping.history]
-    blew_up = max(losses) > _BLOWN_UP * alike
-    if not blew_up and losses[-1] < _HARDLY_LOWER * alike:
+    blew_up = max(epoch.loss for epoch in stopping.history) > _BLOWN_UP * alike
+    few = _spread_evenly(examples, _FIRST_LOOK)
+    if not blew_up and not _all_the_same(network, few, scaling):
         return None
-    sample = _sample(examples)
+    sample = _spread_evenly(examples, _SAMPLE)
     rows = _validation(network, sample, scaling, settings, None)
     assert rows is not None
-    logits = network.decision_function(rows.rows, rows.chunk_rows)
-    is_constant = bool((np.ptp(logits, axis=1) < _SAME).all()) and _differ(sample)
+    is_constant = _all_the_same(network, sample, scaling) and _differ(sample)
     return Measured(*rows.measure(network), is_constant) if blew_up or is_constant else None
+
+
+def _all_the_same(network: Network, examples: Examples, scaling: Scaling | None) -> bool:
+    """Tell whether all rows get the same scores."""
+    at_once = chunk_rows(network.architecture.layer_sizes[0])
+    rows = make_rows(examples.X, network.parameters.dtype, at_once, scaling, examples.subset)
+    return bool((np.ptp(network.decision_function(rows, at_once), axis=1) < _SAME).all())
 
 
 def _differ(examples: Examples) -> bool:
@@ -275,11 +281,11 @@ def _differ(examples: Examples) -> bool:
     return bool((X.max(axis=0) != X.min(axis=0)).sum())
 
 
-def _sample(examples: Examples) -> Examples:
+def _spread_evenly(examples: Examples, n_rows: int) -> Examples:
     """Return some of the rows that have weight, spread evenly: they may be sorted by class."""
     X, targets, weights, subset = examples
     rows = np.arange(len(targets)) if weights is None else np.flatnonzero(weights)
-    rows = rows[:: math.ceil(len(rows) / _SAMPLE)]
+    rows = rows[:: math.ceil(len(rows) / n_rows)]
     weights = None if weights is None else weights[rows]
     return Examples(X, targets[rows], weights, rows if subset is None else subset[rows])
 

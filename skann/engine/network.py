@@ -245,11 +245,6 @@ class Network:
             if (norms > max_norm).any():
                 coef *= max_norm / np.maximum(norms, max_norm)
 
-    def divide_logits(self, divisor: float) -> None:
-        """Change the output layer so that all raw scores are divided by a number."""
-        self.coefs[-1] /= divisor
-        self.intercepts[-1] /= divisor
-
     def decision_function(self, rows: "RowSource", chunk_rows: int) -> NDArray:
         """Compute raw scores chunk by chunk; the network is only read.
 

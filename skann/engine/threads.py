@@ -3,8 +3,9 @@
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
+from queue import SimpleQueue
 
 import scipy
 from joblib.parallel import get_active_backend
@@ -29,9 +30,10 @@ def _every_pool() -> ThreadpoolController:
 @cache
 def _pool_of_scipy() -> ThreadpoolController:
     """Return the BLAS that SciPy's wheels bring; none where it has that of NumPy."""
-    folder = os.path.realpath(os.path.dirname(scipy.__file__))  # Beside it is scipy.libs.
+    folder = os.path.realpath(os.path.dirname(scipy.__file__))
+    folders = folder + os.sep, folder + ".libs" + os.sep
     paths = [library.filepath for library in _every_pool().lib_controllers]
-    own = [path for path in paths if os.path.realpath(path).startswith(folder)]
+    own = [path for path in paths if os.path.realpath(path).startswith(folders)]
     return _every_pool().select(filepath=own)
 
 
@@ -40,14 +42,14 @@ class _OneThread:
 
     The limit is the process's, but only the thread that sets it can take it back, and fits
     in a pool of threads end in any order: so a thread of its own holds it, from the first
-    fit's beginning to the last one's end. The first fit chooses the pools.
+    fit's beginning to the last one's end.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._n_users = 0
         self._holder = threading.Thread()
-        self._release = threading.Event()
+        self._wanted: SimpleQueue[tuple[ThreadpoolController, threading.Event] | None]
 
     @contextmanager
     def in_pools(self, pools: ThreadpoolController) -> Iterator[None]:
@@ -60,33 +62,46 @@ class _OneThread:
 
     def _enter(self, pools: ThreadpoolController) -> None:
         with self._lock:
-            if self._n_users == 0:
-                is_set, self._release = threading.Event(), threading.Event()
-                self._holder = threading.Thread(
-                    target=self._hold, args=(pools, is_set), daemon=True
-                )
-                try:
+            n_before = self._n_users
+            try:
+                if n_before == 0:
+                    self._wanted = SimpleQueue()
+                    self._holder = threading.Thread(target=_hold, args=(self._wanted,), daemon=True)
                     self._holder.start()
-                    is_set.wait()
-                except BaseException:  # Ctrl-C: nobody would take the limit back.
-                    self._release.set()
-                    raise
-            self._n_users += 1
+                is_set = threading.Event()
+                self._wanted.put((pools, is_set))
+                is_set.wait()
+                self._n_users += 1
+            except BaseException:  # Ctrl-C: nobody else would take the limit back.
+                self._n_users = n_before
+                self._release()
+                raise
 
     def _leave(self) -> None:
         with self._lock:
             self._n_users -= 1
-            if self._n_users == 0:
-                self._release.set()
+            self._release()
+
+    def _release(self) -> None:
+        """Take the limit back if nobody needs it."""
+        if self._n_users == 0:
+            self._wanted.put(None)
+            if self._holder.ident is not None:  # It was started.
                 self._holder.join()
 
-    def _hold(self, pools: ThreadpoolController, is_set: threading.Event) -> None:
-        try:
-            with pools.limit(limits=1):
+
+def _hold(wanted: "SimpleQueue[tuple[ThreadpoolController, threading.Event] | None]") -> None:
+    """Limit the pools that come, each once; take all limits back when None comes."""
+    held: list[ThreadpoolController] = []
+    with ExitStack() as limits:
+        while (request := wanted.get()) is not None:
+            pools, is_set = request
+            try:
+                if pools not in held:
+                    limits.enter_context(pools.limit(limits=1))
+                    held.append(pools)
+            finally:
                 is_set.set()
-                self._release.wait()
-        finally:
-            is_set.set()
 
 
 _one_thread = _OneThread()
@@ -112,6 +127,9 @@ def limit_threads(n_multiply_adds: int, in_scipy: bool) -> Iterator[None]:
     backend, where the jobs already fill the cores; its process backends limit their
     workers themselves. And where SciPy brings a BLAS of its own, the threads of a solver of
     SciPy would take the cores from those that compute its objective in NumPy.
+
+    A limit that the calling thread has set itself, in a with statement of threadpoolctl, stays as
+    it is: no other thread can change it.
 
     Parameters
     ----------
