@@ -69,24 +69,13 @@ def test_the_limit_goes_after_an_error():
     assert blas_threads() == {2}
 
 
-def test_ctrl_c_while_the_limit_is_set_takes_it_back(monkeypatch):
+@pytest.mark.parametrize("is_started", [True, False])
+def test_ctrl_c_while_the_limit_is_being_set_takes_it_back(is_started, monkeypatch):
     start = threading.Thread.start
 
     def interrupted(thread):
-        start(thread)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", interrupted)
-        with pytest.raises(KeyboardInterrupt), limit_threads(SMALL, in_scipy=False):
-            pass
-    with limit_threads(SMALL, in_scipy=False):
-        assert blas_threads() == {1}
-    assert blas_threads() == {2}
-
-
-def test_ctrl_c_before_the_limit_is_set(monkeypatch):
-    def interrupted(thread):
+        if is_started:
+            start(thread)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
