@@ -50,6 +50,7 @@ class _OneThread:
         self._n_users = 0
         self._holder = threading.Thread()
         self._wanted: SimpleQueue[tuple[ThreadpoolController, threading.Event] | None]
+        self._wanted = SimpleQueue()
 
     @contextmanager
     def in_pools(self, pools: ThreadpoolController) -> Iterator[None]:
