@@ -95,10 +95,14 @@ def register_onnx(estimator_class: type | None = None) -> None:
         raise ImportError(
             'ONNX export needs skl2onnx: python -m pip install "skann[onnx]"'
         ) from error
-    for each in OnnxMixin.__subclasses__() if estimator_class is None else [estimator_class]:
-        update_registered_converter(
-            each, f"Skann{each.__name__}", _set_output_types, _convert, options=_OPTIONS
-        )
+    if estimator_class is None:
+        from skann import ANNClassifier  # which imports this module
+
+        estimator_class = ANNClassifier
+    alias = f"Skann{estimator_class.__name__}"
+    update_registered_converter(
+        estimator_class, alias, _set_output_types, _convert, options=_OPTIONS
+    )
 
 
 def _parse_again(classifier: Any, scope: Any, inputs: list) -> list:

@@ -222,7 +222,7 @@ class TestSearches:
             {"normalization": ["batch", "layer"], "learning_rate": ["cosine", shrinking]},
             {"solver": ["adamw"], "label_smoothing": [0.1], "ema_decay": [0.9], "max_norm": [2.0]},
         ]
-        estimator = quick(hidden_layer_sizes=(8, 4))
+        estimator = quick(hidden_layer_sizes=(8, 4), max_iter=20)
         search = GridSearchCV(estimator, grid, cv=2, error_score="raise").fit(X, y)
         assert len(search.cv_results_["params"]) == 9
         assert search.score(X, y) > 0.6

@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_info
 import skann
 from skann import ANNClassifier
 from skann.engine.activations import ACTIVATIONS
+from skann.engine.layers import Dense
 from tests.data import KINDS, constant_rate, problem, quick
 from tests.test_docstrings import LEFT_OPEN, complaints
 
@@ -178,15 +179,21 @@ class TestCost:
         X, y = problem(kind)
         model = quick(hidden_layer_sizes=hidden, max_iter=3)
         expected = model.fit(X, y).summary().multiply_adds_per_epoch
-        dot, counted = np.dot, 0
+        forward, backward, counted = Dense.forward, Dense.backward, 0
 
-        def counting_dot(a, b, out=None):
+        def counting_forward(layer, inputs, outputs):
             nonlocal counted
-            if a.ndim == b.ndim == 2:
-                counted += a.shape[0] * a.shape[1] * b.shape[1]
-            return dot(a, b, out=out)
+            counted += inputs.shape[0] * layer.weights.size
+            forward(layer, inputs, outputs)
 
-        monkeypatch.setattr(np, "dot", counting_dot)
+        def counting_backward(layer, inputs, *arguments):
+            nonlocal counted
+            needs_gradient_of_inputs = arguments[-1] is not None
+            counted += inputs.shape[0] * layer.weights.size * (1 + needs_gradient_of_inputs)
+            backward(layer, inputs, *arguments)
+
+        monkeypatch.setattr(Dense, "forward", counting_forward)
+        monkeypatch.setattr(Dense, "backward", counting_backward)
         model.fit(X, y)
         assert counted == 3 * expected
 

@@ -151,8 +151,8 @@ class TestNoFalseAlarm:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = ANNClassifier(random_state=seed, **parameters).fit(X, y, weights)
-        if parameters["hidden_layer_sizes"] == (1,):
-            # The one unit may have died, which is no false alarm.
+        if min(parameters["hidden_layer_sizes"], default=8) < 8:
+            # The few units may all have died, which is no false alarm.
             is_dead = np.ptp(model.predict_proba(X), axis=0).max() < 1e-3
             caught = [w for w in caught if not (is_dead and "all rows" in str(w.message))]
         assert caught == []

@@ -41,30 +41,30 @@ def _two_threads():
 
 
 def test_small_products_use_one_thread():
-    with limit_threads(SMALL, in_scipy=False):
+    with limit_threads(SMALL):
         assert blas_threads() == {1}
     assert blas_threads() == {2}
 
 
-def test_large_products_use_what_there_is():
-    with limit_threads(LARGE, in_scipy=False):
-        assert blas_threads() == {2}
-
-
-def test_large_products_of_a_solver_in_scipy_leave_its_own_blas_one_thread():
-    with limit_threads(LARGE, in_scipy=True):
-        pools = threadpool_info()
+def threads_by_owner():
+    """Return the threads of the BLAS that SciPy brings, if it does, and of the others."""
     folder = os.path.realpath(os.path.dirname(scipy.__file__))
-    pools = [pool for pool in pools if pool["user_api"] == "blas"]
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     own = [p for p in pools if os.path.realpath(p["filepath"]).startswith(folder)]
-    if not own:
+    return [{p["num_threads"] for p in part} for part in (own, [p for p in pools if p not in own])]
+
+
+def test_large_products_use_what_there_is_but_the_blas_of_scipy_one_thread():
+    with limit_threads(LARGE):
+        in_scipy, elsewhere = threads_by_owner()
+    assert elsewhere == {2}
+    if not in_scipy:
         pytest.skip("SciPy has the BLAS of NumPy")
-    for pool in pools:
-        assert pool["num_threads"] == (1 if pool in own else 2)
+    assert in_scipy == {1}
 
 
 def test_the_limit_goes_after_an_error():
-    with pytest.raises(ZeroDivisionError), limit_threads(SMALL, in_scipy=False):
+    with pytest.raises(ZeroDivisionError), limit_threads(SMALL):
         raise ZeroDivisionError
     assert blas_threads() == {2}
 
@@ -80,9 +80,9 @@ def test_ctrl_c_while_the_limit_is_being_set_takes_it_back(is_started, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", interrupted)
-        with pytest.raises(KeyboardInterrupt), limit_threads(SMALL, in_scipy=False):
+        with pytest.raises(KeyboardInterrupt), limit_threads(SMALL):
             pass
-    with limit_threads(SMALL, in_scipy=False):
+    with limit_threads(SMALL):
         assert blas_threads() == {1}
     assert blas_threads() == {2}
 
@@ -91,36 +91,41 @@ def test_a_small_fit_beside_one_in_scipy_is_limited_too():
     seen = []
 
     def small():
-        with limit_threads(SMALL, in_scipy=False):
+        with limit_threads(SMALL):
             seen.append(blas_threads())
 
-    with limit_threads(LARGE, in_scipy=True):
+    with limit_threads(LARGE):
         thread = threading.Thread(target=small)
         thread.start()
         thread.join()
     assert seen == [{1}]
 
 
-def test_a_limit_of_the_calling_thread_stays():
-    with threadpool_limits(2, "blas"), limit_threads(SMALL, in_scipy=False):
+@pytest.mark.parametrize("work", [SMALL, LARGE])
+def test_a_limit_of_the_calling_thread_stays_but_for_the_blas_of_scipy(work):
+    with threadpool_limits(2, "blas"):
+        with limit_threads(work):
+            in_scipy, elsewhere = threads_by_owner()
         assert blas_threads() == {2}
+    assert elsewhere == {2}
+    assert in_scipy <= {1}
 
 
 def test_nested_limits_end_with_the_outermost():
-    with limit_threads(SMALL, in_scipy=False):
-        with limit_threads(SMALL, in_scipy=False):
+    with limit_threads(SMALL):
+        with limit_threads(SMALL):
             assert blas_threads() == {1}
         assert blas_threads() == {1}
     assert blas_threads() == {2}
 
 
 def test_a_limit_in_one_thread_leaves_other_threads_free_to_set_theirs():
-    with limit_threads(SMALL, in_scipy=False):
+    with limit_threads(SMALL):
         pass
     seen = []
 
     def other():
-        with limit_threads(SMALL, in_scipy=False):
+        with limit_threads(SMALL):
             seen.append(blas_threads())
 
     thread = threading.Thread(target=other)
@@ -134,7 +139,7 @@ def test_limits_that_overlap_in_threads_end_with_the_last():
     seen = []
 
     def first():
-        with limit_threads(SMALL, in_scipy=False):
+        with limit_threads(SMALL):
             first_is_in.set()
             second_is_in.wait(10)
         first_is_out.set()
@@ -144,7 +149,7 @@ def test_limits_that_overlap_in_threads_end_with_the_last():
 
     def second():
         first_is_in.wait(10)
-        with limit_threads(SMALL, in_scipy=False):
+        with limit_threads(SMALL):
             second_is_in.set()
             first_is_out.wait(10)
             seen.append(blas_threads())
@@ -159,7 +164,7 @@ def test_limits_that_overlap_in_threads_end_with_the_last():
 
 
 def count_in_job():
-    with limit_threads(LARGE, in_scipy=False):
+    with limit_threads(LARGE):
         return blas_threads()
 
 
@@ -169,7 +174,7 @@ def test_jobs_in_threads_use_one_thread_each_also_for_large_products():
 
 
 def test_jobs_in_threads_use_one_thread_each_after_a_fit_outside_of_them():
-    with limit_threads(SMALL, in_scipy=False):
+    with limit_threads(SMALL):
         pass
     jobs = [delayed(count_in_job)() for _ in range(4)]
     assert Parallel(2, backend="threading")(jobs) == [{1}] * 4

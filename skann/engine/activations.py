@@ -6,6 +6,7 @@ validation, error messages and the table tests all read that registry.
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,8 +96,14 @@ def _tanh_backpropagate(kept: None, outputs: NDArray, grad: NDArray) -> None:
     grad *= outputs
 
 
+@cache
+def _zeros(width: int, dtype: np.dtype) -> NDArray:
+    return np.zeros(width, dtype)
+
+
 def _relu(values: NDArray) -> None:
-    np.maximum(values, 0, out=values)
+    # With a row of zeros in place of a scalar NumPy uses vector instructions.
+    np.maximum(values, _zeros(values.shape[-1], values.dtype), out=values)
 
 
 def _relu_backpropagate(kept: None, outputs: NDArray, grad: NDArray) -> None:

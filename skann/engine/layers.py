@@ -100,9 +100,9 @@ class Dense:
         if not isinstance(inputs, np.ndarray):
             outputs[...] = inputs @ self.weights
         elif outputs.flags.c_contiguous:
-            np.dot(inputs, self.weights, out=outputs)
+            inputs.dot(self.weights, out=outputs)
         else:
-            np.dot(self.weights.T, inputs.T, out=outputs.T)
+            self.weights.T.dot(inputs.T, out=outputs.T)
         outputs += self.bias
 
     def backward(
@@ -134,12 +134,12 @@ class Dense:
         if isinstance(grad_weights, SparseGradient):
             grad_weights.compute(inputs, grad_outputs)
         elif isinstance(inputs, np.ndarray):
-            np.dot(inputs.T, grad_outputs, out=grad_weights)
+            inputs.T.dot(grad_outputs, out=grad_weights)
         else:
             grad_weights[...] = inputs.T @ grad_outputs
-        np.dot(ones, grad_outputs, out=grad_bias)
+        ones.dot(grad_outputs, out=grad_bias)
         if grad_inputs is not None:
-            np.dot(grad_outputs, self.weights.T, out=grad_inputs)
+            grad_outputs.dot(self.weights.T, out=grad_inputs)
 
 
 class BatchNormalization:

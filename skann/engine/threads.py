@@ -121,33 +121,37 @@ def blas_threads() -> int:
 
 
 @contextmanager
-def limit_threads(n_multiply_adds: int, in_scipy: bool) -> Iterator[None]:
+def limit_threads(n_multiply_adds: int) -> Iterator[None]:
     """Limit BLAS to one thread where more would not pay or would oversubscribe.
 
     More do not pay for small products. They oversubscribe inside joblib's threading
     backend, where the jobs already fill the cores; its process backends limit their
-    workers themselves. And where SciPy brings a BLAS of its own, the threads of a solver of
-    SciPy would take the cores from those that compute its objective in NumPy.
+    workers themselves. And where SciPy brings a BLAS of its own, its threads, which optimizers
+    would use for vectors, would take the cores from those of the products in NumPy.
 
-    A limit that the calling thread has set itself, in a with statement of threadpoolctl, stays as
-    it is: no other thread can change it.
+    A limit of NumPy's BLAS that the calling thread has set itself, in a with statement of
+    threadpoolctl, stays as it is.
 
     Parameters
     ----------
     n_multiply_adds : int
         Size of the largest matrix product.
-    in_scipy : bool
-        Whether the solver is one of SciPy.
     """
     in_threading_backend = (
         get_active_backend()[0].nesting_level
         and threading.current_thread() is not threading.main_thread()
     )
-    if n_multiply_adds < _MIN_WORK_FOR_THREADS or in_threading_backend:
-        with _one_thread.in_pools(_every_pool()):
-            yield
-    elif in_scipy:
-        with _one_thread.in_pools(_pool_of_scipy()):
-            yield
-    else:
+    is_small = n_multiply_adds < _MIN_WORK_FOR_THREADS
+    pools = _every_pool() if is_small or in_threading_backend else _pool_of_scipy()
+    with _one_thread.in_pools(pools), _limit_set_here(_pool_of_scipy()):
         yield
+
+
+@contextmanager
+def _limit_set_here(pools: ThreadpoolController) -> Iterator[None]:
+    """Limit pools to one thread from the calling thread if it is the one that can."""
+    if all(library.num_threads == 1 for library in pools.lib_controllers):
+        yield
+    else:
+        with pools.limit(limits=1):
+            yield

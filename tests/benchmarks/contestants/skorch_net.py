@@ -20,7 +20,11 @@ class _Clock(Callback):
 
     def on_epoch_end(self, net, **_):
         self.ends.append(time.perf_counter())
-        if self.until.is_reached(lambda: net.score(self.data.X_test, self.data.y_test)):
+        with torch.random.fork_rng():  # Prediction draws a seed, and other batches would follow.
+            is_reached = self.until.is_reached(
+                lambda: net.score(self.data.X_test, self.data.y_test)
+            )
+        if is_reached:
             raise KeyboardInterrupt  # which ends training and nothing else, as EarlyStopping does
 
 
