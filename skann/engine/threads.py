@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 # Multiply-adds of a batch's largest product below which handing half of it to another
 # thread costs more than it saves. Measured with OpenBLAS on two cores.
-_MIN_WORK_FOR_THREADS = 4_000_000
+_MIN_WORK_FOR_THREADS = 3_000_000
 
 
 @cache

@@ -1,6 +1,7 @@
 """The table and the JSON file of a benchmark."""
 
 import json
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -103,7 +104,7 @@ def table(results: Results) -> str:
                 *(number(middle[name]) if name in middle else "" for name in extra),
             ]
         )
-    text = [benchmark.title, "", f"Data: {results.data}", "", _aligned(lines), ""]
+    text = [benchmark.title, "", f"Data: {results.data}", _blas(), "", _aligned(lines), ""]
     text += benchmark.notes
     text += [f"Left out: {name}: {reason}" for name, reason in results.left_out.items()]
     return "\n".join(text)
@@ -173,7 +174,10 @@ def machine() -> dict[str, Any]:
     packages = [*_PACKAGES, *(package for c in CONTESTANTS.values() for package in c.packages)]
     versions = {package: _version(package) for package in dict.fromkeys(packages)}
     libraries = [
-        {key: library.get(key) for key in ("internal_api", "version", "num_threads")}
+        {
+            key: library.get(key)
+            for key in ("internal_api", "version", "architecture", "num_threads")
+        }
         for library in threadpool_info()
     ]
     return {
@@ -184,6 +188,21 @@ def machine() -> dict[str, Any]:
         "versions": {package: found for package, found in versions.items() if found},
         "thread_pools": libraries,
     }
+
+
+def _blas() -> str:
+    """Return a line on what computes the products of NumPy, which decides much of the rest."""
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    kinds = [
+        f"{pool['internal_api']} with kernels for {pool.get('architecture', 'this processor')},"
+        f" {pool['num_threads']} threads"
+        for pool in pools
+    ]
+    chosen = os.environ.get("OPENBLAS_CORETYPE")
+    note = (
+        f" (OPENBLAS_CORETYPE={chosen} is set, which only NumPy and SciPy heed)" if chosen else ""
+    )
+    return f"BLAS: {'; '.join(dict.fromkeys(kinds)) or 'unknown'}{note}."
 
 
 def _processor() -> str:
