@@ -50,7 +50,7 @@ BENCHMARK = Benchmark(
     contestants=("floor", "skann", "sklearn"),
     cases=_cases,
     prepare=_prepare,
-    rounds=3,
+    rounds=5,
     chart="lines",
     notes=(
         "Where not said otherwise: "
