@@ -185,7 +185,12 @@ def whole_number(lowest: int, highest: int | None = None) -> Callable[[str], int
 
 def number_of_jobs(text: str) -> int:
     """Turn text into a number of jobs: -1, or 1 and more."""
-    return -1 if text == "-1" else whole_number(1)(text)
+    if text == "-1":
+        return -1
+    try:
+        return whole_number(1)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or -1 for all cores") from None
 
 
 def show(sizes: Sequence[int]) -> str:

@@ -72,6 +72,8 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike, *, every: int = 1) -> None:
         if not isinstance(every, int | np.integer) or isinstance(every, bool) or every < 1:
             raise ValueError(f"every must be a whole number of epochs above 0; got {every!r}.")
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"path must be a str or a path, to write to; got {path!r}.")
         # As seen from here: a worker of a search may have another working directory.
         self.path = Path(path).absolute()
         self.every = int(every)
@@ -81,7 +83,8 @@ class Checkpoint:
         if not hasattr(estimator, "resume"):
             raise TypeError(
                 f"Checkpoint saves fits of ANNClassifier, not of {type(estimator).__name__}. Set"
-                " it on the classifier inside: it writes a file for each of its fits."
+                " it on the classifier inside, in a Pipeline pipeline[-1].set_callbacks(...): it"
+                " writes a file for each of its fits."
             )
         if estimator.solver == "lbfgs":
             raise ValueError(

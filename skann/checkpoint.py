@@ -434,6 +434,8 @@ def read(path: Path) -> dict[str, Any]:
         try:
             with np.load(file, allow_pickle=False) as npz:
                 arrays = {name: npz[name] for name in npz.files}
+            if _JSON not in arrays:
+                raise ValueError("it has no state of a fit")
             return _with_arrays(json.loads(arrays[_JSON].tobytes()), arrays)
         # NumPy, zipfile and json raise a dozen kinds, depending on which byte is wrong.
         except Exception as error:

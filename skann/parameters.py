@@ -1,6 +1,6 @@
 """What the parameters of `ANNClassifier` may be, alone and together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,13 +25,19 @@ _SHARE = Interval(Real, 0, 1, closed="left")
 _COUNT = Interval(Integral, 1, None, closed="left")
 _AUTO = StrOptions({"auto"})
 
+
+def _one_of(names: Iterable[str]) -> StrOptions:
+    """Return the constraint to some names, which its message lists in order: a set has none."""
+    return StrOptions(dict.fromkeys(sorted(names)).keys())
+
+
 CONSTRAINTS: dict[str, list] = {
     "hidden_layer_sizes": ["array-like", _COUNT],
-    "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
-    "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
+    "activation": [_one_of(ACTIVATIONS), "array-like"],
+    "solver": [_one_of([*OPTIMIZERS, "lbfgs"])],
     "alpha": [_AUTO, _NOT_NEGATIVE],
     "batch_size": [_AUTO, _COUNT],
-    "learning_rate": [StrOptions(set(SCHEDULES)), callable],
+    "learning_rate": [_one_of(SCHEDULES), callable],
     "learning_rate_init": [_AUTO, _POSITIVE],
     "power_t": [_NOT_NEGATIVE],
     "max_iter": [_AUTO, _COUNT],
@@ -50,20 +56,20 @@ CONSTRAINTS: dict[str, list] = {
     "n_iter_no_change": [_COUNT, Options(Real, {np.inf})],
     "max_fun": [_COUNT],
     "class_weight": [dict, list, StrOptions({"balanced"}), None],
-    "dtype": [StrOptions({"float32", "float64"})],
-    "input_scaling": [StrOptions({"standard", "maxabs"}), None],
+    "dtype": [_one_of(["float32", "float64"])],
+    "input_scaling": [_one_of(["standard", "maxabs"]), None],
     "input_clip": [_POSITIVE, None],
     "dropout": [_AUTO, _SHARE, "array-like"],
     "input_dropout": [_SHARE],
     "input_noise": [_NOT_NEGATIVE],
-    "normalization": [StrOptions({"batch", "layer"}), None],
-    "kernel_initializer": [_AUTO, StrOptions(set(INITIALIZERS))],
+    "normalization": [_one_of(["batch", "layer"]), None],
+    "kernel_initializer": [_AUTO, _one_of(INITIALIZERS)],
     "label_smoothing": [_AUTO, _SHARE],
     "max_norm": [_POSITIVE, None],
     "gradient_clip_norm": [_POSITIVE, None],
     "warmup": [Interval(Real, 0, 1, closed="left")],
     "ema_decay": [_SHARE, None],
-    "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+    "scoring": [_one_of(["loss", *get_scorer_names()]), callable, None],
     "calibration": [StrOptions({"temperature"}), None],
 }
 

@@ -61,7 +61,11 @@ def make_scoring(
         )
 
     def score(network: Network, loss: float) -> float:
-        value = scorer(_fitted(estimator, network), rows, y, **extra)
+        try:
+            value = scorer(_fitted(estimator, network), rows, y, **extra)
+        except (TypeError, ValueError) as error:
+            error.add_note(f"Raised by scoring={scoring!r} on the validation rows.")
+            raise
         if not isinstance(value, Real) or math.isnan(value):
             raise ValueError(
                 f"scoring={scoring!r} returned {value!r} for the validation rows; it must return"

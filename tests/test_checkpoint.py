@@ -366,6 +366,11 @@ class TestCheckpoint:
         with pytest.raises(ValueError, match="solver was 'adam', now it is 'lbfgs'"):
             quick(solver="lbfgs").resume(path, X, y)
 
+    @pytest.mark.parametrize("nowhere", [None, 3, ["fit.npz"]])
+    def test_a_path_that_is_none_is_refused(self, nowhere):
+        with pytest.raises(TypeError, match="path must be a str or a path"):
+            Checkpoint(nowhere)
+
     def test_set_on_something_else_it_says_where_it_belongs(self, path):
         pipeline = make_pipeline(StandardScaler(), quick()).set_callbacks(Checkpoint(path))
         with pytest.raises(TypeError, match="not of Pipeline. Set it on the classifier"):
@@ -511,7 +516,7 @@ class TestDamage:
 
     def test_arrays_of_another_kind_are_refused(self, path):
         np.savez(path, a=np.arange(3))
-        with pytest.raises(ValueError, match="is not a checkpoint"):
+        with pytest.raises(ValueError, match="is not a checkpoint.*no state of a fit"):
             quick().resume(path, X, y)
 
     def test_reading_runs_no_code(self, path):
@@ -696,7 +701,7 @@ class TestDifferences:
 
 class TestThreads:
     # Large enough for more than one thread.
-    WIDE = {"hidden_layer_sizes": (128, 256), "batch_size": 128, "max_iter": 2}
+    WIDE = {"hidden_layer_sizes": (128, 256), "batch_size": 256, "max_iter": 2}
     X, y = problem(n_rows=300)
 
     def test_another_number_of_blas_threads_is_refused_before_the_first_epoch(self, path):

@@ -1,6 +1,7 @@
 """What the parameters may be: every bad one is named before a step of training is made."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -30,6 +31,15 @@ def no_training(monkeypatch):
 
     monkeypatch.setattr("skann.engine.training.MiniBatchTraining.run", train)
     monkeypatch.setattr("skann.engine.fitting.train_in_full", train)
+
+
+@pytest.mark.parametrize("name", ["activation", "solver", "learning_rate", "scoring"])
+def test_names_that_are_allowed_are_listed_in_order(name):
+    with pytest.raises(InvalidParameterError) as caught:
+        quick(**{name: "nonsense"}).fit(X, y)
+    listed = re.search(r"among {(.*?)}", str(caught.value)).group(1).split(", ")
+    assert len(listed) > 3
+    assert listed == sorted(listed)
 
 
 def test_without_a_bad_parameter_training_begins():

@@ -231,6 +231,26 @@ class TestTrainingCurve:
         assert high > max(scores)
         np.testing.assert_array_equal(display.lines_["a", "validation_score"].get_ydata(), scores)
 
+    def test_scores_that_fall_again_stay_on_the_axis(self):
+        scores = [0.1, 0.5, 0.9, 0.91, 0.86, *[0.92, 0.93] * 6]
+        keys = {"loss": 1.0, "validation_loss": 1.0, "learning_rate": 0.1}
+        history = [
+            {"epoch": epoch, "validation_score": score, **keys}
+            for epoch, score in enumerate(scores, start=1)
+        ]
+        display = TrainingCurveDisplay(histories={"a": history}, best_epochs={"a": 6}).plot()
+        assert 0.5 < display.axes_[1].get_ylim()[0] < 0.86
+        assert texts(display.axes_[1].texts) == ["first epochs: below"]
+
+    def test_scores_of_different_kinds_share_no_axis(self):
+        models = {
+            scoring: quick(scoring=scoring).fit(X, y, X_val=X_val, y_val=y_val)
+            for scoring in ("accuracy", "loss")
+        }
+        assert len(TrainingCurveDisplay.from_estimators(models).axes_) == 1
+        with pytest.raises(ValueError, match="different kinds, Accuracy, Negative loss, and have"):
+            TrainingCurveDisplay.from_estimators(models, panels=["score"])
+
     def test_lbfgs_counts_iterations_and_has_no_rate(self):
         model = quick(solver="lbfgs", max_iter=200).fit(X, y)
         assert TrainingCurveDisplay.from_estimator(model).ax_.get_xlabel() == "Iteration"
@@ -534,6 +554,7 @@ class TestSearch:
         layers = [place(c["hidden_layer_sizes"]) for c in search.cv_results_["params"]]
         np.testing.assert_array_equal(np.round(x), layers)
         assert len(set(x)) == 6
+        assert np.diff(np.sort(x[:6]))[2] > 2 * np.diff(np.sort(x[:6]))[0]  # the next layer sizes
         best = search.best_params_
         name = f"best: {best['hidden_layer_sizes'][0]}; alpha={best['alpha']:g}"
         assert name in texts(display.legend_.get_texts())

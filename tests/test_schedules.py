@@ -164,6 +164,11 @@ class TestFromCallable:
         with pytest.raises(ZeroDivisionError):
             from_callable(lambda step: 1 / step).factor(0)
 
+    def test_says_how_a_function_that_takes_something_else_was_called(self):
+        with pytest.raises(TypeError, match="positional argument") as caught:
+            from_callable(lambda: 1.0).factor(0)
+        assert "learning_rate=<function" in caught.value.__notes__[0]
+
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import scipy
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from skann.engine.threads import limit_threads
+from skann.engine.threads import _WORK_PER_THREAD, limit_threads
 
 SMALL, LARGE = 1000, 10**9
 
@@ -61,6 +61,26 @@ def test_large_products_use_what_there_is_but_the_blas_of_scipy_one_thread():
     if not in_scipy:
         pytest.skip("SciPy has the BLAS of NumPy")
     assert in_scipy == {1}
+
+
+@pytest.mark.parametrize(("work", "expected"), [(0.9, 1), (1.9, 1), (2, 2), (3.5, 3), (100, 4)])
+def test_every_thread_has_its_share_of_the_work(work, expected):
+    set_blas_threads(4)
+    with limit_threads(int(work * _WORK_PER_THREAD)):
+        seen = max(blas_threads())
+    set_blas_threads(2)
+    assert seen == expected
+
+
+def test_of_several_fits_the_lowest_limit_holds():
+    set_blas_threads(4)
+    with limit_threads(3 * _WORK_PER_THREAD):
+        with limit_threads(2 * _WORK_PER_THREAD):
+            first = max(blas_threads())
+        with limit_threads(100 * _WORK_PER_THREAD):
+            second = max(blas_threads())
+    set_blas_threads(2)
+    assert (first, second) == (2, 2)
 
 
 def test_the_limit_goes_after_an_error():

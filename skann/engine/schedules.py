@@ -255,7 +255,11 @@ def from_callable(function: Callable[[int], Any]) -> Schedule:
 
 
 def _checked_factor(step: int, *, function: Callable[[int], Any], **_: float) -> float:
-    value = function(step)
+    try:
+        value = function(step)
+    except TypeError as error:
+        error.add_note(f"Raised by learning_rate={function!r}, which is called with the step.")
+        raise
     try:
         # Arrays without dimensions, as NumPy's where() returns them, are numbers too.
         factor = math.nan if isinstance(value, str | bytes) else float(value)

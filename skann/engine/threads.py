@@ -11,57 +11,62 @@ import scipy
 from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
-# Multiply-adds of a batch's largest product below which handing half of it to another
-# thread costs more than it saves. Measured with OpenBLAS on two cores.
-_MIN_WORK_FOR_THREADS = 3_000_000
+# Multiply-adds of a batch's largest product for each thread that shares it. On two idle cores
+# half as many pay a little (measured with OpenBLAS). But threads wait for each other: where another
+# program has one of the cores, products take many times as long, and small ones lose most.
+_WORK_PER_THREAD = 3_000_000
 
 
 @cache
 def _controller() -> ThreadpoolController:
     # Finding the libraries takes milliseconds, limiting them microseconds.
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas")
 
 
 @cache
-def _every_pool() -> ThreadpoolController:
-    return _controller().select(user_api="blas")
-
-
-@cache
-def _pool_of_scipy() -> ThreadpoolController:
-    """Return the BLAS that SciPy's wheels bring; none where it has that of NumPy."""
+def _pools() -> list[tuple[ThreadpoolController, bool]]:
+    """Return each BLAS, and whether it is one that SciPy's wheels bring beside that of NumPy."""
     folder = os.path.realpath(os.path.dirname(scipy.__file__))
     folders = folder + os.sep, folder + ".libs" + os.sep
-    paths = [library.filepath for library in _every_pool().lib_controllers]
-    own = [path for path in paths if os.path.realpath(path).startswith(folders)]
-    return _every_pool().select(filepath=own)
+    paths = [library.filepath for library in _controller().lib_controllers]
+    return [
+        (_controller().select(filepath=path), os.path.realpath(path).startswith(folders))
+        for path in paths
+    ]
 
 
-class _OneThread:
-    """The limit to one thread, shared by the fits that are running.
+def _lower(n_threads: int, limits: ExitStack) -> None:
+    """Limit what uses more threads, and SciPy's own BLAS to one, until `limits` is left."""
+    for pool, is_of_scipy in _pools():
+        wanted = 1 if is_of_scipy else n_threads
+        if pool.lib_controllers[0].num_threads > wanted:
+            limits.enter_context(pool.limit(limits=wanted))
 
-    The limit is the process's, but only the thread that sets it can take it back, and fits
-    in a pool of threads end in any order: so a thread of its own holds it, from the first
-    fit's beginning to the last one's end.
+
+class _SharedLimits:
+    """Limits of threads, shared by the fits that are running: the lowest that any wants.
+
+    They are the process's, but only the thread that sets one can take it back, and fits in a
+    pool of threads end in any order: so a thread of its own holds them, from the first fit's
+    beginning to the last one's end.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._n_users = 0
         self._holder = threading.Thread()
-        self._wanted: SimpleQueue[tuple[ThreadpoolController, threading.Event] | None]
-        self._wanted = SimpleQueue()
+        self._wanted: SimpleQueue[tuple[int, threading.Event] | None] = SimpleQueue()
 
     @contextmanager
-    def in_pools(self, pools: ThreadpoolController) -> Iterator[None]:
-        """Keep to one thread inside the with statement."""
-        self._enter(pools)
+    def at_most(self, n_threads: int) -> Iterator[None]:
+        """Limit the threads inside the with statement."""
+        self._enter(n_threads)
         try:
             yield
         finally:
             self._leave()
 
-    def _enter(self, pools: ThreadpoolController) -> None:
+    def _enter(self, n_threads: int) -> None:
         with self._lock:
             n_before = self._n_users
             try:
@@ -70,7 +75,7 @@ class _OneThread:
                     self._holder = threading.Thread(target=_hold, args=(self._wanted,), daemon=True)
                     self._holder.start()
                 is_set = threading.Event()
-                self._wanted.put((pools, is_set))
+                self._wanted.put((n_threads, is_set))
                 is_set.wait()
                 self._n_users += 1
             except BaseException:  # Ctrl-C: nobody else would take the limit back.
@@ -91,21 +96,18 @@ class _OneThread:
                 self._holder.join()
 
 
-def _hold(wanted: "SimpleQueue[tuple[ThreadpoolController, threading.Event] | None]") -> None:
-    """Limit the pools that come, each once; take all limits back when None comes."""
-    held: list[ThreadpoolController] = []
+def _hold(wanted: "SimpleQueue[tuple[int, threading.Event] | None]") -> None:
+    """Lower the limits as numbers come; take all back when None comes."""
     with ExitStack() as limits:
         while (request := wanted.get()) is not None:
-            pools, is_set = request
+            n_threads, is_set = request
             try:
-                if pools not in held:
-                    limits.enter_context(pools.limit(limits=1))
-                    held.append(pools)
+                _lower(n_threads, limits)
             finally:
                 is_set.set()
 
 
-_one_thread = _OneThread()
+_limits = _SharedLimits()
 
 
 def blas_threads() -> int:
@@ -116,15 +118,15 @@ def blas_threads() -> int:
     int
         1 where that cannot be found out.
     """
-    libraries = _every_pool().lib_controllers
+    libraries = _controller().lib_controllers
     return max((library.num_threads for library in libraries), default=1)
 
 
 @contextmanager
 def limit_threads(n_multiply_adds: int) -> Iterator[None]:
-    """Limit BLAS to one thread where more would not pay or would oversubscribe.
+    """Limit BLAS to as many threads as pay, one where more would oversubscribe.
 
-    More do not pay for small products. They oversubscribe inside joblib's threading
+    They pay by the size of the products. They oversubscribe inside joblib's threading
     backend, where the jobs already fill the cores; its process backends limit their
     workers themselves. And where SciPy brings a BLAS of its own, its threads, which optimizers
     would use for vectors, would take the cores from those of the products in NumPy.
@@ -137,21 +139,11 @@ def limit_threads(n_multiply_adds: int) -> Iterator[None]:
     n_multiply_adds : int
         Size of the largest matrix product.
     """
-    in_threading_backend = (
-        get_active_backend()[0].nesting_level
-        and threading.current_thread() is not threading.main_thread()
-    )
-    is_small = n_multiply_adds < _MIN_WORK_FOR_THREADS
-    pools = _every_pool() if is_small or in_threading_backend else _pool_of_scipy()
-    with _one_thread.in_pools(pools), _limit_set_here(_pool_of_scipy()):
+    n_threads = max(n_multiply_adds // _WORK_PER_THREAD, 1)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if get_active_backend()[0].nesting_level and not in_main_thread:
+        n_threads = 1
+    with _limits.at_most(n_threads), ExitStack() as set_here:
+        # Where the calling thread has set limits, no other thread could.
+        _lower(blas_threads(), set_here)
         yield
-
-
-@contextmanager
-def _limit_set_here(pools: ThreadpoolController) -> Iterator[None]:
-    """Limit pools to one thread from the calling thread if it is the one that can."""
-    if all(library.num_threads == 1 for library in pools.lib_controllers):
-        yield
-    else:
-        with pools.limit(limits=1):
-            yield

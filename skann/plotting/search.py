@@ -306,7 +306,8 @@ class SearchDisplay:
         for place, label in enumerate(groups):
             # Candidates that differ in other parameters stand side by side.
             (members,) = np.nonzero(labels == label)
-            spread = 0.3 if len(members) > 1 else 0.0
+            # They stand nearer to each other than to those of the next place.
+            spread = 0.3 * (1 - 1 / len(members))
             x[members] = place + np.linspace(-spread, spread, len(members))
         name_places(axes, _on_axis(groups))
         axes.set_xlim(-0.6, len(groups) - 0.4)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skann.plotting.common import (
     BLUE,
@@ -145,7 +146,8 @@ class TrainingCurveDisplay:
         estimators : mapping of str to (ANNClassifier, Pipeline or search)
             The fitted models by name, each as `from_estimator` takes it.
         panels : sequence of {"loss", "score", "learning_rate"}, default=None
-            What to draw. None: the loss, and the score where there is validation data.
+            What to draw. None: the loss, and the score where there is validation data and the
+            models have the same `scoring`: different ones have no axis in common.
         mark_best : bool, default=True
             Whether to mark the epochs with the highest validation scores.
         ax : matplotlib Axes, default=None
@@ -163,12 +165,20 @@ class TrainingCurveDisplay:
                 f' {{"wide": wide, "deep": deep}}; got {estimators!r}.'
             )
         networks = {str(n): fitted_network(e, cls.__name__) for n, e in estimators.items()}
-        scorings = {_score_name(network) for network in networks.values()}
+        kinds = {name: _score_name(n) for name, n in networks.items() if _best_epoch(n.history_)}
+        scorings = list(dict.fromkeys(kinds.values())) or ["Score"]
         display = cls(
             histories={name: network.history_ for name, network in networks.items()},
             best_epochs={name: _best_epoch(network.history_) for name, network in networks.items()},
-            score_name=scorings.pop() if len(scorings) == 1 else "Score",
+            score_name=scorings[0],
         )
+        if len(scorings) > 1:
+            panels = ["loss"] if panels is None else panels
+            if "score" in panels:
+                raise ValueError(
+                    f"The scores are of different kinds, {', '.join(scorings)}, and have no axis in"
+                    " common: draw each kind by itself, or leave 'score' out of panels."
+                )
         return display.plot(ax, panels=panels, mark_best=mark_best)
 
     def plot(
@@ -294,10 +304,24 @@ class TrainingCurveDisplay:
 def _leave_out_the_rise(axes: Any) -> None:
     """Let the axis begin where scores have stopped rising fast: what differs is above."""
     curves = [line.get_ydata() for line in axes.lines]
-    low = min(np.nanquantile(curve, _RISE) for curve in curves)
+    low = min(np.nanmin(_after_the_rise(curve)) for curve in curves)
     high, lowest = (f([f(curve) for curve in curves]) for f in (np.nanmax, np.nanmin))
     if high > low and high - low < (high - lowest) / 3:
         axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+        axes.annotate(
+            "first epochs: below",
+            (0, 0),
+            (4, 4),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=GREY,
+            fontsize="small",
+        )
+
+
+def _after_the_rise(curve: NDArray) -> NDArray:
+    """Return a curve from where it is first as high as it is for most of the epochs."""
+    return curve[np.argmax(curve >= np.nanquantile(curve, _RISE)) :]
 
 
 def _score_name(network: Any) -> str:
