@@ -151,7 +151,7 @@ class TestMnistGrid:
         figure = script["draw_learning_curves"](network, "digits")
         figure.draw_without_rendering()
         axes = figure.axes[-1]
-        (label,) = axes.texts
+        (label,) = (text for text in axes.texts if "%" in text.get_text())
         assert label.get_text() == f"{scores[-1]:.2%}"
         box = label.get_window_extent()
         (line,) = axes.lines

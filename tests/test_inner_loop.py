@@ -285,10 +285,7 @@ class TestReproducibility:
 
 
 class BlasThreads:
-    """A scikit-learn callback that notes how many threads the products of an epoch may use.
-
-    That is the most of any BLAS: one that SciPy brings has one thread.
-    """
+    """A scikit-learn callback that notes how many threads BLAS may use in an epoch."""
 
     def __init__(self):
         self.seen = set()
@@ -305,7 +302,7 @@ class BlasThreads:
     def on_fit_task_end(self, estimator, context):
         if context.task_name == "epoch":
             pools = threadpool_info()
-            self.seen.add(max(pool["num_threads"] for pool in pools if pool["user_api"] == "blas"))
+            self.seen |= {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}
 
 
 def fingerprint(name, n_threads, offset):
@@ -325,7 +322,8 @@ def fingerprint(name, n_threads, offset):
     with threadpool_limits(n_threads, "blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         classifier.set_callbacks(threads).fit(X, y)
-    assert threads.seen == {n_threads}  # nothing of a BLAS that threadpoolctl does not know
+    # One in a BLAS of SciPy's own with L-BFGS; nothing of a BLAS that threadpoolctl does not know.
+    assert threads.seen <= {n_threads, 1 if name == "lbfgs" else n_threads}
     parts = [*classifier.coefs_, *classifier.intercepts_, np.array(classifier.loss_curve_)]
     return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 

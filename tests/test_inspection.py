@@ -179,6 +179,7 @@ class TestCost:
         X, y = problem(kind)
         model = quick(hidden_layer_sizes=hidden, max_iter=3)
         expected = model.fit(X, y).summary().multiply_adds_per_epoch
+        # That each of them makes these products is what the tests of layers are about.
         forward, backward, counted = Dense.forward, Dense.backward, 0
 
         def counting_forward(layer, inputs, outputs):

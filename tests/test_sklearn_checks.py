@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import (
+    check_methods_sample_order_invariance,
     check_sample_weight_equivalence_on_dense_data,
     check_sample_weight_equivalence_on_sparse_data,
     parametrize_with_checks,
@@ -48,6 +49,12 @@ def expected_failures(estimator):
 )
 def test_estimator_passes_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("solver", ["adam", "adamw", "sgd"])
+def test_the_order_of_samples_does_not_matter_in_float64(solver):
+    estimator = ANNClassifier(solver=solver, dtype="float64")
+    check_methods_sample_order_invariance("ANNClassifier", estimator)
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])

@@ -225,7 +225,7 @@ def fit_network(
     )
     largest_layer = max(fan_in * fan_out for fan_in, fan_out in pairwise(layer_sizes))
     with (
-        limit_threads(rows_at_once * largest_layer),
+        limit_threads(rows_at_once * largest_layer, in_scipy=is_lbfgs),
         np.errstate(over="ignore", invalid="ignore"),
     ):
         if is_lbfgs:
