@@ -310,10 +310,11 @@ def _leave_out_the_rise(axes: Any) -> None:
         axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
         axes.annotate(
             "first epochs: below",
-            (0, 0),
-            (4, 4),
+            (1, 0),
+            (-4, 4),
             xycoords="axes fraction",
             textcoords="offset points",
+            ha="right",
             color=GREY,
             fontsize="small",
         )
