@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 # What decoupled decay leaves of the weights at least: they shrink, but not past zero.
 _LEAST_SHRINKAGE = 1e-30
+# Below it the moments are multiplied by their decay, long before what they grow by instead
+# makes gradients overflow.
+_LEAST_DECAY = 1e-6
 
 # Numbers of a vector that a step works on at once: the handful of vectors that it passes
-# over ten times stay in the last level of cache, and the calls are few.
+# over seven times stay in the last level of cache, and the calls are few.
 _BLOCK = 65_536
 # SciPy's BLAS may be another than NumPy's, with threads of its own that would take the cores from
 # those of the products. OpenBLAS leaves vectors of up to 10,000 numbers to the calling thread.
@@ -107,15 +110,14 @@ class Adam:
     With gradient g, moments :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g`,
     :math:`v \leftarrow \beta_2 v + (1 - \beta_2) g^2` and their bias corrections, a step is
     :math:`-\eta \hat m / (\sqrt{\hat v} + \epsilon)`. The moments are kept without the
-    factors :math:`1 - \beta`, which saves two passes: they and both corrections go into two
-    scalars of the step.
+    factors :math:`1 - \beta` and without the powers of :math:`\beta` that they decay by, which
+    saves four passes: these and both corrections go into two scalars of the step.
 
     With a sparse gradient, the rows of the first weight matrix are updated lazily: only when
-    a batch touches them. Their moments then decay for all the steps since, as they would have
-    under gradients of zero. What differs from updating every row at every step is that in
-    between a row rests, where its moments would have moved it on a little, and that the
-    penalty pulls only on the rows that a batch touches. If every batch touches every row, the
-    two are the same.
+    a batch touches them. Their moments decay meanwhile, as they would under gradients of zero.
+    What differs from updating every row at every step is that in between a row rests, where its
+    moments would have moved it on a little, and that the penalty pulls only on the rows that a
+    batch touches. If every batch touches every row, the two are the same.
 
     Parameters
     ----------
@@ -166,6 +168,8 @@ class Adam:
         self.second_moment = aligned_empty(parameters.size, parameters.dtype)
         self.first_moment.fill(0)
         self.second_moment.fill(0)
+        # What they have yet to be multiplied by.
+        self._decay_1 = self._decay_2 = 1.0
         n_sparse = parameters.size - gradient.size
         self._blocks = _blocks(
             parameters[n_sparse:],
@@ -181,6 +185,7 @@ class Adam:
                 parameters[:n_sparse],
                 self.first_moment[:n_sparse],
                 self.second_moment[:n_sparse],
+                self._add_scaled,
             )
 
     def step(self, rate: float, decay: float) -> None:
@@ -195,46 +200,56 @@ class Adam:
         """
         self.n_steps += 1
         beta_1, beta_2 = self.beta_1, self.beta_2
-        root = math.sqrt((1 - beta_2) / (1 - beta_2**self.n_steps))
-        length = rate * (1 - beta_1) / (1 - beta_1**self.n_steps) / root
+        self._decay_1 *= beta_1
+        self._decay_2 *= beta_2
+        if min(self._decay_1, self._decay_2) < _LEAST_DECAY:
+            self._decay_moments()
+        growth_1, growth_2 = 1 / self._decay_1, 1 / self._decay_2
+        root = math.sqrt((1 - beta_2) / (1 - beta_2**self.n_steps) / growth_2)
+        length = rate * (1 - beta_1) / (1 - beta_1**self.n_steps) / growth_1 / root
         epsilon = self.epsilon / root
         shrinkage = max(1 - rate * decay, _LEAST_SHRINKAGE) if self.decouples_decay else 1.0
         coupled_decay = 0.0 if self.decouples_decay else decay
-        add_scaled, scale = self._add_scaled, self._scale
-        for block in self._blocks:
-            values, grad, (first, second), n_weights = block
+        add_scaled = self._add_scaled
+        for values, grad, (first, second), n_weights in self._blocks:
             n = values.size
             if n_weights and coupled_decay:
                 add_scaled(values, grad, n_weights, coupled_decay)
             if n_weights and shrinkage != 1:
-                scale(shrinkage, values, n_weights)
-            scale(beta_1, first, n)
-            add_scaled(grad, first, n, 1.0)
+                self._scale(shrinkage, values, n_weights)
+            add_scaled(grad, first, n, growth_1)
             np.square(grad, out=grad)
-            scale(beta_2, second, n)
-            add_scaled(grad, second, n, 1.0)
+            add_scaled(grad, second, n, growth_2)
             np.sqrt(second, out=grad)
             grad += epsilon
             np.divide(first, grad, out=grad)
             add_scaled(grad, values, n, -length)
         if self._lazy_rows is not None:
-            self._lazy_rows.step(
-                self.n_steps, beta_1, beta_2, epsilon, length, coupled_decay, shrinkage
-            )
+            self._lazy_rows.step(growth_1, growth_2, epsilon, length, coupled_decay, shrinkage)
+
+    def _decay_moments(self) -> None:
+        """Multiply the moments by what they have yet to be multiplied by."""
+        for moment, decay in (
+            (self.first_moment, self._decay_1),
+            (self.second_moment, self._decay_2),
+        ):
+            if decay != 1:
+                moment *= decay
+        self._decay_1 = self._decay_2 = 1.0
 
     def settle(self, rows: NDArray | None = None) -> None:
-        """Apply what is pending in the first weight matrix.
+        """Apply what is pending.
 
         Parameters
         ----------
         rows : ndarray of int or None
-            Rows whose weights are about to be read; None for all, and for their moments too.
+            Rows of the first weight matrix that are about to be read; None for all, and for the
+            moments too.
         """
-        if self._lazy_rows is None:
-            return
-        self._lazy_rows.shrink(rows)
+        if self._lazy_rows is not None:
+            self._lazy_rows.shrink(rows)
         if rows is None:
-            self._lazy_rows.catch_up(self.n_steps, self.beta_1, self.beta_2)
+            self._decay_moments()
 
     def state(self) -> dict[str, Any]:
         """Return a copy of the moments, all up to date, and the number of steps."""
@@ -250,8 +265,7 @@ class Adam:
         self.n_steps = state["n_steps"]
         self.first_moment[...] = state["first_moment"]
         self.second_moment[...] = state["second_moment"]
-        if self._lazy_rows is not None:
-            self._lazy_rows.last_step.fill(self.n_steps)
+        self._decay_1 = self._decay_2 = 1.0
 
 
 class AdamW(Adam):
@@ -290,28 +304,32 @@ class _LazyRows:
     """Adam in the rows of a weight matrix that have a gradient."""
 
     def __init__(
-        self, gradient: "SparseGradient", weights: NDArray, first: NDArray, second: NDArray
+        self,
+        gradient: "SparseGradient",
+        weights: NDArray,
+        first: NDArray,
+        second: NDArray,
+        add_scaled: Callable,
     ) -> None:
         self._gradient = gradient
         shape = gradient.n_features, -1
         self._weights, self._first, self._second = (
             vector.reshape(shape) for vector in (weights, first, second)
         )
-        self.last_step = np.zeros(gradient.n_features, dtype=np.int64)
+        self._add_scaled = add_scaled
         # Logarithms of all shrinkage so far, and of what each row has had of it.
         self._shrinkage = 0.0
         self._shrunk = np.zeros(gradient.n_features)
         # Rows that are worked on at once, so that they stay in cache.
         self._n_at_once = max(_GATHERED_BLOCK // self._weights.shape[1], 1)
         self._buffers = aligned_empty(
-            (4, self._n_at_once, self._weights.shape[1]), self._weights.dtype
+            (3, self._n_at_once * self._weights.shape[1]), self._weights.dtype
         )
 
     def step(
         self,
-        n_steps: int,
-        beta_1: float,
-        beta_2: float,
+        growth_1: float,
+        growth_2: float,
         epsilon: float,
         length: float,
         decay: float,
@@ -319,29 +337,33 @@ class _LazyRows:
     ) -> None:
         """Update the touched rows, a few at a time."""
         self._shrinkage += math.log(shrinkage)
+        add_scaled = self._add_scaled
         for start in range(0, len(self._gradient.rows), self._n_at_once):
             part = slice(start, start + self._n_at_once)
-            rows, grad = self._gradient.rows[part], self._gradient.values[part]
-            first, second = self._decayed_moments(rows, n_steps, beta_1, beta_2)
-            weights, scratch = self._buffers[2:, : len(rows)]
-            self._weights.take(rows, axis=0, out=weights, mode="clip")
+            rows, grad = self._gradient.rows[part], self._gradient.values[part].ravel()
+            n = grad.size
+            weights, first, second = self._buffers[:, :n]
+            for matrix, values in (
+                (self._weights, weights),
+                (self._first, first),
+                (self._second, second),
+            ):
+                # Clipping, which never happens, spares the copy that a check would need.
+                matrix.take(rows, axis=0, out=values.reshape(len(rows), -1), mode="clip")
             if decay:
-                np.multiply(weights, decay, out=scratch)
-                grad += scratch
+                add_scaled(weights, grad, n, decay)
             if shrinkage != 1:
                 weights *= shrinkage
-            first += grad
-            self._first[rows] = first
+            add_scaled(grad, first, n, growth_1)
+            self._first[rows] = first.reshape(len(rows), -1)
             np.square(grad, out=grad)
-            second += grad
-            self._second[rows] = second
+            add_scaled(grad, second, n, growth_2)
+            self._second[rows] = second.reshape(len(rows), -1)
             np.sqrt(second, out=second)
             second += epsilon
             first /= second
-            first *= length
-            weights -= first
-            self._weights[rows] = weights
-            self.last_step[rows] = n_steps
+            add_scaled(first, weights, n, -length)
+            self._weights[rows] = weights.reshape(len(rows), -1)
         self._shrunk[self._gradient.rows] = self._shrinkage
 
     def shrink(self, rows: NDArray | None) -> None:
@@ -356,29 +378,6 @@ class _LazyRows:
             missed = np.exp(self._shrinkage - self._shrunk[rows]).astype(self._weights.dtype)
             self._weights[rows] *= missed[:, np.newaxis]
             self._shrunk[rows] = self._shrinkage
-
-    def catch_up(self, n_steps: int, beta_1: float, beta_2: float) -> None:
-        """Decay the moments of every row for the steps that it has rested."""
-        resting = np.flatnonzero(self.last_step < n_steps)
-        for start in range(0, len(resting), self._n_at_once):
-            rows = resting[start : start + self._n_at_once]
-            moments = self._decayed_moments(rows, n_steps, beta_1, beta_2)
-            self._first[rows], self._second[rows] = moments
-        self.last_step.fill(n_steps)
-
-    def _decayed_moments(
-        self, rows: NDArray, n_steps: int, beta_1: float, beta_2: float
-    ) -> NDArray:
-        """Return both moments of a few rows in the first two buffers."""
-        elapsed = (n_steps - self.last_step[rows]).astype(self._weights.dtype)[:, np.newaxis]
-        moments = self._buffers[:2, : len(rows)]
-        for vector, out, beta in zip(
-            (self._first, self._second), moments, (beta_1, beta_2), strict=True
-        ):
-            # Clipping, which never happens, spares the copy that a check would need.
-            vector.take(rows, axis=0, out=out, mode="clip")
-            out *= beta**elapsed
-        return moments
 
 
 class SGD:
