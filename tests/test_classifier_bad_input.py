@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -480,6 +481,15 @@ class TestDivergence:
         for array in [*model.coefs_, *model.intercepts_]:
             assert np.isfinite(array).all()
         assert np.isfinite(model.predict_proba(X)).all()
+
+    def test_later_gives_up_what_is_pending_in_rows_that_rest(self):
+        rows = sparse.random(60, 300, density=0.01, random_state=1, format="csr")
+        model = quick(solver="adamw", batch_size=6, alpha=0.5, max_iter=6)
+        with pytest.warns(ConvergenceWarning, match="diverged"):
+            model.set_params(learning_rate=lambda step: 1.0 if step < 35 else 1e30).fit(rows, y)
+        proven = clone(model).set_params(learning_rate=lambda step: 1.0, max_iter=2)
+        for array, expected in zip(model.coefs_, proven.fit(rows, y).coefs_, strict=True):
+            np.testing.assert_array_equal(array, expected)
 
     def test_of_lbfgs_raises(self):
         with pytest.raises(ValueError, match="diverged"):

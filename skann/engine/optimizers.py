@@ -45,7 +45,7 @@ class Optimizer(Protocol):
         """Update the parameters in place from the gradient, which is overwritten."""
 
     def settle(self, rows: NDArray | None = None) -> None:
-        """Apply what is pending to some rows of the first weight matrix, or to all."""
+        """Apply what is pending to some rows of the first weight matrix, or to everything."""
 
     def state(self) -> dict[str, Any]:
         """Return a copy of what must be kept to go on later."""
@@ -202,8 +202,7 @@ class Adam:
         beta_1, beta_2 = self.beta_1, self.beta_2
         self._decay_1 *= beta_1
         self._decay_2 *= beta_2
-        if min(self._decay_1, self._decay_2) < _LEAST_DECAY:
-            self._decay_moments()
+        self._decay_moments(_LEAST_DECAY)
         growth_1, growth_2 = 1 / self._decay_1, 1 / self._decay_2
         root = math.sqrt((1 - beta_2) / (1 - beta_2**self.n_steps) / growth_2)
         length = rate * (1 - beta_1) / (1 - beta_1**self.n_steps) / growth_1 / root
@@ -227,15 +226,14 @@ class Adam:
         if self._lazy_rows is not None:
             self._lazy_rows.step(growth_1, growth_2, epsilon, length, coupled_decay, shrinkage)
 
-    def _decay_moments(self) -> None:
-        """Multiply the moments by what they have yet to be multiplied by."""
-        for moment, decay in (
-            (self.first_moment, self._decay_1),
-            (self.second_moment, self._decay_2),
-        ):
-            if decay != 1:
-                moment *= decay
-        self._decay_1 = self._decay_2 = 1.0
+    def _decay_moments(self, below: float) -> None:
+        """Multiply moments by what they have yet to be multiplied by, where that is so little."""
+        if self._decay_1 < below:
+            self.first_moment *= self._decay_1
+            self._decay_1 = 1.0
+        if self._decay_2 < below:
+            self.second_moment *= self._decay_2
+            self._decay_2 = 1.0
 
     def settle(self, rows: NDArray | None = None) -> None:
         """Apply what is pending.
@@ -249,7 +247,7 @@ class Adam:
         if self._lazy_rows is not None:
             self._lazy_rows.shrink(rows)
         if rows is None:
-            self._decay_moments()
+            self._decay_moments(below=1.0)
 
     def state(self) -> dict[str, Any]:
         """Return a copy of the moments, all up to date, and the number of steps."""

@@ -242,6 +242,7 @@ class MiniBatchTraining:
             training.watcher.abandon_epoch()
         except DivergenceError:
             training.watcher.abandon_epoch()
+            self.optimizer.settle()  # What is pending is for the weights that are given up.
             parameters[...] = self._proven
             if len(stopping.history) < 2:
                 raise
