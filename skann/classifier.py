@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skann.callbacks import EpochTasks, Unwatched
 from skann.checkpoint import FitStart, SavedFit
-from skann.defaults import Resolved, resolve
+from skann.defaults import STREAM_ROWS, Resolved, resolve
 from skann.engine.batches import Examples, Scaling, column_scaling, make_rows
 from skann.engine.calibration import best_temperature, divide_logits, undo_division
 from skann.engine.fitting import Outcome, Settings, chunk_rows, fit_network
@@ -70,7 +70,7 @@ class ANNClassifier(
     logistic loss for each output (multilabel indicator targets). With mini-batches the sum
     runs over a batch of b rows, and its divisor is b times the mean weight of all training
     rows, so that a batch of light rows makes a light step; the penalty's divisor is
-    `batch_size_` times that mean, also for a last batch that is shorter.
+    `batch_size_` times that mean, also for a batch that is shorter.
 
     Parameters mean what they mean in scikit-learn's `MLPClassifier` where they share its
     names. Features should be on similar scales: put a `StandardScaler` before the classifier
@@ -101,6 +101,7 @@ class ANNClassifier(
         Rows of a mini-batch. "auto": the power of two next to three times the square root of
         the number of training rows, from 32 to 128, and 256 from 10,000 rows on. Never more
         than there are rows.
+        Where the rows are no multiple of it, the last two batches of an epoch share what is left.
         "lbfgs" ignores it. Raise it for speed, with `learning_rate_init`; lower it when a
         small data set gets too few steps.
     learning_rate : str or callable, default="one_cycle"
@@ -536,7 +537,10 @@ class ANNClassifier(
         """Go on training with one epoch over the given rows.
 
         The rate is constant: `learning_rate_init`, and for ``"auto"`` 0.001 with Adam, 0.01
-        with SGD. Weights, moments of the optimizer, `t_` and the random stream are kept from
+        with SGD. The rows of a call say nothing about those of the stream, so that ``"auto"``
+        means an `alpha` of 0.05 and batches of 128 rows, or of a call's where they are fewer. The
+        penalty is divided by `batch_size_` in either case: how rows are cut into calls does not
+        change it. Weights, moments of the optimizer, `t_` and the random stream are kept from
         call to call. Not available with ``solver="lbfgs"``; callbacks are not run.
 
         Parameters
@@ -575,7 +579,7 @@ class ANNClassifier(
         check_rows(self, examples)
         rng = self._random_stream(continues)
         at_once = {"max_iter": 1, "learning_rate": "constant", "warmup": 0.0}
-        settings = self._settings(examples, labels, architecture, **at_once)
+        settings = self._settings(examples, labels, architecture, STREAM_ROWS, **at_once)
         self._prepare(labels, architecture, settings, continues)
         earlier = getattr(self, "_history", [])
         outcome = self._train(examples, None, architecture, settings, rng, Unwatched())
@@ -717,7 +721,12 @@ class ANNClassifier(
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _settings(
-        self, examples: Examples, labels: Labels, architecture: Architecture, **changes: Any
+        self,
+        examples: Examples,
+        labels: Labels,
+        architecture: Architecture,
+        n_rows: int,
+        **changes: Any,
     ) -> Settings:
         """Resolve every ``"auto"``; try a schedule of the user's, which may be bad."""
         values: dict[str, Any] = {name: getattr(self, name, None) for name in _SETTINGS}
@@ -728,7 +737,7 @@ class ANNClassifier(
             values["learning_rate"] = "constant"
         has_end = callable(values["learning_rate"]) or SCHEDULES[values["learning_rate"]].has_end
         given = {name: values[name] for name in Resolved._fields}
-        n_rows, n_hidden = len(examples), len(architecture.activations)
+        n_hidden = len(architecture.activations)
         mean_weight = mean_positive_weight(examples.weights)
         resolved = resolve(self.solver, n_rows, n_hidden, has_end, mean_weight, **given)
         values |= resolved._asdict()
@@ -788,7 +797,7 @@ class ANNClassifier(
             why = "early_stopping=True" if self.early_stopping else "calibration='temperature'"
             examples, held_out = hold_out(examples, labels, self.validation_fraction, seed, why)
         check_rows(self, examples)
-        settings = self._settings(examples, labels, architecture)
+        settings = self._settings(examples, labels, architecture, len(examples))
         scoring = make_scoring(self, held_out, labels)
         self._prepare(labels, architecture, settings, continues)
         tasks = EpochTasks(self, settings.max_iter, X, y, start, saved)

@@ -45,6 +45,9 @@ _DROPOUT, _LABEL_SMOOTHING = 0.1, 0.02
 # Rates for a schedule that ends near zero, and for one that need not. The former are peaks.
 _RATES = {"adam": (1e-2, 1e-3), "adamw": (1e-2, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
 
+# What a stream counts as: the rows of one call of `partial_fit` say nothing about all of them.
+STREAM_ROWS = 5_000
+
 # Rows shown in all, after which more of them hardly raise the accuracy, and the epochs that
 # large data sets need all the same.
 _ROWS_SHOWN = 400_000

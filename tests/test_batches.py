@@ -140,7 +140,7 @@ class TestBatches:
         examples = Examples(self.X, self.targets, weights)
         return Batches(examples, batch_size, np.float32, None)
 
-    def test_in_order_yields_every_row_once_the_last_batch_short(self):
+    def test_in_order_yields_every_row_once(self):
         got = [
             (inputs.copy(), targets.copy(), weights.copy())
             for inputs, targets, weights in self.batches().in_order()
@@ -150,6 +150,32 @@ class TestBatches:
         np.testing.assert_array_equal(inputs, self.X)
         np.testing.assert_array_equal(targets, self.targets)
         np.testing.assert_allclose(weights, self.weights / 2.5, rtol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("n_rows", "sizes"),
+        [
+            (1, [1]),
+            (64, [64]),
+            (65, [33, 32]),
+            (127, [64, 63]),
+            (129, [64, 33, 32]),
+            (513, [64] * 7 + [33, 32]),
+        ],
+    )
+    @pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
+    # Of narrow rows several batches are gathered at once, of wide ones one.
+    @pytest.mark.parametrize("n_features", [2, 2000], ids=["narrow", "wide"])
+    def test_the_last_two_batches_share_what_is_left(self, n_rows, sizes, shuffle, n_features):
+        X, targets = np.zeros((n_rows, n_features), np.float32), np.arange(n_rows)
+        batches = Batches(Examples(X, targets, None), 64, np.float32, None)
+        assert batches.n_batches == len(sizes)
+        rng = np.random.default_rng(0)
+        got = [
+            (len(batch.inputs), batch.targets.tolist())
+            for batch in (batches.shuffled(rng) if shuffle else batches.in_order())
+        ]
+        assert [size for size, _ in got] == [len(rows) for _, rows in got] == sizes
+        assert sorted(row for _, rows in got for row in rows) == list(range(n_rows))
 
     def test_shuffled_keeps_rows_targets_and_weights_together(self):
         seen = []
@@ -176,7 +202,7 @@ class TestBatches:
 
     def test_a_batch_larger_than_the_data_holds_all_of_it(self):
         batches = self.batches(batch_size=1000)
-        assert (batches.batch_size, batches.n_batches) == (11, 1)
+        assert (batches.batch_size, batches.n_batches) == (1000, 1)
         (batch,) = batches.in_order()
         assert len(batch.inputs) == 11
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.optimize import minimize_scalar
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -173,6 +173,31 @@ def test_every_initializer_is_where_training_begins(name):
         np.testing.assert_allclose(coef, INITIALIZERS[name](rng, *coef.shape), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"solver": "sgd", "normalization": "batch"},
+        {"solver": "sgd", "normalization": "layer"},
+        {"solver": "sgd"},
+        {"solver": "sgd", "alpha": 5.0},
+        {"solver": "adam", "normalization": "batch"},
+        {"solver": "adamw", "normalization": "batch"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(512, 64), (1024, 128), (256, 256)])
+def test_one_row_more_than_whole_batches_costs_no_accuracy(changes, n_rows, batch_size):
+    images, digits = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(digits))
+    X, y = images[order] / 16, digits[order]
+    settings = {"batch_size": batch_size, "random_state": 0, **changes}
+    whole, one_more = (
+        ANNClassifier(**settings).fit(X[:n], y[:n]).score(X[1100:], y[1100:])
+        for n in (n_rows, n_rows + 1)
+    )
+    assert one_more > whole - 0.02
+
+
 class TestSparseRows:
     rows = np.where(np.random.default_rng(7).random(X.shape) < 0.3, X, 0)
 
@@ -212,9 +237,13 @@ class TestSparseRows:
             np.testing.assert_allclose(getattr(lazy, name), getattr(dense, name), rtol=1e-8)
 
     def test_are_dropped_by_the_same_share_as_dense_ones(self):
-        model = quick(input_dropout=0.5).fit(sparse.csr_array(self.rows), y)
-        assert np.isfinite(model.predict_proba(self.rows)).all()
-        assert model.loss_ > quick().fit(sparse.csr_array(self.rows), y).loss_
+        settings = {"input_dropout": 0.5, "max_iter": 60}
+        of_sparse = quick(**settings).fit(sparse.csr_array(self.rows), y)
+        of_dense = quick(**settings).fit(self.rows, y)
+        without = quick(max_iter=60).fit(self.rows, y)
+        losses = [np.mean(m.loss_curve_[-20:]) for m in (of_sparse, of_dense, without)]
+        assert losses[0] == pytest.approx(losses[1], rel=0.1)
+        assert losses[0] > 1.05 * losses[2]
 
 
 class TestInputClip:

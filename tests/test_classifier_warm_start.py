@@ -2,11 +2,15 @@
 
 import pickle
 import warnings
+from itertools import cycle
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
 
 from skann import ANNClassifier
 from skann.defaults import resolve
@@ -137,7 +141,8 @@ class TestPartialFit:
     @pytest.mark.parametrize("solver", STOCHASTIC_SOLVERS)
     def test_repeated_equals_a_fit_at_a_constant_rate(self, solver, kind, shuffle):
         X, y = problem(kind)
-        settings = {"solver": solver, "shuffle": shuffle}
+        # "auto" is something else of a stream.
+        settings = {"solver": solver, "shuffle": shuffle, "alpha": 0.1}
         fitted = constant_rate(max_iter=4, **settings).fit(X, y)
         model = constant_rate(**settings)
         classes = None if kind == "multilabel-indicator" else np.unique(y)
@@ -148,6 +153,46 @@ class TestPartialFit:
         assert model.t_ == fitted.t_ == 4 * 60
         assert model.loss_ == fitted.loss_
         assert model.n_iter_ == 1
+
+    @pytest.mark.parametrize("solver", ["adam", "adamw"])
+    @pytest.mark.parametrize("pieces", [[1], [7], [100], [1, 300, 7, 40, 2]], ids=str)
+    @pytest.mark.parametrize("load", [load_digits, load_breast_cancer])
+    def test_learns_from_a_stream_however_it_is_cut(self, load, pieces, solver):
+        X, y = load(return_X_y=True)
+        X = StandardScaler().fit_transform(X)
+        X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+
+        def score(pieces):
+            model, sizes, start = ANNClassifier(solver=solver, random_state=0), cycle(pieces), 0
+            while start < len(X_train):
+                rows = slice(start, start + next(sizes))
+                model.partial_fit(X_train[rows], y_train[rows], classes=np.unique(y))
+                start = rows.stop
+            return model.score(X_test, y_test)
+
+        in_pieces = score(pieces)
+        assert in_pieces > score([5_000]) - 0.02
+        if max(pieces) <= 7:  # As many steps as that learn more in one pass.
+            assert in_pieces > 0.88
+
+    @pytest.mark.parametrize("n_rows", [1, 7, 60])
+    @pytest.mark.parametrize("solver", ["adam", "sgd"])
+    def test_has_one_penalty_for_calls_of_any_size(self, solver, n_rows):
+        # Without a rate of their own, rows of zeros leave the penalty alone to move the weights.
+        model = quick(solver=solver, alpha=2.0, batch_size=16, hidden_layer_sizes=())
+        model.partial_fit(np.zeros((n_rows, 4)), [0] * n_rows, CLASSES)
+        assert model.batch_size_ == 16
+        logits_loss = np.log(3)
+        penalty = 0.5 * 2.0 / 16 * (model.coefs_[0] ** 2).sum()
+        assert model.loss_ - penalty < logits_loss + 1e-5
+        assert model.loss_ > penalty
+
+    @pytest.mark.parametrize("n_rows", [1, 60])
+    def test_has_the_documented_automatic_settings(self, n_rows):
+        model = ANNClassifier(random_state=0).partial_fit(X[:n_rows], y[:n_rows], CLASSES)
+        assert (model.alpha_, model.batch_size_) == (0.05, 128)
+        documented = " ".join(ANNClassifier.partial_fit.__doc__.split())
+        assert "an `alpha` of 0.05 and batches of 128 rows" in documented
 
     @pytest.mark.parametrize("solver", STOCHASTIC_SOLVERS)
     def test_has_the_documented_rate(self, solver):

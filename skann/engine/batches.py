@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -306,7 +307,9 @@ class Batches:
     examples : Examples
         What to draw from.
     batch_size : int
-        Rows of a batch; the last one of an epoch may be shorter.
+        Most rows of a batch. Where the rows are no multiple of it, the last two batches of an
+        epoch share what is left: one of a few rows would make a step as long as the others, in
+        a direction that is mostly noise.
     dtype : dtype-like
         Computing dtype.
     scaling : Scaling or None
@@ -327,23 +330,34 @@ class Batches:
     ) -> None:
         X, targets, weights, subset = examples
         self.n_rows = len(examples)
-        self.batch_size = min(batch_size, self.n_rows)
-        self.n_batches = -(-self.n_rows // self.batch_size)
+        self.batch_size = batch_size
+        self._bounds = _batch_bounds(self.n_rows, batch_size)
+        self.n_batches = len(self._bounds) - 1
         self.mean_weight = 1.0 if weights is None else float(weights.mean(dtype=np.float64))
-        n_at_once = 1 if sparse.issparse(X) else _GATHERED // (self.batch_size * X.shape[1])
-        self._rows_at_once = min(max(n_at_once, 1) * self.batch_size, self.n_rows)
-        self._rows = make_rows(X, dtype, self._rows_at_once, scaling, subset)
+        self._n_at_once = 1
+        if not sparse.issparse(X):
+            self._n_at_once = max(_GATHERED // (batch_size * X.shape[1]), 1)
+        rows_at_once = min(self._n_at_once * batch_size, self.n_rows)
+        self._rows = make_rows(X, dtype, rows_at_once, scaling, subset)
         self._targets = targets
         # Relative weights: their scale may be beyond the computing dtype.
         self._weights = None if weights is None else (weights / self.mean_weight).astype(dtype)
-        self._gathered_targets = np.empty((self._rows_at_once, *targets.shape[1:]), targets.dtype)
-        self._gathered_weights = np.empty(self._rows_at_once, dtype)
+        self._gathered_targets = np.empty((rows_at_once, *targets.shape[1:]), targets.dtype)
+        self._gathered_weights = np.empty(rows_at_once, dtype)
 
     def shuffled(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield the batches of an epoch in random order; each is valid until the next."""
         order = rng.permutation(self.n_rows)
-        for start in range(0, self.n_rows, self._rows_at_once):
-            yield from self._split(self._gather(order[start : start + self._rows_at_once]))
+        for first in range(0, self.n_batches, self._n_at_once):
+            bounds = self._bounds[first : first + self._n_at_once + 1]
+            rows = self._gather(order[bounds[0] : bounds[-1]])
+            if len(bounds) == 2:
+                yield rows
+                continue
+            inputs, targets, weights = rows
+            for start, stop in pairwise(bounds):
+                part = slice(start - bounds[0], stop - bounds[0])
+                yield Batch(inputs[part], targets[part], None if weights is None else weights[part])
 
     def _gather(self, indices: NDArray) -> Batch:
         targets = self._gathered_targets[: len(indices)]
@@ -354,21 +368,19 @@ class Batches:
             self._weights.take(indices, out=weights, mode="clip")
         return Batch(self._rows.gather(indices), targets, weights)
 
-    def _split(self, rows: Batch) -> Iterator[Batch]:
-        inputs, targets, weights = rows
-        if len(targets) <= self.batch_size:
-            yield rows
-            return
-        for start in range(0, len(targets), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            yield Batch(inputs[part], targets[part], None if weights is None else weights[part])
-
     def in_order(self) -> Iterator[Batch]:
         """Yield the batches in the order of X; each is valid until the next."""
-        for start in range(0, self.n_rows, self.batch_size):
-            stop = min(start + self.batch_size, self.n_rows)
+        for start, stop in pairwise(self._bounds):
             weights = None if self._weights is None else self._weights[start:stop]
             yield Batch(self._rows.chunk(start, stop), self._targets[start:stop], weights)
+
+
+def _batch_bounds(n_rows: int, batch_size: int) -> list[int]:
+    """Return where the batches of an epoch begin, and where the last one ends."""
+    bounds = [*range(0, n_rows, batch_size), n_rows]
+    if len(bounds) > 2:
+        bounds[-2] = (bounds[-3] + n_rows + 1) // 2
+    return bounds
 
 
 def laid_out_by_rows(X: NDArray | sparse.sparray, dtype: DTypeLike) -> NDArray | sparse.csr_array:

@@ -200,9 +200,8 @@ def fit_network(
     """
     dtype, layer_sizes = network.parameters.dtype, network.architecture.layer_sizes
     is_lbfgs = settings.solver == "lbfgs"
-    rows_at_once = settings.batch_size
-    if is_lbfgs:
-        rows_at_once = min(chunk_rows(layer_sizes[0]), len(examples))
+    batch_size = chunk_rows(layer_sizes[0]) if is_lbfgs else settings.batch_size
+    rows_at_once = min(batch_size, len(examples))
     stopping = Stopping(
         settings.watch(), tol=settings.tol, n_iter_no_change=settings.n_iter_no_change
     )
@@ -215,7 +214,7 @@ def fit_network(
             Regularization(settings.dropout, settings.input_dropout, settings.input_noise),
             rng,
         ),
-        batches=Batches(examples, rows_at_once, dtype, scaling),
+        batches=Batches(examples, batch_size, dtype, scaling),
         loss=LOSSES[settings.loss](layer_sizes[-1], rows_at_once, dtype, settings.label_smoothing),
         alpha=settings.alpha,
         stopping=stopping,

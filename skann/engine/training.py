@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skann.engine.stopping import Epoch
+from skann.engine.subnormals import flush_subnormals
 
 if TYPE_CHECKING:
     from skann.engine.averaging import Average
@@ -291,6 +292,7 @@ class MiniBatchTraining:
             self.average.swap(self.training.network.parameters)
             self._averages_in_network = False
 
+    @flush_subnormals()
     def _run_epoch(self) -> Epoch:
         """Step through every batch."""
         training, optimizer = self.training, self.optimizer
@@ -472,6 +474,7 @@ class _Objective:
         norm = float(np.linalg.norm(self._gradient))
         return Epoch(loss, gradient_norm=norm, seconds=self._start - start)
 
+    @flush_subnormals()
     def __call__(self, vector: NDArray) -> tuple[float, NDArray]:
         training = self._training
         if not self.in_iteration and len(training.stopping.history) < training.max_iter:
