@@ -515,9 +515,9 @@ class TestHistory:
             if callable(learning_rate):
                 factor = learning_rate(step)
             else:
-                factor = SCHEDULES[learning_rate].factor(
-                    step, n_steps=20, steps_per_epoch=4, rows_per_epoch=60, power_t=0.5
-                )
+                factor = SCHEDULES[learning_rate].factory(
+                    20, steps_per_epoch=4, rows_per_epoch=60, power_t=0.5
+                )(step)
             expected = model.learning_rate_init_ * factor * min(1, (step + 1) / 10)
             assert record["learning_rate"] == pytest.approx(expected, rel=1e-12)
 

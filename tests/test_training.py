@@ -146,6 +146,9 @@ def plain_loop(network, settings, weights=None):
     steps_per_epoch = len(bounds)
     n_steps = settings.max_iter * steps_per_epoch
     n_warmup = round(settings.warmup * n_steps)
+    factor = SCHEDULES[settings.learning_rate].factory(
+        n_steps, steps_per_epoch=steps_per_epoch, rows_per_epoch=60, power_t=0.5
+    )
     step, steps, last = 0, [], []
     for _ in range(settings.max_iter):
         for start, stop in bounds:
@@ -156,14 +159,7 @@ def plain_loop(network, settings, weights=None):
             norm = np.linalg.norm(backpropagation.gradient)
             if settings.gradient_clip_norm is not None and norm > settings.gradient_clip_norm:
                 backpropagation.gradient *= settings.gradient_clip_norm / norm
-            factor = SCHEDULES[settings.learning_rate].factor(
-                step,
-                n_steps=n_steps,
-                steps_per_epoch=steps_per_epoch,
-                rows_per_epoch=60,
-                power_t=0.5,
-            )
-            rate = 0.1 * factor * (min(1, (step + 1) / n_warmup) if n_warmup else 1)
+            rate = 0.1 * factor(step) * (min(1, (step + 1) / n_warmup) if n_warmup else 1)
             decay = settings.alpha
             if not optimizer.decouples_decay:
                 decay /= settings.batch_size * mean_weight

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -83,18 +82,13 @@ class Settings:
     def factor(self, steps_per_epoch: int, n_rows: int) -> Callable[[int], float]:
         """Return the factor of the learning rate as a function of the step."""
         n_steps = self.max_iter * steps_per_epoch
-        factor = partial(
-            self.schedule.factor,
-            n_steps=n_steps,
+        factor = self.schedule.factory(
+            n_steps,
             steps_per_epoch=steps_per_epoch,
             rows_per_epoch=n_rows,
             power_t=self.power_t,
         )
-        if callable(self.learning_rate):
-            for step in range(n_steps):  # Whatever is wrong with it shows before training.
-                factor(step)
-        warmup_steps = round(self.warmup * n_steps)
-        return warmed_up(factor, warmup_steps) if warmup_steps else factor
+        return warmed_up(factor, round(self.warmup * n_steps))
 
 
 # Times the loss of predicting all classes alike: random weights on scaled inputs stay below.

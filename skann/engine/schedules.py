@@ -1,7 +1,9 @@
-"""Learning-rate schedules: pure functions of the step, and the registry of their names.
+"""Learning-rate schedules: factories of functions of the step, and the registry of their names.
 
-A schedule gives the factor by which the initial learning rate is multiplied. To add one,
-write the function and its entry in `SCHEDULES`.
+A schedule gives the factor by which the initial learning rate is multiplied. A factory takes the
+number of steps of the whole run, and where it needs them further facts of the run by name; it
+returns a function from the number of steps done so far to the factor. To add a schedule, write
+the factory and its entry in `SCHEDULES`.
 """
 
 import math
@@ -9,39 +11,41 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+Factor = Callable[[int], float]
 
-def constant(step: int, **_: float) -> float:
-    """Return 1.
+
+def constant(n_steps: int, **_: float) -> Factor:
+    """Stay at 1.
 
     Parameters
     ----------
-    step : int
-        Steps done so far.
+    n_steps : int
+        Steps of the run.
 
     Returns
     -------
-    float
+    callable (step) -> float
 
     Examples
     --------
     >>> from skann.engine.schedules import constant
-    >>> constant(100)
+    >>> constant(10)(9)
     1.0
     """
-    return 1.0
+    return lambda step: 1.0
 
 
 def inverse_scaling(
-    step: int, *, steps_per_epoch: int, rows_per_epoch: int, power_t: float, **_: float
-) -> float:
-    """Return ``(t + 1) ** -power_t``, t being the rows seen in whole epochs.
+    n_steps: int, *, steps_per_epoch: int, rows_per_epoch: int, power_t: float
+) -> Factor:
+    """Fall as ``(t + 1) ** -power_t``, t being the rows seen in whole epochs.
 
     scikit-learn's ``"invscaling"``: the rate changes at the end of an epoch.
 
     Parameters
     ----------
-    step : int
-        Steps done so far.
+    n_steps : int
+        Steps of the run.
     steps_per_epoch, rows_per_epoch : int
         Size of an epoch.
     power_t : float
@@ -49,18 +53,18 @@ def inverse_scaling(
 
     Returns
     -------
-    float
+    callable (step) -> float
 
     Examples
     --------
     >>> from skann.engine.schedules import inverse_scaling
-    >>> inverse_scaling(4, steps_per_epoch=4, rows_per_epoch=99, power_t=0.5)
+    >>> inverse_scaling(8, steps_per_epoch=4, rows_per_epoch=99, power_t=0.5)(4)
     0.1
     """
-    return (step // steps_per_epoch * rows_per_epoch + 1) ** -power_t
+    return lambda step: (step // steps_per_epoch * rows_per_epoch + 1) ** -power_t
 
 
-def one_cycle(step: int, *, n_steps: int, **_: float) -> float:
+def one_cycle(n_steps: int, **_: float) -> Factor:
     """Rise along a cosine for three tenths of the steps, then fall along one to nothing.
 
     The early rise lets the peak rate be several times what a constant rate could be, the
@@ -69,14 +73,12 @@ def one_cycle(step: int, *, n_steps: int, **_: float) -> float:
 
     Parameters
     ----------
-    step : int
-        Steps done so far.
     n_steps : int
         Steps of the whole cycle.
 
     Returns
     -------
-    float
+    callable (step) -> float
 
     References
     ----------
@@ -86,29 +88,31 @@ def one_cycle(step: int, *, n_steps: int, **_: float) -> float:
     Examples
     --------
     >>> from skann.engine.schedules import one_cycle
-    >>> [round(one_cycle(step, n_steps=11), 4) for step in (0, 3, 10)]
+    >>> [round(one_cycle(11)(step), 4) for step in (0, 3, 10)]
     [0.04, 1.0, 0.0001]
     """
     last = max(n_steps - 1, 1)
     top = 0.3 * last
-    if step < top:
-        return _cosine_between(1 / 25, 1.0, step / top)
-    return _cosine_between(1.0, 1e-4, min((step - top) / (last - top), 1.0))
+
+    def factor(step: int) -> float:
+        if step < top:
+            return _cosine_between(1 / 25, 1.0, step / top)
+        return _cosine_between(1.0, 1e-4, min((step - top) / (last - top), 1.0))
+
+    return factor
 
 
-def cosine(step: int, *, n_steps: int, **_: float) -> float:
+def cosine(n_steps: int, **_: float) -> Factor:
     """Fall along half a cosine from 1 to 0.
 
     Parameters
     ----------
-    step : int
-        Steps done so far.
     n_steps : int
-        Steps of the whole schedule.
+        Steps of the run.
 
     Returns
     -------
-    float
+    callable (step) -> float
 
     References
     ----------
@@ -118,87 +122,78 @@ def cosine(step: int, *, n_steps: int, **_: float) -> float:
     Examples
     --------
     >>> from skann.engine.schedules import cosine
-    >>> [cosine(step, n_steps=4) for step in (0, 2)]
+    >>> [cosine(4)(step) for step in (0, 2)]
     [1.0, 0.5]
     """
-    return _cosine_between(1.0, 0.0, min(step / n_steps, 1.0))
+    return lambda step: _cosine_between(1.0, 0.0, min(step / n_steps, 1.0))
 
 
-def linear(step: int, *, n_steps: int, **_: float) -> float:
+def linear(n_steps: int, **_: float) -> Factor:
     """Fall along a straight line from 1 to 0.
 
     Parameters
     ----------
-    step : int
-        Steps done so far.
     n_steps : int
-        Steps of the whole schedule.
+        Steps of the run.
 
     Returns
     -------
-    float
+    callable (step) -> float
 
     Examples
     --------
     >>> from skann.engine.schedules import linear
-    >>> [linear(step, n_steps=4) for step in (0, 1, 2, 3)]
+    >>> [linear(4)(step) for step in (0, 1, 2, 3)]
     [1.0, 0.75, 0.5, 0.25]
     """
-    return 1.0 - min(step / n_steps, 1.0)
+    return lambda step: 1.0 - min(step / n_steps, 1.0)
 
 
-def exponential(step: int, *, n_steps: int, **_: float) -> float:
+def exponential(n_steps: int, **_: float) -> Factor:
     """Fall from 1 to a hundredth, by the same factor in every step.
 
     Parameters
     ----------
-    step : int
-        Steps done so far.
     n_steps : int
-        Steps of the whole schedule.
+        Steps of the run.
 
     Returns
     -------
-    float
+    callable (step) -> float
 
     Examples
     --------
     >>> from skann.engine.schedules import exponential
-    >>> [round(exponential(step, n_steps=4), 4) for step in (0, 2, 4)]
+    >>> [round(exponential(4)(step), 4) for step in (0, 2, 4)]
     [1.0, 0.1, 0.01]
     """
-    return 0.01 ** min(step / n_steps, 1.0)
+    return lambda step: 0.01 ** min(step / n_steps, 1.0)
 
 
-def warmed_up(factor: Callable[..., float], warmup_steps: int) -> Callable[..., float]:
+def warmed_up(factor: Factor, warmup_steps: int) -> Factor:
     """Multiply a schedule's factor by one that rises in a straight line to 1.
 
     Parameters
     ----------
-    factor : callable
-        As in `Schedule`.
+    factor : callable (step) -> float
+        The schedule.
     warmup_steps : int
         Steps until the rate is the schedule's own; with 0 or 1 it is from the start.
 
     Returns
     -------
-    callable
-        Called as `factor` is.
+    callable (step) -> float
 
     Examples
     --------
     >>> from skann.engine.schedules import constant, warmed_up
-    >>> factor = warmed_up(constant, 4)
+    >>> factor = warmed_up(constant(6), 4)
     >>> [factor(step) for step in range(6)]
     [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     """
-    return partial(_warming_factor, factor=factor, warmup_steps=warmup_steps)
-
-
-def _warming_factor(
-    step: int, *, factor: Callable[..., float], warmup_steps: int, **run: float
-) -> float:
-    return factor(step, **run) * min(1.0, (step + 1) / max(warmup_steps, 1))
+    if warmup_steps <= 1:
+        return factor
+    return lambda step: factor(step) * min(1.0, (step + 1) / warmup_steps)
 
 
 def _cosine_between(start: float, stop: float, progress: float) -> float:
@@ -210,15 +205,16 @@ class Schedule(NamedTuple):
 
     Attributes
     ----------
-    factor : callable
-        ``factor(step, n_steps=, steps_per_epoch=, rows_per_epoch=, power_t=)``.
+    factory : callable
+        ``factory(n_steps, steps_per_epoch=, rows_per_epoch=, power_t=)`` returns the factor as a
+        function of the step.
     has_end : bool
         Whether completing it counts as convergence.
     drops_on_plateau : bool
         Whether the rate is divided by five where training would stop for lack of progress.
     """
 
-    factor: Callable[..., float]
+    factory: Callable[..., Factor]
     has_end: bool = False
     drops_on_plateau: bool = False
 
@@ -234,27 +230,36 @@ def from_callable(function: Callable[[int], Any]) -> Schedule:
     Returns
     -------
     Schedule
-        One with an end: the function is taken to be made for the whole run.
+        One with an end: the function is taken to be made for the whole run. Its factory calls
+        the function for every step of the run.
 
     Raises
     ------
     ValueError
-        Where the schedule is called, if `function` returned no finite number of at least 0.
+        By the factory, if `function` returns no finite number of at least 0.
 
     Examples
     --------
     >>> from skann.engine.schedules import from_callable
-    >>> from_callable(lambda step: 0.5 ** (step // 10)).factor(20)
+    >>> from_callable(lambda step: 0.5 ** (step // 10)).factory(30)(20)
     0.25
-    >>> from_callable(lambda step: 1 - step).factor(3)
+    >>> from_callable(lambda step: 1 - step).factory(4)
     Traceback (most recent call last):
         ...
-    ValueError: learning_rate(3) returned -2; a schedule must return a finite factor of at least 0
+    ValueError: learning_rate(2) returned -1; a schedule must return a finite factor of at least 0
     """
-    return Schedule(partial(_checked_factor, function=function), has_end=True)
+    return Schedule(partial(_tried, function), has_end=True)
 
 
-def _checked_factor(step: int, *, function: Callable[[int], Any], **_: float) -> float:
+def _tried(function: Callable[[int], Any], n_steps: int, **_: float) -> Factor:
+    """Return a function that checks the factors; whatever is wrong shows before training."""
+    factor = partial(_checked_factor, function)
+    for step in range(n_steps):
+        factor(step)
+    return factor
+
+
+def _checked_factor(function: Callable[[int], Any], step: int) -> float:
     try:
         value = function(step)
     except TypeError as error:
