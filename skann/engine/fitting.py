@@ -12,10 +12,12 @@ from scipy import sparse
 from skann.engine.averaging import Average
 from skann.engine.backpropagation import Backpropagation, Regularization
 from skann.engine.batches import Batches, Examples, Scaling, make_rows
+from skann.engine.lbfgs import minimize_lbfgs
 from skann.engine.losses import LOSSES
 from skann.engine.network import Network
-from skann.engine.optimizers import OPTIMIZERS, minimize_lbfgs
+from skann.engine.optimizers import OPTIMIZERS, Optimizer
 from skann.engine.schedules import SCHEDULES, Schedule, from_callable, warmed_up
+from skann.engine.sparse_adam import SparseAdam
 from skann.engine.stopping import Stopping, Watch
 from skann.engine.threads import limit_threads
 from skann.engine.training import (
@@ -287,21 +289,10 @@ def _mini_batch_training(
     training: Training, settings: Settings, rng: np.random.Generator
 ) -> MiniBatchTraining:
     network, batches = training.network, training.batches
-    optimizer = OPTIMIZERS[settings.solver](
-        network.trainable,
-        training.backpropagation.gradient,
-        network.weights.size,
-        sparse_gradient=training.backpropagation.sparse_gradient,
-        momentum=settings.momentum,
-        nesterovs_momentum=settings.nesterovs_momentum,
-        beta_1=settings.beta_1,
-        beta_2=settings.beta_2,
-        epsilon=settings.epsilon,
-    )
     decay = settings.ema_decay
     return MiniBatchTraining(
         training,
-        optimizer,
+        _optimizer(training, settings),
         settings.schedule,
         settings.factor(batches.n_batches, batches.n_rows),
         settings.learning_rate_init,
@@ -310,6 +301,23 @@ def _mini_batch_training(
         None if decay is None else Average(network.parameters, decay),
         settings.gradient_clip_norm,
         settings.max_norm,
+    )
+
+
+def _optimizer(training: Training, settings: Settings) -> Optimizer:
+    network, backpropagation = training.network, training.backpropagation
+    given = network.trainable, backpropagation.gradient, network.weights.size
+    hyperparameters = {
+        name: getattr(settings, name)
+        for name in ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")
+    }
+    if backpropagation.sparse_gradient is None:
+        return OPTIMIZERS[settings.solver](*given, **hyperparameters)
+    return SparseAdam(
+        *given,
+        backpropagation.sparse_gradient,
+        decouples_decay=settings.solver == "adamw",
+        **hyperparameters,
     )
 
 

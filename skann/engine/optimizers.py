@@ -1,63 +1,72 @@
 """Optimizers on the flat parameter vector.
 
-A stochastic optimizer is a class with `step`, `settle`, `state` and `load_state` and an
-entry in `OPTIMIZERS`. The penalty ``decay / 2 * ||weights||^2`` is part of the objective, so
-its gradient goes through the same moments as the rest, unless decay is decoupled.
+A stochastic optimizer is a subclass of `Optimizer` with an entry in `OPTIMIZERS`. The penalty
+``decay / 2 * ||weights||^2`` is part of the objective, so its gradient goes through the same
+moments as the rest, unless decay is decoupled.
 """
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.linalg import get_blas_funcs
 
 from skann.engine.memory import aligned_empty
 
-if TYPE_CHECKING:
-    from skann.engine.layers import SparseGradient
-
 # What decoupled decay leaves of the weights at least: they shrink, but not past zero.
 _LEAST_SHRINKAGE = 1e-30
-# Below it the moments are multiplied by their decay, long before what they grow by instead
-# makes gradients overflow.
-_LEAST_DECAY = 1e-6
+# A decaying sum is multiplied out when its scale is below this, long before terms divided by the
+# scale overflow.
+_LEAST_SCALE = 1e-6
 
 # Numbers of a vector that a step works on at once: the handful of vectors that it passes
-# over seven times stay in the last level of cache, and the calls are few.
+# over several times stay in the last level of cache, and the calls are few.
 _BLOCK = 65_536
 # SciPy's BLAS may be another than NumPy's, with threads of its own that would take the cores from
 # those of the products. OpenBLAS leaves vectors of up to 10,000 numbers to the calling thread.
 _BLAS_PIECE = 10_000
-# Of rows that are gathered first, fewer: they are in buffers of their own.
-_GATHERED_BLOCK = 32_768
 
 
-class Optimizer(Protocol):
+class Optimizer:
     """What training asks of a stochastic optimizer."""
 
-    decouples_decay: bool
+    decouples_decay = False
     """Whether each step shrinks the weights itself, in place of a penalty in the loss."""
 
-    def step(self, rate: float, decay: float) -> None:
-        """Update the parameters in place from the gradient, which is overwritten."""
+    def prepare(self, inputs: NDArray | sparse.csr_array) -> None:
+        """Bring the weights that a batch reads up to date; dense updates leave none behind."""
 
-    def settle(self, rows: NDArray | None = None) -> None:
-        """Apply what is pending to some rows of the first weight matrix, or to everything."""
+    def step(self, rate: float, decay: float) -> None:
+        """Update the parameters in place from the gradient, which is overwritten.
+
+        Parameters
+        ----------
+        rate : float
+            Learning rate of this step.
+        decay : float
+            Factor of the weights in the gradient of the penalty, or of decoupled decay.
+        """
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Bring all weights up to date; dense updates leave none behind."""
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of what must be kept to go on later."""
+        """Return a copy of what must be kept to go on later with the same bits."""
+        raise NotImplementedError
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
+        raise NotImplementedError
 
 
 class _Block(NamedTuple):
     """A stretch of the flat vectors, short enough to stay in cache while it is worked on.
 
-    The first `n_weights` of its parameters decay.
+    `state` are the vectors that the optimizer keeps; the first `n_weights` parameters decay.
     """
 
     parameters: NDArray
@@ -82,7 +91,7 @@ def _blocks(
     return blocks
 
 
-def _vector_functions(vector: NDArray) -> tuple[Callable, Callable]:
+def vector_functions(vector: NDArray) -> tuple[Callable, Callable]:
     """Return ``y[:n] += a * x[:n]`` and ``x[:n] *= a``, as BLAS computes them in place.
 
     One pass instead of two, and for vectors so short that the call is all there is to it a third
@@ -104,31 +113,98 @@ def _vector_functions(vector: NDArray) -> tuple[Callable, Callable]:
     return add_scaled, scal
 
 
-class Adam:
+class DecayingSum:
+    """A sum of vectors that decays by a factor before each term: s = beta * s + term.
+
+    It is kept divided by all that it has decayed by. A term then takes one pass, an axpy, where
+    decay and addition would take two.
+
+    Parameters
+    ----------
+    like : ndarray of shape (n,)
+        Gives length and dtype.
+    beta : float
+        The factor, in [0, 1).
+
+    Attributes
+    ----------
+    values : ndarray of shape (n,)
+        The sum, divided by `scale`.
+    scale : float
+        What the values are to be multiplied by.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.optimizers import DecayingSum
+    >>> total = DecayingSum(np.zeros(1), beta=0.5)
+    >>> for term in (4.0, 1.0):
+    ...     total.decay()
+    ...     total.values += term / total.scale
+    >>> total.values * total.scale
+    array([3.])
+    """
+
+    def __init__(self, like: NDArray, beta: float) -> None:
+        self.values = aligned_empty(like.size, like.dtype)
+        self.values.fill(0)
+        self.scale = 1.0
+        self._beta = beta
+
+    def decay(self) -> None:
+        """Decay once."""
+        self.scale *= self._beta
+        if self.scale < _LEAST_SCALE:
+            self.values *= self.scale
+            self.scale = 1.0
+
+
+class AdamStep(NamedTuple):
+    """The numbers of one step of Adam, the same for all parameters.
+
+    Attributes
+    ----------
+    rate : float
+        What the quotient of the two sums is multiplied by.
+    epsilon : float
+        What is added to the root of the second sum.
+    first_term, second_term : float
+        What the gradient and its square are multiplied by as terms of the sums.
+    penalty : float
+        Share of the weights in their gradient.
+    shrinkage : float
+        What decoupled decay multiplies the weights by.
+    """
+
+    rate: float
+    epsilon: float
+    first_term: float
+    second_term: float
+    penalty: float
+    shrinkage: float
+
+
+class Adam(Optimizer):
     r"""Adam [1]_.
 
-    With gradient g, moments :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g`,
-    :math:`v \leftarrow \beta_2 v + (1 - \beta_2) g^2` and their bias corrections, a step is
-    :math:`-\eta \hat m / (\sqrt{\hat v} + \epsilon)`. The moments are kept without the
-    factors :math:`1 - \beta` and without the powers of :math:`\beta` that they decay by, which
-    saves four passes: these and both corrections go into two scalars of the step.
+    With gradient g, moments :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g` and
+    :math:`v \leftarrow \beta_2 v + (1 - \beta_2) g^2`, and their bias corrections
+    :math:`\hat m = m / (1 - \beta_1^t)` and :math:`\hat v = v / (1 - \beta_2^t)`, a step is
 
-    With a sparse gradient, the rows of the first weight matrix are updated lazily: only when
-    a batch touches them. Their moments decay meanwhile, as they would under gradients of zero.
-    What differs from updating every row at every step is that in between a row rests, where its
-    moments would have moved it on a little, and that the penalty pulls only on the rows that a
-    batch touches. If every batch touches every row, the two are the same.
+    .. math:: -\eta \, \hat m / (\sqrt{\hat v} + \epsilon).
+
+    The moments are kept as `DecayingSum` of :math:`g` and :math:`g^2`. Their scales, the factors
+    :math:`1 - \beta` and the bias corrections are numbers of the step: they go into its rate and
+    its epsilon.
 
     Parameters
     ----------
     parameters : ndarray of shape (n_parameters,)
         Updated in place.
-    gradient : ndarray of shape (n_parameters,)
-        Of the parameters; with `sparse_gradient`, without the first weight matrix.
+    gradient : ndarray of shape (n_gradient,)
+        Of the last `n_gradient` parameters, in general of all.
     n_weights : int
         The first `n_weights` parameters decay.
-    sparse_gradient : SparseGradient or None
-        Gradient with respect to the first weight matrix (see `skann.engine.layers`).
     beta_1, beta_2, epsilon : float
         As in the paper.
 
@@ -147,14 +223,11 @@ class Adam:
     array([0.9])
     """
 
-    decouples_decay = False
-
     def __init__(
         self,
         parameters: NDArray,
         gradient: NDArray,
         n_weights: int,
-        sparse_gradient: "SparseGradient | None" = None,
         *,
         beta_1: float,
         beta_2: float,
@@ -162,108 +235,79 @@ class Adam:
         **_: Any,
     ) -> None:
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
-        self._add_scaled, self._scale = _vector_functions(parameters)
         self.n_steps = 0
-        self.first_moment = aligned_empty(parameters.size, parameters.dtype)
-        self.second_moment = aligned_empty(parameters.size, parameters.dtype)
-        self.first_moment.fill(0)
-        self.second_moment.fill(0)
-        # What they have yet to be multiplied by.
-        self._decay_1 = self._decay_2 = 1.0
-        n_sparse = parameters.size - gradient.size
-        self._blocks = _blocks(
-            parameters[n_sparse:],
-            gradient,
-            n_weights - n_sparse,
-            self.first_moment[n_sparse:],
-            self.second_moment[n_sparse:],
-        )
-        self._lazy_rows: _LazyRows | None = None
-        if sparse_gradient is not None:
-            self._lazy_rows = _LazyRows(
-                sparse_gradient,
-                parameters[:n_sparse],
-                self.first_moment[:n_sparse],
-                self.second_moment[:n_sparse],
-                self._add_scaled,
-            )
+        self.first = DecayingSum(parameters, beta_1)
+        self.second = DecayingSum(parameters, beta_2)
+        self._add_scaled, self._scale = vector_functions(parameters)
+        start = parameters.size - gradient.size
+        vectors = (parameters, self.first.values, self.second.values)
+        values, first, second = (vector[start:] for vector in vectors)
+        self._blocks = _blocks(values, gradient, n_weights - start, first, second)
 
     def step(self, rate: float, decay: float) -> None:
-        """Update the parameters in place.
-
-        Parameters
-        ----------
-        rate : float
-            Learning rate of this step.
-        decay : float
-            Factor of the weights in the gradient of the penalty.
-        """
-        self.n_steps += 1
-        beta_1, beta_2 = self.beta_1, self.beta_2
-        self._decay_1 *= beta_1
-        self._decay_2 *= beta_2
-        self._decay_moments(_LEAST_DECAY)
-        growth_1, growth_2 = 1 / self._decay_1, 1 / self._decay_2
-        root = math.sqrt((1 - beta_2) / (1 - beta_2**self.n_steps) / growth_2)
-        length = rate * (1 - beta_1) / (1 - beta_1**self.n_steps) / growth_1 / root
-        epsilon = self.epsilon / root
-        shrinkage = max(1 - rate * decay, _LEAST_SHRINKAGE) if self.decouples_decay else 1.0
-        coupled_decay = 0.0 if self.decouples_decay else decay
-        add_scaled = self._add_scaled
+        """Update the parameters in place; see `Optimizer.step`."""
+        step = self._begin_step(rate, decay)
         for values, grad, (first, second), n_weights in self._blocks:
-            n = values.size
-            if n_weights and coupled_decay:
-                add_scaled(values, grad, n_weights, coupled_decay)
-            if n_weights and shrinkage != 1:
-                self._scale(shrinkage, values, n_weights)
-            add_scaled(grad, first, n, growth_1)
-            np.square(grad, out=grad)
-            add_scaled(grad, second, n, growth_2)
-            np.sqrt(second, out=grad)
-            grad += epsilon
-            np.divide(first, grad, out=grad)
-            add_scaled(grad, values, n, -length)
-        if self._lazy_rows is not None:
-            self._lazy_rows.step(growth_1, growth_2, epsilon, length, coupled_decay, shrinkage)
+            self._update(values, grad, first, second, n_weights, step)
 
-    def _decay_moments(self, below: float) -> None:
-        """Multiply moments by what they have yet to be multiplied by, where that is so little."""
-        if self._decay_1 < below:
-            self.first_moment *= self._decay_1
-            self._decay_1 = 1.0
-        if self._decay_2 < below:
-            self.second_moment *= self._decay_2
-            self._decay_2 = 1.0
+    def _begin_step(self, rate: float, decay: float) -> AdamStep:
+        """Decay the moments; return the numbers of the step."""
+        self.n_steps += 1
+        self.first.decay()
+        self.second.decay()
+        corrected_first = self.first.scale * (1 - self.beta_1) / (1 - self.beta_1**self.n_steps)
+        corrected_second = self.second.scale * (1 - self.beta_2) / (1 - self.beta_2**self.n_steps)
+        root = math.sqrt(corrected_second)
+        shrinkage = max(1 - rate * decay, _LEAST_SHRINKAGE) if self.decouples_decay else 1.0
+        return AdamStep(
+            rate=rate * corrected_first / root,
+            epsilon=self.epsilon / root,
+            first_term=1 / self.first.scale,
+            second_term=1 / self.second.scale,
+            penalty=0.0 if self.decouples_decay else decay,
+            shrinkage=shrinkage,
+        )
 
-    def settle(self, rows: NDArray | None = None) -> None:
-        """Apply what is pending.
-
-        Parameters
-        ----------
-        rows : ndarray of int or None
-            Rows of the first weight matrix that are about to be read; None for all, and for the
-            moments too.
-        """
-        if self._lazy_rows is not None:
-            self._lazy_rows.shrink(rows)
-        if rows is None:
-            self._decay_moments(below=1.0)
+    def _update(
+        self,
+        values: NDArray,
+        grad: NDArray,
+        first: NDArray,
+        second: NDArray,
+        n_weights: int,
+        step: AdamStep,
+    ) -> None:
+        """Update some parameters and their moments; the gradient is overwritten."""
+        n = values.size
+        if n_weights and step.penalty:
+            self._add_scaled(values, grad, n_weights, step.penalty)
+        if n_weights and step.shrinkage != 1:
+            self._scale(step.shrinkage, values, n_weights)
+        self._add_scaled(grad, first, n, step.first_term)
+        np.square(grad, out=grad)
+        self._add_scaled(grad, second, n, step.second_term)
+        np.sqrt(second, out=grad)
+        grad += step.epsilon
+        np.divide(first, grad, out=grad)
+        self._add_scaled(grad, values, n, -step.rate)
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of the moments, all up to date, and the number of steps."""
-        self.settle()
+        """Return a copy of the moments with their scales, and the number of steps."""
         return {
             "n_steps": self.n_steps,
-            "first_moment": self.first_moment.copy(),
-            "second_moment": self.second_moment.copy(),
+            "first": self.first.values.copy(),
+            "first_scale": self.first.scale,
+            "second": self.second.values.copy(),
+            "second_scale": self.second.scale,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.n_steps = state["n_steps"]
-        self.first_moment[...] = state["first_moment"]
-        self.second_moment[...] = state["second_moment"]
-        self._decay_1 = self._decay_2 = 1.0
+        self.first.values[...] = state["first"]
+        self.first.scale = state["first_scale"]
+        self.second.values[...] = state["second"]
+        self.second.scale = state["second_scale"]
 
 
 class AdamW(Adam):
@@ -272,11 +316,6 @@ class AdamW(Adam):
     Before its step, Adam's on the loss alone, the weights shrink:
     :math:`w \leftarrow (1 - \eta \lambda) w`, to nothing where that is negative. Biases and the
     scales and shifts of normalisation do not.
-
-    With a sparse gradient, the rows of the first weight matrix that a batch does not touch
-    shrink later, by the product of what they missed: when a batch touches them, before it
-    reads them, and all of them when `settle` is called. So the decay is exactly that of the
-    dense update; the moments are updated as Adam says.
 
     Parameters are those of `Adam`.
 
@@ -298,87 +337,7 @@ class AdamW(Adam):
     decouples_decay = True
 
 
-class _LazyRows:
-    """Adam in the rows of a weight matrix that have a gradient."""
-
-    def __init__(
-        self,
-        gradient: "SparseGradient",
-        weights: NDArray,
-        first: NDArray,
-        second: NDArray,
-        add_scaled: Callable,
-    ) -> None:
-        self._gradient = gradient
-        shape = gradient.n_features, -1
-        self._weights, self._first, self._second = (
-            vector.reshape(shape) for vector in (weights, first, second)
-        )
-        self._add_scaled = add_scaled
-        # Logarithms of all shrinkage so far, and of what each row has had of it.
-        self._shrinkage = 0.0
-        self._shrunk = np.zeros(gradient.n_features)
-        # Rows that are worked on at once, so that they stay in cache.
-        self._n_at_once = max(_GATHERED_BLOCK // self._weights.shape[1], 1)
-        self._buffers = aligned_empty(
-            (3, self._n_at_once * self._weights.shape[1]), self._weights.dtype
-        )
-
-    def step(
-        self,
-        growth_1: float,
-        growth_2: float,
-        epsilon: float,
-        length: float,
-        decay: float,
-        shrinkage: float,
-    ) -> None:
-        """Update the touched rows, a few at a time."""
-        self._shrinkage += math.log(shrinkage)
-        add_scaled = self._add_scaled
-        for start in range(0, len(self._gradient.rows), self._n_at_once):
-            part = slice(start, start + self._n_at_once)
-            rows, grad = self._gradient.rows[part], self._gradient.values[part].ravel()
-            n = grad.size
-            weights, first, second = self._buffers[:, :n]
-            for matrix, values in (
-                (self._weights, weights),
-                (self._first, first),
-                (self._second, second),
-            ):
-                # Clipping, which never happens, spares the copy that a check would need.
-                matrix.take(rows, axis=0, out=values.reshape(len(rows), -1), mode="clip")
-            if decay:
-                add_scaled(weights, grad, n, decay)
-            if shrinkage != 1:
-                weights *= shrinkage
-            add_scaled(grad, first, n, growth_1)
-            self._first[rows] = first.reshape(len(rows), -1)
-            np.square(grad, out=grad)
-            add_scaled(grad, second, n, growth_2)
-            self._second[rows] = second.reshape(len(rows), -1)
-            np.sqrt(second, out=second)
-            second += epsilon
-            first /= second
-            add_scaled(first, weights, n, -length)
-            self._weights[rows] = weights.reshape(len(rows), -1)
-        self._shrunk[self._gradient.rows] = self._shrinkage
-
-    def shrink(self, rows: NDArray | None) -> None:
-        """Shrink rows by what they have missed; None for all."""
-        if not self._shrinkage:
-            return
-        if rows is None:
-            self._weights *= np.exp(self._shrinkage - self._shrunk)[:, np.newaxis]
-            self._shrinkage = 0.0
-            self._shrunk.fill(0)
-        else:
-            missed = np.exp(self._shrinkage - self._shrunk[rows]).astype(self._weights.dtype)
-            self._weights[rows] *= missed[:, np.newaxis]
-            self._shrunk[rows] = self._shrinkage
-
-
-class SGD:
+class SGD(Optimizer):
     r"""Stochastic gradient descent with momentum, by default Nesterov's [1]_.
 
     :math:`u \leftarrow \mu u - \eta g`, then the step is u, or :math:`\mu u - \eta g` for
@@ -410,8 +369,6 @@ class SGD:
     array([0.95])
     """
 
-    decouples_decay = False
-
     def __init__(
         self,
         parameters: NDArray,
@@ -424,21 +381,13 @@ class SGD:
     ) -> None:
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
-        self._add_scaled, self._scale = _vector_functions(parameters)
+        self._add_scaled, self._scale = vector_functions(parameters)
         self.velocity = aligned_empty(parameters.size, parameters.dtype)
         self.velocity.fill(0)
         self._blocks = _blocks(parameters, gradient, n_weights, self.velocity)
 
     def step(self, rate: float, decay: float) -> None:
-        """Update the parameters in place.
-
-        Parameters
-        ----------
-        rate : float
-            Learning rate of this step.
-        decay : float
-            Factor of the weights in the gradient of the penalty.
-        """
+        """Update the parameters in place; see `Optimizer.step`."""
         add_scaled, momentum = self._add_scaled, self.momentum
         for values, grad, (velocity,), n_weights in self._blocks:
             n = values.size
@@ -452,9 +401,6 @@ class SGD:
             else:
                 add_scaled(velocity, values, n, 1.0)
 
-    def settle(self, rows: NDArray | None = None) -> None:
-        """Do nothing: every step updates everything."""
-
     def state(self) -> dict[str, Any]:
         """Return a copy of the velocity."""
         return {"velocity": self.velocity.copy()}
@@ -465,57 +411,3 @@ class SGD:
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
-
-
-def minimize_lbfgs(
-    objective: Callable[[NDArray], tuple[float, NDArray]],
-    start: NDArray,
-    callback: Callable[[NDArray], None],
-    *,
-    max_iter: int,
-    max_fun: int,
-    tol: float,
-) -> scipy.optimize.OptimizeResult:
-    """Minimise a smooth function of a float64 vector by L-BFGS [1]_.
-
-    Parameters
-    ----------
-    objective : callable (vector) -> (value, gradient)
-        The function.
-    start : ndarray of shape (n_parameters,)
-        First point.
-    callback : callable (vector) -> None
-        Called after every iteration; raises StopIteration to end the search there.
-    max_iter, max_fun : int
-        Most iterations and most evaluations.
-    tol : float
-        Largest entry of the gradient at which the search ends.
-
-    Returns
-    -------
-    scipy.optimize.OptimizeResult
-
-    References
-    ----------
-    .. [1] Liu and Nocedal, "On the limited memory BFGS method for large scale
-       optimization", Mathematical Programming 45, 1989.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skann.engine.optimizers import minimize_lbfgs
-    >>> result = minimize_lbfgs(lambda x: (x @ x, 2 * x), np.ones(2), lambda x: None,
-    ...                         max_iter=9, max_fun=99, tol=1e-6)
-    >>> result.success
-    True
-    """
-    return scipy.optimize.minimize(
-        objective,
-        start,
-        method="L-BFGS-B",
-        jac=True,
-        callback=callback,
-        # Rectifiers make the objective kinked, where the gradient need not vanish: the search
-        # also ends when an iteration gains less than this, relative to the loss.
-        options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol, "ftol": 1e-4 * tol},
-    )

@@ -208,7 +208,6 @@ class MiniBatchTraining:
         self._n_epochs = 0
         self._averages_in_network = False
         self.continuation: dict[str, Any] = {}
-        self._every_row = np.arange(self.training.network.architecture.layer_sizes[0])
         # A finite loss proves the weights that its epoch began with, not those it ended with.
         self._begun = self.training.network.parameters.copy()
         self._proven = self._begun.copy()
@@ -297,7 +296,6 @@ class MiniBatchTraining:
         """Step through every batch."""
         training, optimizer = self.training, self.optimizer
         batches, backpropagation = training.batches, training.backpropagation
-        sparse_gradient = backpropagation.sparse_gradient
         # By the nominal batch: a short last one would pull on the weights many times as hard.
         decay = training.alpha
         if not optimizer.decouples_decay:
@@ -310,9 +308,7 @@ class MiniBatchTraining:
             batches.shuffled(self.rng) if self.shuffle else batches.in_order()
         ):
             n_rows = inputs.shape[0]
-            if sparse_gradient is not None:
-                sparse_gradient.touch(inputs)
-                optimizer.settle(sparse_gradient.rows)
+            optimizer.prepare(inputs)
             value = backpropagation.run(inputs, targets, weights, n_rows, training.loss)
             if not math.isfinite(value):
                 raise DivergenceError
@@ -338,7 +334,7 @@ class MiniBatchTraining:
         if self.max_norm is None and self.average is None:
             return
         network = self.training.network
-        self.optimizer.settle(self._every_row)
+        self.optimizer.settle()
         if self.max_norm is not None:
             network.constrain(self.max_norm)
         if self.average is not None:
