@@ -87,9 +87,9 @@ class Watcher(Unwatched):
         training = self.training
         arrays = {"parameters": training.training.network.parameters, **training.optimizer.state()}
         arrays["gradient"] = training.training.backpropagation.gradient
-        for name in ("outputs", "grads"):
-            for room in training.training.backpropagation._rooms.values():
-                arrays |= {f"{name} {depth}": a for depth, a in enumerate(getattr(room, name))}
+        for depth, layer in enumerate(training.training.backpropagation._layers):
+            arrays |= {f"outputs {depth}": layer._full.outputs}
+            arrays |= {f"gradient of inputs {depth}": layer._full.grad_inputs}
         if training.average is not None:
             arrays["average"] = training.average.values
         is_array = {name: isinstance(values, np.ndarray) for name, values in arrays.items()}

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skann.engine.layers import Corruption, Dropout, SparseGradient
+from skann.engine.dropout import Corruption, Dropout
+from skann.engine.layers import SparseGradient
 from skann.engine.memory import aligned_empty
-from skann.engine.network import Network, parameter_views
+from skann.engine.network import Layer, Network, parameter_views
 
 if TYPE_CHECKING:
     from skann.engine.losses import Loss
@@ -36,28 +37,141 @@ class Regularization(NamedTuple):
 _NONE = Regularization()
 
 
-class _Room(NamedTuple):
-    """Arrays that a batch of one size is computed in, one of each kind for every layer.
+class _Gradients(NamedTuple):
+    """Gradients with respect to the parameters of a layer; scale and shift where it has them."""
 
-    `pre_activations` and `normalized` hold None for layers that need none; `grads` are those
-    with respect to the outputs of the hidden layers.
+    weights: NDArray | SparseGradient
+    bias: NDArray
+    scale_and_shift: tuple[NDArray, ...]
+
+
+class _Arrays(NamedTuple):
+    """What a batch of one size is computed in, all views of the arrays of one layer.
+
+    Attributes
+    ----------
+    outputs : ndarray of shape (n_rows, fan_out)
+        Outputs of the layer.
+    pre_activations, normalized : ndarray of shape (n_rows, fan_out), or None
+        What backward passes need of the forward pass, where they do.
+    grad_inputs : ndarray of shape (n_rows, fan_in) or None
+        Gradient with respect to the inputs; None for the first layer.
+    ones : ndarray of shape (n_rows,)
+        A product with them sums over rows faster than a reduction does.
     """
 
-    outputs: list[NDArray]
-    grads: list[NDArray]
-    pre_activations: list[Any]
-    normalized: list[Any]
+    outputs: NDArray
+    pre_activations: Any
+    normalized: Any
+    grad_inputs: Any
+    ones: NDArray
 
-    def for_rows(self, n_rows: int) -> "_Room":
-        """Return views of the arrays for fewer rows."""
-        # Not a slice of columns: logits stay contiguous for every batch size.
-        n_outputs = self.outputs[-1].shape[1]
-        logits = self.outputs[-1].T.reshape(-1)[: n_outputs * n_rows].reshape(n_outputs, n_rows)
-        shorter: list[list[Any]] = [
-            [a if a is None else a[:n_rows] for a in arrays] for arrays in self
-        ]
-        shorter[0][-1] = logits.T
-        return _Room(*shorter)
+
+class TrainingLayer:
+    """A layer of a network in training, with the arrays that its two passes need.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer; its parameters are read, the averages of batch normalisation updated.
+    gradients : _Gradients
+        Where the gradients with respect to its parameters go.
+    dropout : Dropout or None
+        Of its outputs.
+    outputs : ndarray of shape (max_rows, fan_out)
+        For its outputs; the transpose of a C-contiguous array for the last layer.
+    is_first : bool
+        Whether its inputs need no gradient.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        gradients: _Gradients,
+        dropout: Dropout | None,
+        outputs: NDArray,
+        is_first: bool,
+    ) -> None:
+        self.dense, self.normalization, self.activation = layer
+        self.dropout = dropout
+        self._gradients = gradients
+        keeps = self.activation is not None and self.activation.keeps_inputs
+        self._full = _Arrays(
+            outputs,
+            np.empty_like(outputs) if keeps else None,
+            None if self.normalization is None else np.empty_like(outputs),
+            None
+            if is_first
+            else aligned_empty((len(outputs), len(self.dense.weights)), outputs.dtype),
+            np.ones(len(outputs), outputs.dtype),
+        )
+        self._by_rows = {len(outputs): self._full}
+
+    def _arrays_for(self, n_rows: int) -> _Arrays:
+        if n_rows not in self._by_rows:
+            views: list[Any] = [None if a is None else a[:n_rows] for a in self._full]
+            arrays = _Arrays(*views)
+            if not self._full.outputs.flags.c_contiguous:
+                # Not a slice of columns: logits stay contiguous for every batch size.
+                logits = self._full.outputs.T.reshape(-1)[: arrays.outputs.size]
+                arrays = arrays._replace(outputs=logits.reshape(-1, n_rows).T)
+            self._by_rows[n_rows] = arrays
+        return self._by_rows[n_rows]
+
+    def forward(self, inputs: NDArray | sparse.csr_array) -> NDArray:
+        """Compute the layer for a batch; keep what the backward pass needs.
+
+        Parameters
+        ----------
+        inputs : ndarray or CSR array of shape (n_rows, fan_in)
+            The batch, or what the layer before returned.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, fan_out)
+            Valid until the next call.
+        """
+        self._inputs, self._arrays = inputs, self._arrays_for(inputs.shape[0])
+        outputs, pre_activations, normalized, _, ones = self._arrays
+        self.dense.forward(inputs, outputs)
+        if self.normalization is not None:
+            self._inverse_deviation = self.normalization.forward(outputs, normalized, ones)
+        if pre_activations is not None:
+            np.copyto(pre_activations, outputs)
+        if self.activation is not None:
+            self.activation.function(outputs)
+        if self.dropout is not None:
+            self._mask = self.dropout.draw(outputs.shape)
+            outputs *= self._mask
+        return outputs
+
+    def backward(self, grad: NDArray) -> Any:
+        """Compute the gradients of the layer for the batch of the last forward pass.
+
+        Parameters
+        ----------
+        grad : ndarray of shape (n_rows, fan_out)
+            Gradient with respect to the outputs; overwritten, like these.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, fan_in) or None
+            Gradient with respect to the inputs; None for the first layer.
+        """
+        outputs, pre_activations, normalized, grad_inputs, ones = self._arrays
+        weights, bias, scale_and_shift = self._gradients
+        if self.dropout is not None:
+            grad *= self._mask
+            # Back to what the activation gave; where it was dropped the gradient is zero.
+            outputs *= 1 / self.dropout.scale
+        if self.activation is not None:
+            self.activation.backpropagate(pre_activations, outputs, grad)
+        if self.normalization is not None:
+            self.normalization.backward(
+                normalized, self._inverse_deviation, grad, ones, outputs, scale_and_shift
+            )
+        self.dense.backward(self._inputs, grad, ones, weights, bias, grad_inputs)
+        return grad_inputs
 
 
 class Backpropagation:
@@ -99,40 +213,26 @@ class Backpropagation:
         self.sparse_gradient = SparseGradient(architecture.layer_sizes[0]) if compact else None
         left_out = network.coefs[0].size if compact else 0
         self.gradient = aligned_empty(architecture.n_trainable - left_out, dtype)
-        self._gradients = parameter_views(architecture, self.gradient, skip_first=compact)
-        coefs = self._gradients.coefs
-        self._coefs = [self.sparse_gradient, *coefs] if self.sparse_gradient else coefs
-        self._ones = np.ones(max_rows, dtype)
-        self._max_rows = max_rows
-        self._rooms: dict[int, _Room] = {}
+        self._views = parameter_views(architecture, self.gradient, skip_first=compact)
         dropout, input_dropout, input_noise = regularization
         self._corruption = None
-        self._dropouts: list[Dropout | None] = [None] * len(network.layers)
-        if rng is not None:
-            if input_dropout or input_noise:
-                self._corruption = Corruption(input_noise, input_dropout, dtype, rng)
-            for depth, rate in enumerate(dropout):
-                self._dropouts[depth] = Dropout(rate, dtype, rng) if rate else None
+        if rng is not None and (input_dropout or input_noise):
+            self._corruption = Corruption(input_noise, input_dropout, dtype, rng)
+        buffers = network.output_buffers(max_rows)
+        self._layers = []
+        for depth, (layer, outputs) in enumerate(zip(network.layers, buffers, strict=True)):
+            rate = dropout[depth] if depth < len(dropout) else 0.0
+            drawn = Dropout(rate, dtype, rng) if rate and rng is not None else None
+            gradients = self._gradients_of(depth)
+            self._layers.append(TrainingLayer(layer, gradients, drawn, outputs, depth == 0))
 
-    def _room_for(self, n_rows: int) -> _Room:
-        """Arrays for a batch, as views of one set of arrays for `max_rows`."""
-        if n_rows not in self._rooms:
-            if n_rows == self._max_rows:
-                self._rooms[n_rows] = self._make_room()
-            else:
-                self._rooms[n_rows] = self._room_for(self._max_rows).for_rows(n_rows)
-        return self._rooms[n_rows]
-
-    def _make_room(self) -> _Room:
-        outputs = self.network.output_buffers(self._max_rows)
-        pre_activations: list[Any] = []
-        normalized: list[Any] = []
-        for layer, values in zip(self.network.layers, outputs, strict=True):
-            keeps = layer.activation is not None and layer.activation.keeps_inputs
-            pre_activations.append(np.empty_like(values) if keeps else None)
-            normalized.append(None if layer.normalization is None else np.empty_like(values))
-        grads = [np.empty_like(values) for values in outputs[:-1]]
-        return _Room(outputs, grads, pre_activations, normalized)
+    def _gradients_of(self, depth: int) -> _Gradients:
+        coefs, intercepts, scales, shifts, *_ = self._views
+        weights = coefs[depth - 1] if self.sparse_gradient else coefs[depth]
+        if depth == 0 and self.sparse_gradient:
+            weights = self.sparse_gradient
+        pairs = list(zip(scales, shifts, strict=True))
+        return _Gradients(weights, intercepts[depth], pairs[depth] if depth < len(pairs) else ())
 
     def run(
         self,
@@ -162,14 +262,14 @@ class Backpropagation:
         float
             Loss without penalty.
         """
-        n_rows = inputs.shape[0]
-        room, ones = self._room_for(n_rows), self._ones[:n_rows]
         if self._corruption is not None:
             inputs = self._corruption.apply(inputs)
-        masks, inverse_deviations = self._forward(inputs, room, ones)
-        logits = room.outputs[-1].T
-        value = loss.value_and_gradient(logits, targets, weights, divisor)
-        self._backward(inputs, room, ones, masks, inverse_deviations)
+        for layer in self._layers:
+            inputs = layer.forward(inputs)
+        value = loss.value_and_gradient(inputs.T, targets, weights, divisor)
+        grad = inputs
+        for layer in reversed(self._layers):
+            grad = layer.backward(grad)
         return value
 
     def clip(self, max_norm: float | None) -> float:
@@ -193,70 +293,3 @@ class Backpropagation:
             for part in parts:
                 part *= max_norm / norm
         return norm
-
-    def _forward(
-        self, inputs: NDArray | sparse.csr_array, room: _Room, ones: NDArray
-    ) -> tuple[list[Any], list[Any]]:
-        """Compute every layer; return the masks of dropout and the scales of normalisation."""
-        masks: list[Any] = []
-        inverse_deviations: list[Any] = []
-        for (dense, normalization, activation), dropout, values, kept, normalized in zip(
-            self.network.layers, self._dropouts, room.outputs, *room[2:], strict=True
-        ):
-            dense.forward(inputs, values)
-            inverse_deviation = mask = None
-            if normalization is not None:
-                inverse_deviation = normalization.forward(values, normalized, ones)
-            if kept is not None:
-                np.copyto(kept, values)
-            if activation is not None:
-                activation.function(values)
-            if dropout is not None:
-                mask = dropout.draw(values.shape)
-                values *= mask
-            masks.append(mask)
-            inverse_deviations.append(inverse_deviation)
-            inputs = values
-        return masks, inverse_deviations
-
-    def _backward(
-        self,
-        inputs: NDArray | sparse.csr_array,
-        room: _Room,
-        ones: NDArray,
-        masks: list[Any],
-        inverse_deviations: list[Any],
-    ) -> None:
-        """Compute the gradient, from that of the logits."""
-        _, intercepts, scales, shifts, *_ = self._gradients
-        grad = room.outputs[-1]
-        for depth in range(len(self.network.layers) - 1, -1, -1):
-            dense, normalization, activation = self.network.layers[depth]
-            values, mask, dropout = room.outputs[depth], masks[depth], self._dropouts[depth]
-            if dropout is not None:
-                grad *= mask
-                # Back to what the activation gave; where it was dropped the gradient is zero.
-                values *= 1 / dropout.scale
-            if activation is not None:
-                activation.backpropagate(room.pre_activations[depth], values, grad)
-            if normalization is not None:
-                normalization.backward(
-                    room.normalized[depth],
-                    inverse_deviations[depth],
-                    grad,
-                    ones,
-                    values,
-                    scales[depth],
-                    shifts[depth],
-                )
-            grad_inputs = room.grads[depth - 1] if depth else None
-            dense.backward(
-                room.outputs[depth - 1] if depth else inputs,
-                grad,
-                ones,
-                self._coefs[depth],
-                intercepts[depth],
-                grad_inputs,
-            )
-            if grad_inputs is not None:
-                grad = grad_inputs

@@ -1,15 +1,8 @@
 """Layers: forward and backward side by side, writing into arrays they are given."""
 
-import math
-
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
-
-from skann.engine.memory import aligned_empty
-
-# Values that dropout decides about at once: the generator allocates what it returns.
-_DRAWS = 16_384
 
 
 class SparseGradient:
@@ -225,8 +218,7 @@ class BatchNormalization:
         grad: NDArray,
         ones: NDArray,
         scratch: NDArray,
-        grad_scale: NDArray,
-        grad_shift: NDArray,
+        grad_parameters: tuple[NDArray, ...],
     ) -> None:
         """Compute the gradients of the layer.
 
@@ -242,9 +234,10 @@ class BatchNormalization:
             Ones.
         scratch : ndarray of shape (n_rows, width)
             Overwritten.
-        grad_scale, grad_shift : ndarray of shape (width,)
+        grad_parameters : tuple of ndarray of shape (width,)
             Overwritten by the gradients with respect to `scale` and `shift`.
         """
+        grad_scale, grad_shift = grad_parameters
         n_rows = len(grad)
         np.multiply(grad, normalized, out=scratch)
         np.dot(ones, scratch, out=grad_scale)
@@ -311,10 +304,10 @@ class LayerNormalization:
         grad: NDArray,
         ones: NDArray,
         scratch: NDArray,
-        grad_scale: NDArray,
-        grad_shift: NDArray,
+        grad_parameters: tuple[NDArray, ...],
     ) -> None:
         """Compute the gradients; parameters as in `BatchNormalization.backward`."""
+        grad_scale, grad_shift = grad_parameters
         np.multiply(grad, normalized, out=scratch)
         np.dot(ones, scratch, out=grad_scale)
         np.dot(ones, grad, out=grad_shift)
@@ -324,114 +317,3 @@ class LayerNormalization:
         grad -= np.dot(grad, self._average)[:, np.newaxis]
         grad -= normalized
         grad *= inverse_deviation
-
-
-class Dropout:
-    """Sets a random share of the values to zero and scales the others up [1]_.
-
-    Parameters
-    ----------
-    rate : float
-        The share, in [0, 1); rounded to a multiple of 1/65536, by which the scale is exact.
-    dtype : dtype-like
-        Computing dtype.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Attributes
-    ----------
-    scale : float
-        What the values that remain are multiplied by, so that the mean stays.
-
-    References
-    ----------
-    .. [1] Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: a simple way
-       to prevent neural networks from overfitting", JMLR 15, 2014.
-    """
-
-    def __init__(self, rate: float, dtype: DTypeLike, rng: np.random.Generator) -> None:
-        # At most 65535 of 65536: with all values dropped there is no scale.
-        self._threshold = min(round(rate * 65536), 65535)
-        self.scale = 65536 / (65536 - self._threshold)
-        self._rng = rng
-        self._kept = np.empty(0, dtype=bool)
-        self._mask = np.empty(0, dtype)
-
-    def draw(self, shape: tuple[int, ...]) -> NDArray:
-        """Draw a mask of zeros and scales, valid until the next call.
-
-        Parameters
-        ----------
-        shape : tuple of int
-            Shape of the mask.
-
-        Returns
-        -------
-        ndarray of shape `shape`
-        """
-        size = math.prod(shape)
-        if size > self._mask.size:
-            self._kept = np.empty(size, dtype=bool)
-            self._mask = np.empty(size, self._mask.dtype)
-        kept, mask = self._kept[:size], self._mask[:size]
-        random_raw = self._rng.bit_generator.random_raw
-        for start in range(0, size, _DRAWS):
-            part = kept[start : start + _DRAWS]
-            # Four draws of 16 bits for the price of one random number.
-            words = random_raw(-(-part.size // 4)).view(np.uint16)[: part.size]
-            np.greater_equal(words, self._threshold, out=part)
-            del words  # Before the next are allocated.
-        np.multiply(kept, mask.dtype.type(self.scale), out=mask)
-        return mask.reshape(shape)
-
-
-class Corruption:
-    """Gaussian noise and dropout on the inputs of a network, in training.
-
-    Parameters
-    ----------
-    noise : float
-        Standard deviation of what is added.
-    dropout : float
-        Share of the inputs that are then set to zero.
-    dtype : dtype-like
-        Computing dtype.
-    rng : numpy.random.Generator
-        Source of randomness.
-    """
-
-    def __init__(
-        self, noise: float, dropout: float, dtype: DTypeLike, rng: np.random.Generator
-    ) -> None:
-        self._noise = noise
-        self._dropout = Dropout(dropout, dtype, rng) if dropout else None
-        self._rng = rng
-        self._buffer = np.empty((0, 0), dtype)
-
-    def apply(self, inputs: NDArray | sparse.csr_array) -> NDArray | sparse.csr_array:
-        """Return a corrupted copy, valid until the next call.
-
-        Parameters
-        ----------
-        inputs : ndarray or CSR array of shape (n_rows, n_features)
-            A batch. Of sparse rows the absent entries stay zeros, and there must be no noise.
-
-        Returns
-        -------
-        ndarray or CSR array of shape (n_rows, n_features)
-        """
-        if not isinstance(inputs, np.ndarray):
-            assert self._dropout is not None  # Sparse rows are not given noise.
-            data = inputs.data * self._dropout.draw(inputs.data.shape)
-            return sparse.csr_array((data, inputs.indices, inputs.indptr), shape=inputs.shape)
-        if len(inputs) > len(self._buffer):
-            self._buffer = aligned_empty(inputs.shape, self._buffer.dtype)
-        corrupted = self._buffer[: len(inputs)]
-        if self._noise:
-            self._rng.standard_normal(out=corrupted, dtype=corrupted.dtype)
-            corrupted *= self._noise
-            corrupted += inputs
-            inputs = corrupted
-        if self._dropout is not None:
-            np.multiply(inputs, self._dropout.draw(inputs.shape), out=corrupted)
-        return corrupted
