@@ -517,6 +517,22 @@ class TestDivergence:
         assert (model.t_, model.loss_curve_) == (t, curve)
 
 
+class TestUnits:
+    """What a scaler before the classifier lets it learn, `input_scaling` does as well."""
+
+    @pytest.mark.parametrize("unit", [1e-200, 1e-40, 1e45, 1e250])
+    @pytest.mark.parametrize("scaling", ["standard", "maxabs"])
+    @pytest.mark.parametrize("solver", SOLVERS)
+    def test_of_any_size_make_no_difference(self, unit, scaling, solver):
+        model = quick(solver=solver, input_scaling=scaling, max_iter=20)
+        if solver == "lbfgs":
+            model.set_params(max_iter=1000)
+        expected = clone(model).fit(X, y).score(X, y)
+        model.fit(X * unit, y)
+        assert model.score(X * unit, y) >= expected - 0.02
+        assert model.score(X.astype(np.longdouble) * unit, y) >= expected - 0.02
+
+
 class TestWhatIsKept:
     @pytest.mark.parametrize(
         ("changes", "arguments"),
