@@ -55,6 +55,47 @@ _LEFTOVER_SECONDS = 600.0
 # What a checkpoint holds ------------------------------------------------------------------------
 
 
+class RowSample(NamedTuple):
+    """The rows of X that its fingerprint looks at, as they were given.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of all of X.
+    rows : ndarray or sparse array
+        Up to 1000, spread evenly over X; X itself where it has no more.
+    """
+
+    shape: tuple[int, ...]
+    rows: Any
+
+    @classmethod
+    def of(cls, X: Any) -> Self:
+        """Return a sample of an array or a sparse matrix."""
+        n_rows = X.shape[0]
+        if n_rows <= _FINGERPRINT_ROWS:
+            return cls(X.shape, X)
+        X = X if sparse.issparse(X) else np.asarray(X)
+        return cls(X.shape, X[np.linspace(0, n_rows - 1, _FINGERPRINT_ROWS).astype(np.intp)])
+
+    @property
+    def hash(self) -> str:
+        """A hash of numbers, dtype and shape: the same in any memory order."""
+        if not sparse.issparse(self.rows):
+            rows = _native(self.rows)
+            return _hash(f"dense{rows.dtype.str}{self.shape}", rows)
+        rows = sparse.csr_array(self.rows)
+        data = _native(rows.data)
+        about = f"csr_array{data.dtype.str}{self.shape}"
+        # Whether SciPy indexes with 32 or 64 bits makes no difference.
+        return _hash(about, data, rows.indices.astype(np.int64), rows.indptr.astype(np.int64))
+
+
+def _native(array: Any) -> NDArray:
+    """Return an array in the byte order of the machine."""
+    return np.asarray(array, array.dtype.newbyteorder("="))
+
+
 @dataclass
 class FitStart:
     """What a fit starts from, beside the parameters of its estimator.
@@ -63,8 +104,10 @@ class FitStart:
     ----------
     labels : Labels
         The labels of the codes.
-    examples : Examples
-        The rows given to `fit`, before any are held out.
+    sample : RowSample
+        Of the rows given to `fit`.
+    targets : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Their encoded targets, before any rows are held out.
     sample_weight : ndarray of shape (n_samples,) or None
         Without the class weights.
     held_out : Examples or None
@@ -74,7 +117,8 @@ class FitStart:
     """
 
     labels: Labels
-    examples: Examples
+    sample: RowSample
+    targets: NDArray
     sample_weight: NDArray | None
     held_out: Examples | None
     stream: Mapping[str, Any]
@@ -88,8 +132,8 @@ class FitStart:
         """
         classes = repr(self.labels.classes.tolist())
         fingerprint = {
-            "X": _hash_of_rows(self.examples.X),
-            "y": _hash(self.examples.targets, classes),
+            "X": self.sample.hash,
+            "y": _hash(self.targets, classes),
             "sample_weight": None if self.sample_weight is None else _hash(self.sample_weight),
             "X_val": None,
             "y_val": None,
@@ -97,7 +141,7 @@ class FitStart:
         }
         if self.held_out is not None:
             X, codes, weights, _ = self.held_out
-            fingerprint["X_val"] = _hash_of_rows(X)
+            fingerprint["X_val"] = RowSample.of(X).hash
             fingerprint["y_val"] = _hash(codes, classes)
             fingerprint["sample_weight_val"] = None if weights is None else _hash(weights)
         return fingerprint
@@ -112,17 +156,6 @@ def _hash(*parts: NDArray | str) -> str:
             digest.update(f"{part.dtype.str}{part.shape}".encode())
             digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
-
-
-def _hash_of_rows(X: Any) -> str:
-    n_rows = X.shape[0]
-    rows = np.linspace(0, n_rows - 1, min(n_rows, _FINGERPRINT_ROWS)).astype(np.intp)
-    about = f"{type(X).__name__ if sparse.issparse(X) else 'dense'}{X.dtype.str}{X.shape}"
-    if not sparse.issparse(X):
-        return _hash(about, np.asarray(X)[rows])
-    part = X[rows]
-    # Whether SciPy indexes with 32 or 64 bits makes no difference.
-    return _hash(about, part.data, part.indices.astype(np.int64), part.indptr.astype(np.int64))
 
 
 @dataclass

@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skann.callbacks import EpochTasks, Unwatched
-from skann.checkpoint import FitStart, SavedFit
+from skann.checkpoint import FitStart, RowSample, SavedFit
 from skann.defaults import Resolved, resolve
 from skann.engine.batches import Examples, Scaling, column_scaling, make_rows
 from skann.engine.calibration import best_temperature, divide_logits, undo_division
@@ -33,6 +33,7 @@ from skann.inputs import (
     check_X,
     check_X_y,
     labels_for_partial_fit,
+    lay_out,
     make_examples,
     validation_examples,
 )
@@ -566,7 +567,8 @@ class ANNClassifier(
         check_partial_fit(self)
         check_together(self)
         continues = hasattr(self, "_network")
-        X, y = check_X_y(self, X, y, self._computing_dtype, reset=not continues)
+        X, y = check_X_y(self, X, y, reset=not continues)
+        X = lay_out(self, X, self._computing_dtype)
         labels = labels_for_partial_fit(self, y, classes, self._labels if continues else None)
         examples, _ = make_examples(X, y, sample_weight, self.class_weight, labels)
         architecture = make_architecture(self, labels.n_outputs)
@@ -772,7 +774,9 @@ class ANNClassifier(
     ) -> Self:
         check_together(self)
         continues = self.warm_start and hasattr(self, "_network") and saved is None
-        X, y = check_X_y(self, X, y, self._computing_dtype, reset=not continues)
+        X, y = check_X_y(self, X, y, reset=not continues)
+        sample = RowSample.of(X)
+        X = lay_out(self, X, self._computing_dtype)
         labels = Labels.of(y)
         examples, sample_weight = make_examples(X, y, sample_weight, self.class_weight, labels)
         held_out = validation_examples(self, *validation, labels)
@@ -780,7 +784,8 @@ class ANNClassifier(
         if continues:
             check_can_continue(self, labels, architecture)
         rng = self._random_stream(continues) if saved is None else saved.random_stream()
-        start = FitStart(labels, examples, sample_weight, held_out, rng.bit_generator.state)
+        stream = rng.bit_generator.state
+        start = FitStart(labels, sample, examples.targets, sample_weight, held_out, stream)
         if saved is not None:
             saved.check_data(start)
         if (self.early_stopping or self.calibration) and held_out is None:

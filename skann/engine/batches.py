@@ -520,7 +520,8 @@ def _passes(
         if not row_weights.all():
             rows, row_weights = rows[row_weights > 0], row_weights[row_weights > 0]
         if len(rows):
-            rows = (rows if columns is None else rows[:, columns]).astype(np.float64, copy=False)
+            rows = rows if columns is None else rows[:, columns]
+            rows = np.ascontiguousarray(rows, np.float64)  # BLAS adds others up in another order.
             yield (rows if unit is None else rows * unit), row_weights
 
 
