@@ -491,6 +491,55 @@ class TestDivergence:
         for array, expected in zip(model.coefs_, proven.fit(rows, y).coefs_, strict=True):
             np.testing.assert_array_equal(array, expected)
 
+    # The last step goes wrong: no loss of an epoch is measured after it.
+    last_step = {
+        "solver": "sgd",
+        "learning_rate": "constant",
+        "momentum": 0.0,
+        "hidden_layer_sizes": (8, 8, 8),
+        "batch_size": 60,
+        "dropout": 0.0,
+        "alpha": 0.0,
+    }
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("activation", ["identity", "leaky_relu"])
+    @pytest.mark.parametrize("more", [{}, {"alpha": 1e-12}, {"ema_decay": 0.5}])
+    def test_in_the_only_step_raises(self, kind, activation, more):
+        X, y = problem(kind)
+        model = quick(**self.last_step | more, learning_rate_init=1e16, max_iter=1)
+        with pytest.raises(ValueError, match="diverged.*Nothing was learned"):
+            model.set_params(activation=activation).fit(X, y)
+
+    def test_in_the_only_step_of_partial_fit_leaves_the_model_as_it_was(self):
+        model = quick(**self.last_step).partial_fit(X, y, [0, 1, 2])
+        before = model.predict_proba(X)
+        with pytest.raises(ValueError, match="diverged"):
+            model.set_params(learning_rate_init=1e16).partial_fit(X, y)
+        np.testing.assert_array_equal(model.predict_proba(X), before)
+
+    @pytest.mark.parametrize("more", [{}, {"ema_decay": 0.5}, {"early_stopping": True}])
+    def test_in_the_last_step_warns_and_keeps_the_weights_before(self, more):
+        # One step for each of three epochs.
+        rate = [0.01, 0.01, 1e16].__getitem__
+        settings = self.last_step | {"max_iter": 3, "validation_fraction": 0.2} | more
+        model = quick(**settings | {"learning_rate": rate, "learning_rate_init": 1.0})
+        if "early_stopping" in more:
+            model.fit(X, y)  # The best epoch is an earlier one.
+        else:
+            with pytest.warns(ConvergenceWarning, match="diverged.*weights of epoch 2 are kept"):
+                model.fit(X, y)
+            proven = clone(model).set_params(max_iter=2, ema_decay=None).fit(X, y)
+            np.testing.assert_array_equal(model.predict_proba(X), proven.predict_proba(X))
+        assert np.isfinite(model.predict_proba(X)).all()
+
+    def test_in_a_few_rows_of_many_counts(self):
+        X, y = problem(n_rows=1000)
+        X[500] *= 1e8
+        model = quick(**self.last_step, learning_rate_init=1e13, max_iter=1)
+        with pytest.raises(ValueError, match="diverged"):
+            model.fit(X, y)
+
     def test_of_lbfgs_raises(self):
         with pytest.raises(ValueError, match="diverged"):
             quick(solver="lbfgs", max_iter=50).fit(X * 1e200, y)
