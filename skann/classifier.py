@@ -788,6 +788,7 @@ class ANNClassifier(
         start = FitStart(labels, sample, examples.targets, sample_weight, held_out, stream)
         if saved is not None:
             saved.check_data(start)
+            saved.check_training(self, architecture)
         if (self.early_stopping or self.calibration) and held_out is None:
             seed = int(rng.integers(2**31))
             why = "early_stopping=True" if self.early_stopping else "calibration='temperature'"
