@@ -294,6 +294,8 @@ class ANNClassifier(
     ------
     ValueError
         By `fit`, if a parameter or the data cannot be used or training diverges at once.
+    MemoryError
+        By `fit`, if `hidden_layer_sizes` asks for a network larger than memory.
 
     See Also
     --------
@@ -469,6 +471,8 @@ class ANNClassifier(
         ValueError
             If a parameter or the data cannot be used, or if the loss is not a finite number
             from the first epoch on. Raised before training, but for the last.
+        MemoryError
+            If `hidden_layer_sizes` asks for a network larger than memory. Raised before training.
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
@@ -520,7 +524,7 @@ class ANNClassifier(
             If the file is damaged, or if a parameter, the data or the number of BLAS threads
             differs from that of the interrupted fit. `verbose` may differ, and `random_state` if
             neither is an int. Functions are compared by name, X by its shape, its dtype and up to
-            1000 rows spread evenly over it, labels and weights in full.
+            1000 rows spread evenly over it, in any memory order, labels and weights in full.
         """
         saved = SavedFit.read(path, self)
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), saved)

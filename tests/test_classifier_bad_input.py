@@ -718,3 +718,43 @@ def test_hidden_layer_sizes_without_an_order_raise(bad):
 def test_weights_before_fit_raise():
     with pytest.raises(AttributeError, match="not fitted"):
         _ = quick().coefs_
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_parameters", "gigabytes"),
+    [
+        ({"hidden_layer_sizes": (10**7, 10**7)}, "100,000,090,000,003", "2,000,002"),
+        (
+            {"hidden_layer_sizes": (10**7, 10**7), "dtype": "float64", "solver": "sgd"},
+            "100,000,090,000,003",
+            "4,000,004",
+        ),
+        ({"hidden_layer_sizes": 10**15}, "8,000,000,000,000,003", "160,000,000"),
+        (  # More than an array may have.
+            {"hidden_layer_sizes": [10**10, 10**12]},
+            "10,000,000,004,050,000,000,003",
+            "200,000,000,081,000",
+        ),
+        (
+            {"hidden_layer_sizes": (10**7, 10**7), "solver": "lbfgs"},
+            "100,000,090,000,003",
+            "4,000,004",
+        ),
+    ],
+)
+def test_networks_beyond_memory_raise_with_the_size_asked_for(changes, n_parameters, gigabytes):
+    model = quick().fit(X, y)
+    before = model.predict_proba(X)
+    model.set_params(**changes)
+    with pytest.raises(MemoryError, match="Choose smaller layers") as caught:
+        model.fit(X, y)
+    for part in (
+        f"hidden_layer_sizes={changes['hidden_layer_sizes']!r}",
+        f"{n_parameters} parameters",
+        f"at least {gigabytes} GB",
+    ):
+        assert part in str(caught.value)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    if model.solver != "lbfgs":
+        with pytest.raises(MemoryError, match="hidden_layer_sizes"):
+            clone(model).partial_fit(X, y, [0, 1, 2])
