@@ -57,32 +57,40 @@ class RowSample(NamedTuple):
     shape : tuple of int
         Of all of X.
     rows : ndarray or sparse array
-        Up to 1000, spread evenly over X; X itself where it has no more.
+        All of them, or up to 1000 spread evenly over X.
     """
 
     shape: tuple[int, ...]
     rows: Any
 
     @classmethod
-    def of(cls, X: Any) -> Self:
-        """Return a sample of an array or a sparse matrix."""
-        n_rows = X.shape[0]
-        if n_rows <= _FINGERPRINT_ROWS:
-            return cls(X.shape, X)
-        X = X if sparse.issparse(X) else np.asarray(X)
-        return cls(X.shape, X[np.linspace(0, n_rows - 1, _FINGERPRINT_ROWS).astype(np.intp)])
+    def of(cls, X: Any, by_rows: Any) -> Self:
+        """Return a sample of X, which is not kept where its copy by rows has the same numbers."""
+        if by_rows.dtype == X.dtype:
+            return cls(X.shape, by_rows)
+        return cls(X.shape, _spread_evenly(X))
 
     @property
     def hash(self) -> str:
         """A hash of numbers, dtype and shape: the same in any memory order."""
-        if not sparse.issparse(self.rows):
-            rows = _native(self.rows)
+        rows = _spread_evenly(self.rows)
+        if not sparse.issparse(rows):
+            rows = _native(rows)
             return _hash(f"dense{rows.dtype.str}{self.shape}", rows)
-        rows = sparse.csr_array(self.rows)
+        rows = sparse.csr_array(rows)
         data = _native(rows.data)
         about = f"csr_array{data.dtype.str}{self.shape}"
         # Whether SciPy indexes with 32 or 64 bits makes no difference.
         return _hash(about, data, rows.indices.astype(np.int64), rows.indptr.astype(np.int64))
+
+
+def _spread_evenly(X: Any) -> Any:
+    """Return up to 1000 rows of X; X itself where it has no more."""
+    n_rows = X.shape[0]
+    if n_rows <= _FINGERPRINT_ROWS:
+        return X
+    X = X if sparse.issparse(X) else np.asarray(X)
+    return X[np.linspace(0, n_rows - 1, _FINGERPRINT_ROWS).astype(np.intp)]
 
 
 def _native(array: Any) -> NDArray:
@@ -132,7 +140,7 @@ class FitStart:
             fingerprint["sample_weight"] = _hash(self.sample_weight)
         if self.held_out is not None:
             X, codes, weights, _ = self.held_out
-            fingerprint["X_val"] = RowSample.of(X).hash
+            fingerprint["X_val"] = RowSample(X.shape, X).hash
             fingerprint["y_val"] = _hash(codes, classes)
             fingerprint["sample_weight_val"] = None if weights is None else _hash(weights)
         return fingerprint

@@ -779,8 +779,8 @@ class ANNClassifier(
         check_together(self)
         continues = self.warm_start and hasattr(self, "_network") and saved is None
         X, y = check_X_y(self, X, y, reset=not continues)
-        sample = RowSample.of(X)
-        X = lay_out(self, X, self._computing_dtype)
+        by_rows = lay_out(self, X, self._computing_dtype)
+        sample, X = RowSample.of(X, by_rows), by_rows
         labels = Labels.of(y)
         examples, sample_weight = make_examples(X, y, sample_weight, self.class_weight, labels)
         held_out = validation_examples(self, *validation, labels)

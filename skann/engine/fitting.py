@@ -284,7 +284,7 @@ def _all_the_same(network: Network, examples: Examples, scaling: Scaling | None)
 
 def _scores(network: Network, examples: Examples, scaling: Scaling | None) -> NDArray:
     """Return the raw scores of rows, of shape (n_outputs, n_rows)."""
-    at_once = chunk_rows(network.architecture.layer_sizes[0])
+    at_once = min(chunk_rows(network.architecture.layer_sizes[0]), len(examples))
     rows = make_rows(examples.X, network.parameters.dtype, at_once, scaling, examples.subset)
     return network.decision_function(rows, at_once)
 
