@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from skann.engine.batches import Examples
+from skann.engine.network import Architecture
+from skann.engine.optimizers import OPTIMIZERS
+from skann.engine.stopping import Epoch, Reason
 from skann.engine.threads import blas_threads
 from skann.targets import Labels
 
@@ -32,19 +35,10 @@ if TYPE_CHECKING:
     from skann.engine.training import MiniBatchTraining
 
 _FORMAT = 1
-_KEYS = {
-    "format",
-    "versions",
-    "parameters",
-    "fingerprint",
-    "blas_threads",
-    "stream",
-    "rows_seen_before",
-    "scaling",
-    "training",
-}
 _JSON = "json"
 _ARRAY = "__array__"
+# No count of a fit is larger; NumPy and floats have no room for integers that are.
+_LARGEST = 2**63
 # Rows of X that its fingerprint looks at: milliseconds, however large X is.
 _FINGERPRINT_ROWS = 1000
 # What a write that was killed has left behind is removed once it is this old; a write that goes
@@ -55,6 +49,55 @@ _LEFTOVER_SECONDS = 600.0
 # What a checkpoint holds ------------------------------------------------------------------------
 
 
+class RowSample(NamedTuple):
+    """The rows of X that its fingerprint looks at, as they were given.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of all of X.
+    rows : ndarray or sparse array
+        All of them, or up to 1000 spread evenly over X.
+    """
+
+    shape: tuple[int, ...]
+    rows: Any
+
+    @classmethod
+    def of(cls, X: Any, by_rows: Any) -> Self:
+        """Return a sample of X, which is not kept where its copy by rows has the same numbers."""
+        if by_rows.dtype == X.dtype:
+            return cls(X.shape, by_rows)
+        return cls(X.shape, _spread_evenly(X))
+
+    @property
+    def hash(self) -> str:
+        """A hash of numbers, dtype and shape: the same in any memory order."""
+        rows = _spread_evenly(self.rows)
+        if not sparse.issparse(rows):
+            rows = _native(rows)
+            return _hash(f"dense{rows.dtype.str}{self.shape}", rows)
+        rows = sparse.csr_array(rows)
+        data = _native(rows.data)
+        about = f"csr_array{data.dtype.str}{self.shape}"
+        # Whether SciPy indexes with 32 or 64 bits makes no difference.
+        return _hash(about, data, rows.indices.astype(np.int64), rows.indptr.astype(np.int64))
+
+
+def _spread_evenly(X: Any) -> Any:
+    """Return up to 1000 rows of X; X itself where it has no more."""
+    n_rows = X.shape[0]
+    if n_rows <= _FINGERPRINT_ROWS:
+        return X
+    X = X if sparse.issparse(X) else np.asarray(X)
+    return X[np.linspace(0, n_rows - 1, _FINGERPRINT_ROWS).astype(np.intp)]
+
+
+def _native(array: Any) -> NDArray:
+    """Return an array in the byte order of the machine."""
+    return np.asarray(array, array.dtype.newbyteorder("="))
+
+
 @dataclass
 class FitStart:
     """What a fit starts from, beside the parameters of its estimator.
@@ -63,8 +106,10 @@ class FitStart:
     ----------
     labels : Labels
         The labels of the codes.
-    examples : Examples
-        The rows given to `fit`, before any are held out.
+    sample : RowSample
+        Of the rows given to `fit`.
+    targets : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Their encoded targets, before any rows are held out.
     sample_weight : ndarray of shape (n_samples,) or None
         Without the class weights.
     held_out : Examples or None
@@ -74,7 +119,8 @@ class FitStart:
     """
 
     labels: Labels
-    examples: Examples
+    sample: RowSample
+    targets: NDArray
     sample_weight: NDArray | None
     held_out: Examples | None
     stream: Mapping[str, Any]
@@ -87,17 +133,14 @@ class FitStart:
         labels and weights, of all of them.
         """
         classes = repr(self.labels.classes.tolist())
-        fingerprint = {
-            "X": _hash_of_rows(self.examples.X),
-            "y": _hash(self.examples.targets, classes),
-            "sample_weight": None if self.sample_weight is None else _hash(self.sample_weight),
-            "X_val": None,
-            "y_val": None,
-            "sample_weight_val": None,
-        }
+        fingerprint: dict[str, str | None] = dict.fromkeys(_FINGERPRINT)
+        fingerprint["X"] = self.sample.hash
+        fingerprint["y"] = _hash(self.targets, classes)
+        if self.sample_weight is not None:
+            fingerprint["sample_weight"] = _hash(self.sample_weight)
         if self.held_out is not None:
             X, codes, weights, _ = self.held_out
-            fingerprint["X_val"] = _hash_of_rows(X)
+            fingerprint["X_val"] = RowSample(X.shape, X).hash
             fingerprint["y_val"] = _hash(codes, classes)
             fingerprint["sample_weight_val"] = None if weights is None else _hash(weights)
         return fingerprint
@@ -112,17 +155,6 @@ def _hash(*parts: NDArray | str) -> str:
             digest.update(f"{part.dtype.str}{part.shape}".encode())
             digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
-
-
-def _hash_of_rows(X: Any) -> str:
-    n_rows = X.shape[0]
-    rows = np.linspace(0, n_rows - 1, min(n_rows, _FINGERPRINT_ROWS)).astype(np.intp)
-    about = f"{type(X).__name__ if sparse.issparse(X) else 'dense'}{X.dtype.str}{X.shape}"
-    if not sparse.issparse(X):
-        return _hash(about, np.asarray(X)[rows])
-    part = X[rows]
-    # Whether SciPy indexes with 32 or 64 bits makes no difference.
-    return _hash(about, part.data, part.indices.astype(np.int64), part.indptr.astype(np.int64))
 
 
 @dataclass
@@ -195,8 +227,8 @@ class SavedFit(NamedTuple):
         State of the random stream before anything was drawn.
     rows_seen_before : int
         `t_` when the fit began.
-    scaling : tuple or None
-        Of the inputs.
+    scaling : list or None
+        Of the inputs, the values of a `skann.engine.batches.Scaling`.
     training : dict
         State of the training (see `MiniBatchTraining.state`).
     """
@@ -206,7 +238,7 @@ class SavedFit(NamedTuple):
     blas_threads: int
     stream: dict[str, Any]
     rows_seen_before: int
-    scaling: tuple | None
+    scaling: list | None
     training: dict[str, Any]
 
     @classmethod
@@ -235,30 +267,53 @@ class SavedFit(NamedTuple):
         tree = read(path)
         if not isinstance(tree, dict) or not {"format", "versions"} <= set(tree):
             raise ValueError(f"{path} is not a checkpoint of ANNClassifier.")
+        _check_form(path, tree["format"], int, "format")
         if tree["format"] != _FORMAT:
             raise ValueError(
                 f"The checkpoint {path} has format {tree['format']}; this version of skann reads"
                 f" format {_FORMAT}. Use the versions that wrote it: {tree['versions']}."
             )
-        if not set(tree) >= _KEYS or not isinstance(tree["parameters"], dict):
-            raise ValueError(f"{path} is not a checkpoint of ANNClassifier.")
-        _check_parameters(path, tree["parameters"], _comparable_parameters(estimator))
+        _check_form(path, tree, _HEADER_FORM, "the file")
+        # No fit writes arrays there, which cannot be compared as the other values are.
+        parameters = {name: _comparable(value) for name, value in tree["parameters"].items()}
+        _check_parameters(path, parameters, _comparable_parameters(estimator))
         if tree["versions"] != _versions():
             warnings.warn(
                 f"The checkpoint {path} was written with {tree['versions']}; these are"
                 f" {_versions()}. The last bits of the result may differ.",
                 stacklevel=4,
             )
-        scaling = tree["scaling"]
         return cls(
             path,
             tree["fingerprint"],
             tree["blas_threads"],
             tree["stream"],
             tree["rows_seen_before"],
-            None if scaling is None else tuple(scaling),
+            tree["scaling"],
             tree["training"],
         )
+
+    def check_training(self, estimator: "ANNClassifier", architecture: Architecture) -> None:
+        """Raise an error if scaling or training are not what such a fit writes to its file.
+
+        Parameters
+        ----------
+        estimator : ANNClassifier
+            The estimator that is to go on.
+        architecture : Architecture
+            Of its network.
+
+        Raises
+        ------
+        ValueError
+            Names what is wrong.
+        """
+        if estimator.solver not in OPTIMIZERS:
+            raise ValueError(f"{self.path} is damaged: solver='lbfgs' writes no checkpoints.")
+        _check_form(self.path, self.scaling, _scaling_form(architecture), "scaling")
+        _check_form(self.path, self.training, _training_form(estimator, architecture), "training")
+        history = self.training["stopping"]["history"]
+        _check_form(self.path, self.training["n_epochs"], len(history), "training.n_epochs")
 
     def restore(self, estimator: "ANNClassifier") -> None:
         """Give an estimator what the fit had found out before the first epoch.
@@ -270,7 +325,7 @@ class SavedFit(NamedTuple):
         """
         estimator.t_ = self.rows_seen_before
         if self.scaling is not None:
-            estimator._scaling = self.scaling
+            estimator._scaling = tuple(self.scaling)
 
     def random_stream(self) -> np.random.Generator:
         """Return the random stream as it was before the fit."""
@@ -292,7 +347,7 @@ class SavedFit(NamedTuple):
             Names what differs.
         """
         given = start.fingerprint
-        different = [name for name, value in self.fingerprint.items() if given[name] != value]
+        different = [name for name in given if given[name] != self.fingerprint[name]]
         if different:
             raise ValueError(
                 f"The checkpoint {self.path} is of a fit to other data: {', '.join(different)}"
@@ -316,6 +371,122 @@ class SavedFit(NamedTuple):
                 " MKL_NUM_THREADS), or resume inside"
                 f" threadpoolctl.threadpool_limits({self.blas_threads}, 'blas')."
             )
+
+
+_FINGERPRINT = ("X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val")
+_STREAM = object()
+_HEADER_FORM = {
+    "format": int,
+    "versions": {"skann": str, "numpy": str},
+    "parameters": dict,
+    "fingerprint": dict.fromkeys(_FINGERPRINT, (str, None)),
+    "blas_threads": int,
+    "stream": _STREAM,
+    "rows_seen_before": int,
+    "scaling": (list, None),
+    "training": dict,
+}
+
+
+def _scaling_form(architecture: Architecture) -> tuple:
+    features = np.empty(architecture.layer_sizes[0])
+    with_factor = [(features, None), features, (float, None), bool]
+    return with_factor, [None, None, float, False], None
+
+
+def _training_form(estimator: "ANNClassifier", architecture: Architecture) -> dict[str, Any]:
+    parameters = np.empty(architecture.n_parameters, estimator.dtype)
+    trainable = parameters[: architecture.n_trainable]
+    names = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")
+    settings = {name: getattr(estimator, name) for name in names}
+    optimizer = OPTIMIZERS[estimator.solver](trainable, trainable, 0, **settings).state()
+    average = {"values": parameters, "n_updates": int}
+    epoch = dict.fromkeys(Epoch._fields, (float, None)) | {"loss": float, "seconds": float}
+    return {
+        "n_epochs": int,
+        "n_rows_seen": int,
+        "learning_rate_init": float,
+        "parameters": parameters,
+        "proven": parameters,
+        "average": None if estimator.ema_decay is None else average,
+        "optimizer": {
+            name: value if isinstance(value, np.ndarray) else type(value)
+            for name, value in optimizer.items()
+        },
+        "stopping": {
+            "history": _Repeated(epoch),
+            "best_loss": float,
+            "best_validation_score": float,
+            "best_parameters": (parameters, None),
+            "n_without_improvement": int,
+            "reason": (*get_args(Reason), None),
+        },
+        "rng": _STREAM,
+    }
+
+
+class _Repeated(NamedTuple):
+    """The form of a list of any length whose entries have one form."""
+
+    form: Any
+
+
+def _check_form(path: Path, value: Any, form: Any, where: str) -> None:
+    """Raise an error if a part of a checkpoint has not the form that a fit gives it."""
+    if fault := _fault(value, form, where):
+        raise ValueError(f"{path} is not a checkpoint, or it is damaged: {fault}.")
+
+
+def _fault(value: Any, form: Any, where: str) -> str:
+    """Return what is wrong with a part of a checkpoint; empty if nothing is.
+
+    Its form is a dict or list of forms, a tuple of forms to choose from, an array of the same
+    shape and dtype, a type, or the value itself.
+    """
+    if isinstance(form, _Repeated):
+        form = [form.form] * len(value) if isinstance(value, list) else list
+    elif isinstance(form, tuple):
+        faults = [_fault(value, one, where) for one in form]
+        return "" if "" in faults else faults[0]
+    if isinstance(form, dict):
+        if type(value) is dict and value.keys() == form.keys():
+            parts = (_fault(value[name], form[name], f"{where}.{name}") for name in form)
+            return next(filter(None, parts), "")
+        return f"{where} must have the entries {', '.join(form)}"
+    if isinstance(form, list):
+        if type(value) is list and len(value) == len(form):
+            pairs = enumerate(zip(value, form, strict=True))
+            parts = (_fault(*pair, f"{where}.{position}") for position, pair in pairs)
+            return next(filter(None, parts), "")
+        return f"{where} must be a list of {len(form)} values"
+    is_right, expected = _compare(value, form)
+    return "" if is_right else f"{where} must be {expected}"
+
+
+def _compare(value: Any, form: Any) -> tuple[bool, str]:
+    """Return whether a single value has its form, and that form in words."""
+    if form is _STREAM:
+        return _is_stream(value), "the state of a random stream"
+    if form is int:
+        return type(value) is int and 0 <= value < _LARGEST, "an integer from 0"
+    if form is float:
+        is_integer = type(value) is int and abs(value) < _LARGEST
+        return type(value) is float or is_integer, "a number"
+    if isinstance(form, type):
+        return type(value) is form, f"of type {form.__name__}"
+    if isinstance(form, np.ndarray):
+        is_right = isinstance(value, np.ndarray) and value.shape == form.shape
+        expected = f"an array of shape {form.shape} and dtype {form.dtype}"
+        return is_right and value.dtype == form.dtype, expected
+    return type(value) is type(form) and value == form, repr(form)
+
+
+def _is_stream(value: Any) -> bool:
+    try:
+        np.random.default_rng().bit_generator.state = value
+    except Exception:  # NumPy raises half a dozen kinds.
+        return False
+    return True
 
 
 def _versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skann.callbacks import EpochTasks, Unwatched
-from skann.checkpoint import FitStart, SavedFit
+from skann.checkpoint import FitStart, RowSample, SavedFit
 from skann.defaults import STREAM_ROWS, Resolved, resolve
 from skann.engine.batches import Examples, Scaling, column_scaling, make_rows
 from skann.engine.calibration import best_temperature, divide_logits, undo_division
@@ -33,6 +33,7 @@ from skann.inputs import (
     check_X,
     check_X_y,
     labels_for_partial_fit,
+    lay_out,
     make_examples,
     validation_examples,
 )
@@ -294,6 +295,8 @@ class ANNClassifier(
     ------
     ValueError
         By `fit`, if a parameter or the data cannot be used or training diverges at once.
+    MemoryError
+        By `fit`, if `hidden_layer_sizes` asks for a network larger than memory.
 
     See Also
     --------
@@ -469,6 +472,8 @@ class ANNClassifier(
         ValueError
             If a parameter or the data cannot be used, or if the loss is not a finite number
             from the first epoch on. Raised before training, but for the last.
+        MemoryError
+            If `hidden_layer_sizes` asks for a network larger than memory. Raised before training.
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
@@ -520,7 +525,7 @@ class ANNClassifier(
             If the file is damaged, or if a parameter, the data or the number of BLAS threads
             differs from that of the interrupted fit. `verbose` may differ, and `random_state` if
             neither is an int. Functions are compared by name, X by its shape, its dtype and up to
-            1000 rows spread evenly over it, labels and weights in full.
+            1000 rows spread evenly over it, in any memory order, labels and weights in full.
         """
         saved = SavedFit.read(path, self)
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), saved)
@@ -570,7 +575,8 @@ class ANNClassifier(
         check_partial_fit(self)
         check_together(self)
         continues = hasattr(self, "_network")
-        X, y = check_X_y(self, X, y, self._computing_dtype, reset=not continues)
+        X, y = check_X_y(self, X, y, reset=not continues)
+        X = lay_out(self, X, self._computing_dtype)
         labels = labels_for_partial_fit(self, y, classes, self._labels if continues else None)
         examples, _ = make_examples(X, y, sample_weight, self.class_weight, labels)
         architecture = make_architecture(self, labels.n_outputs)
@@ -781,7 +787,9 @@ class ANNClassifier(
     ) -> Self:
         check_together(self)
         continues = self.warm_start and hasattr(self, "_network") and saved is None
-        X, y = check_X_y(self, X, y, self._computing_dtype, reset=not continues)
+        X, y = check_X_y(self, X, y, reset=not continues)
+        by_rows = lay_out(self, X, self._computing_dtype)
+        sample, X = RowSample.of(X, by_rows), by_rows
         labels = Labels.of(y)
         examples, sample_weight = make_examples(X, y, sample_weight, self.class_weight, labels)
         held_out = validation_examples(self, *validation, labels)
@@ -789,9 +797,11 @@ class ANNClassifier(
         if continues:
             check_can_continue(self, labels, architecture)
         rng = self._random_stream(continues) if saved is None else saved.random_stream()
-        start = FitStart(labels, examples, sample_weight, held_out, rng.bit_generator.state)
+        stream = rng.bit_generator.state
+        start = FitStart(labels, sample, examples.targets, sample_weight, held_out, stream)
         if saved is not None:
             saved.check_data(start)
+            saved.check_training(self, architecture)
         if (self.early_stopping or self.calibration) and held_out is None:
             seed = int(rng.integers(2**31))
             why = "early_stopping=True" if self.early_stopping else "calibration='temperature'"

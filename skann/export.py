@@ -244,12 +244,14 @@ def _onnx_labels(scope: Any, classifier: Any) -> NDArray:
 
 def _add_inputs(graph: _Graph, x: str, given: np.dtype, scaling: Scaling) -> str:
     """Cast and scale the inputs (see `skann.engine.batches.DenseRows`)."""
+    wide = np.dtype(np.float64) if scaling.is_wide else np.result_type(given, graph.dtype)
     if scaling.shift is not None:
-        wide = np.result_type(given, graph.dtype)
         x = graph("Sub", graph.cast(x, wide), scaling.shift.astype(wide))
-    x = graph.cast(x, graph.dtype)
+    factor_dtype = wide if scaling.is_wide else graph.dtype
+    x = graph.cast(x, factor_dtype)
     if scaling.factor is not None:
-        x = graph("Mul", x, scaling.factor.astype(graph.dtype))
+        x = graph("Mul", x, scaling.factor.astype(factor_dtype))
+    x = graph.cast(x, graph.dtype)
     if scaling.clip is not None:
         # The root of 1 + r^2 without overflow: max(|r|, 1) times that of 1 + (min / max)^2.
         ratio = graph("Abs", graph("Div", x, scaling.clip))

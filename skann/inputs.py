@@ -1,10 +1,13 @@
 """What `fit` is given, validated: rows that can be gathered, coded targets, weights."""
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+from scipy import sparse
+from sklearn import config_context
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
@@ -16,10 +19,13 @@ if TYPE_CHECKING:
     from skann.classifier import ANNClassifier
 
 
-def check_X_y(
-    estimator: "ANNClassifier", X: Any, y: Any, dtype: str, *, reset: bool
-) -> tuple[Any, Any]:
-    """Validate training data; bring X into a layout that rows can be gathered from.
+# Under scikit-learn's array-API dispatch, arrays of any library become those of NumPy.
+_as_numpy = config_context(array_api_dispatch=False)
+
+
+@_as_numpy
+def check_X_y(estimator: "ANNClassifier", X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+    """Validate training data.
 
     Parameters
     ----------
@@ -27,22 +33,37 @@ def check_X_y(
         The estimator to be fitted.
     X, y : array-like
         As given to `fit`.
-    dtype : str
-        Computing dtype.
     reset : bool
         Whether number and names of the features are those of a new fit.
 
     Returns
     -------
-    X : ndarray or CSR array of shape (n_samples, n_features)
+    X : ndarray, CSR or CSC array or matrix of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,), or indicator matrix (n_samples, n_labels)
     """
-    X, y = validate_data(
-        estimator, X, y, accept_sparse=("csr", "csc"), multi_output=True, reset=reset
-    )
-    # What is to be shifted keeps its precision: rounded first, little would be left of it.
-    shifts = estimator.input_scaling == "standard"
-    return laid_out_by_rows(X, X.dtype if shifts else dtype), y
+    return _validated(estimator, X, y, accept_sparse=("csr", "csc"), multi_output=True, reset=reset)
+
+
+def lay_out(estimator: "ANNClassifier", X: Any, dtype: DTypeLike) -> NDArray | sparse.csr_array:
+    """Bring validated rows into a layout that they can be gathered from.
+
+    Parameters
+    ----------
+    estimator : ANNClassifier
+        The estimator to be fitted.
+    X : ndarray, CSR or CSC array or matrix of shape (n_samples, n_features)
+        As `check_X_y` returned it.
+    dtype : dtype-like
+        Computing dtype.
+
+    Returns
+    -------
+    ndarray or CSR array of shape (n_samples, n_features)
+    """
+    # What is to be scaled keeps its precision: rounded first, less of it would be left, and a
+    # copy would train to other bits than rows that need none.
+    is_scaled = estimator.input_scaling is not None or hasattr(estimator, "_scaling")
+    return laid_out_by_rows(X, X.dtype if is_scaled else dtype)
 
 
 def check_X(estimator: "ANNClassifier", X: Any) -> Any:
@@ -62,9 +83,52 @@ def check_X(estimator: "ANNClassifier", X: Any) -> Any:
     -------
     ndarray or CSR array of shape (n_samples, n_features)
     """
-    return validate_data(
-        estimator, X, accept_sparse="csr", reset=False, skip_check_array=_is_plain(X)
-    )
+    if _is_plain(X):
+        return validate_data(estimator, X, reset=False, skip_check_array=True)
+    with config_context(array_api_dispatch=False):
+        return _validated(estimator, X, accept_sparse="csr", reset=False)
+
+
+def _validated(estimator: "ANNClassifier", X: Any, *y: Any, **options: Any) -> Any:
+    """Return what `validate_data` returns, after a look for what it lets pass."""
+    _refuse_dates(X, "X")
+    if sparse.issparse(X):
+        _check_indices(X)
+    checked = validate_data(estimator, X, *y, **options)
+    _refuse_dates(checked[0] if y else checked, "X")
+    return checked
+
+
+def _refuse_dates(values: Any, name: str) -> None:
+    """Raise an error for dates and durations, whose numbers are in any unit."""
+    dtypes = getattr(values, "dtypes", None)  # Of a DataFrame's columns.
+    if not isinstance(dtypes, Iterable):
+        dtypes = [getattr(values, "dtype", None)]
+    dates = [str(dtype) for dtype in dtypes if getattr(dtype, "kind", "") in ("m", "M")]
+    if dates:
+        raise ValueError(
+            f"{name} holds dates or durations (dtype {', '.join(dict.fromkeys(dates))}), not"
+            " numbers. Convert them to numbers in a unit of your choice: a duration by dividing"
+            " it, for example by np.timedelta64(1, 'D') for days, a date after subtracting another"
+            " date."
+        )
+
+
+def _check_indices(X: Any) -> None:
+    """Raise an error if entries of a sparse matrix lie outside of it."""
+    try:
+        # On a view: the check may change the dtype of the indices.
+        if X.format == "coo":
+            type(X)((X.data, X.coords), shape=X.shape)
+        elif X.format in ("csr", "csc", "bsr"):
+            view = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
+            view.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(
+            f"X is a sparse {X.format.upper()} matrix of shape {X.shape} with invalid indices:"
+            f" {error}. Build it again, for example from rows, columns and values with"
+            " scipy.sparse.coo_array."
+        ) from error
 
 
 def _is_plain(X: Any) -> bool:
@@ -80,6 +144,7 @@ def _is_plain(X: Any) -> bool:
         return math.isfinite(values.dot(values))
 
 
+@_as_numpy
 def make_examples(
     X: Any, y: Any, sample_weight: Any, class_weight: Any, labels: Labels, suffix: str = ""
 ) -> tuple[Examples, NDArray | None]:
@@ -105,6 +170,7 @@ def make_examples(
         Checked, without the class weights.
     """
     if sample_weight is not None:
+        _refuse_dates(sample_weight, f"sample_weight{suffix}")
         sample_weight = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
@@ -113,6 +179,7 @@ def make_examples(
     return Examples(X, codes, weights), sample_weight
 
 
+@_as_numpy
 def validation_examples(
     estimator: "ANNClassifier", X_val: Any, y_val: Any, sample_weight_val: Any, labels: Labels
 ) -> Examples | None:
@@ -146,7 +213,7 @@ def validation_examples(
             f"Validation data needs both X_val and y_val; given was only {' and '.join(given)}."
         )
     try:
-        X_val = validate_data(estimator, X_val, accept_sparse="csr", reset=False)
+        X_val = _validated(estimator, X_val, accept_sparse="csr", reset=False)
         y_val = check_array(
             y_val, ensure_2d=False, accept_sparse="csr", dtype=None, input_name="y_val"
         )
@@ -159,6 +226,7 @@ def validation_examples(
         raise ValueError(f"X_val, y_val and sample_weight_val cannot be used: {error}") from error
 
 
+@_as_numpy
 def labels_for_partial_fit(
     estimator: "ANNClassifier", y: Any, classes: Any, known: Labels | None
 ) -> Labels:

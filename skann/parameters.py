@@ -24,6 +24,8 @@ _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 _SHARE = Interval(Real, 0, 1, closed="left")
 _COUNT = Interval(Integral, 1, None, closed="left")
 _AUTO = StrOptions({"auto"})
+# Training holds the parameters, their gradient, two earlier copies and the optimizer's state.
+_VECTORS = 5
 
 
 def _one_of(names: Iterable[str]) -> StrOptions:
@@ -234,6 +236,8 @@ def make_architecture(estimator: Any, n_outputs: int) -> Architecture:
     ValueError
         If `hidden_layer_sizes`, `activation` or `dropout` is a list of the wrong length or has
         an entry that cannot be used.
+    MemoryError
+        If memory does not hold the parameters with what training needs beside them.
     """
     hidden = estimator.hidden_layer_sizes
     sizes = [hidden] if _is_one(hidden) else list(hidden)
@@ -253,11 +257,28 @@ def make_architecture(estimator: Any, n_outputs: int) -> Architecture:
     )
     if not isinstance(estimator.dropout, str):
         dropout_rates(estimator.dropout, len(sizes))  # An error here costs no earlier fit.
-    return Architecture(
+    architecture = Architecture(
         (estimator.n_features_in_, *map(int, sizes), n_outputs),
         tuple(map(str, activations)),
         estimator.normalization,
     )
+    _check_memory(estimator, architecture)
+    return architecture
+
+
+def _check_memory(estimator: Any, architecture: Architecture) -> None:
+    """Raise an error if there is not enough memory for training, before an earlier fit is lost."""
+    dtype = np.dtype("float64" if estimator.solver == "lbfgs" else estimator.dtype)
+    n_numbers = _VECTORS * architecture.n_parameters
+    try:
+        np.empty(n_numbers, dtype)  # Takes no memory as long as nothing is written to it.
+    except (MemoryError, ValueError) as error:
+        raise MemoryError(
+            f"hidden_layer_sizes={estimator.hidden_layer_sizes!r} makes a network of"
+            f" {architecture.n_parameters:,} parameters for {estimator.n_features_in_:,} features;"
+            f" training it takes at least {n_numbers * dtype.itemsize / 1e9:,.0f} GB of memory,"
+            " which this machine does not give. Choose smaller layers."
+        ) from error
 
 
 def check_can_continue(estimator: Any, labels: "Labels", architecture: Architecture) -> None:

@@ -341,3 +341,87 @@ class TestSparseScalingIsThatOfTheSameDenseRows:
         X = np.array([[-128, 1], [3, -2]], dtype=np.int8)
         factor = column_scaling("maxabs", Examples(sparse.csr_array(X), np.zeros(2), None)).factor
         np.testing.assert_allclose(factor, [1 / 128, 1 / 2])
+
+
+UNITS = [1e-310, 1e-200, 1e-40, 1e45, 1e200, 1e305]
+
+
+class TestScalingOfNumbersBeyondTheComputingDtype:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1300, 3)) + [0, 2, -1]
+    targets = np.zeros(1300)
+
+    def scaled(self, kind, X, computing="float32", **more):
+        scaling = column_scaling(kind, Examples(X, self.targets, None))._replace(**more)
+        rows = make_rows(X, computing, 1300, scaling).chunk(0, 1300)
+        assert rows.dtype == computing
+        return rows.toarray() if sparse.issparse(rows) else rows
+
+    @pytest.mark.parametrize("unit", UNITS[1:])
+    @pytest.mark.parametrize("kind", ["standard", "maxabs"])
+    @pytest.mark.parametrize("convert", [np.asarray, np.asfortranarray, sparse.csr_array])
+    @pytest.mark.parametrize("computing", ["float32", "float64"])
+    def test_is_that_of_the_same_numbers_in_another_unit(self, unit, kind, convert, computing):
+        expected = self.scaled(kind, convert(self.X), computing)
+        got = self.scaled(kind, convert(self.X * [1, unit, 1]), computing)
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+    @pytest.mark.parametrize("kind", ["standard", "maxabs"])
+    @pytest.mark.parametrize("unit", [1e-42, 1e37])
+    def test_of_float32(self, kind, unit):
+        X = (self.X * unit).astype(np.float32)  # With few digits, below 1e-38.
+        expected = self.scaled(kind, X.astype(np.float64) / unit)
+        np.testing.assert_allclose(self.scaled(kind, X), expected, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("kind", ["standard", "maxabs"])
+    def test_of_the_smallest_numbers_keeps_their_order(self, kind):
+        X = self.X * UNITS[0]
+        got = self.scaled(kind, X)
+        assert np.isfinite(got).all()
+        correlation = np.corrcoef(got[:, 1], self.X[:, 1])[0, 1]
+        np.testing.assert_allclose(correlation, 1, rtol=1e-5)
+
+    def test_of_opposite_numbers_whose_mean_is_zero(self):
+        X = np.tile([[1e-180], [-1e-180]], (650, 1))
+        np.testing.assert_allclose(self.scaled("standard", X), X / 1e-180)
+
+    @pytest.mark.parametrize("computing", ["float32", "float64"])
+    def test_of_numbers_that_differ_by_more_than_float64_holds(self, computing):
+        X = np.tile([[1.7e308], [1.7e308], [-1.7e308], [1.7e308]], (325, 1))
+        np.testing.assert_allclose(
+            self.scaled("standard", X, computing),
+            StandardScaler().fit_transform(np.sign(X)),
+            rtol=1e-6,
+        )
+
+    @pytest.mark.parametrize("constant", [1e-200, 1e30, 1e45, 1e200])
+    @pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
+    def test_of_a_constant_is_finite(self, constant, convert):
+        X = np.full((1300, 1), constant)
+        X[::7] += constant * 2e-16  # As rounding does.
+        got = self.scaled("standard", convert(X))
+        assert np.isfinite(got).all()
+        if convert is np.asarray:
+            assert np.abs(got).max() <= 1
+
+    @pytest.mark.parametrize("clip", [0.5, 3.0])
+    @pytest.mark.parametrize("kind", [None, "standard", "maxabs"])
+    @pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
+    def test_numbers_far_beyond_the_clip_are_the_clip(self, clip, kind, convert):
+        far = convert(np.array([[1e39, -1e39, 3e38], [-1e300, 1e300, -3e38]]))
+        scaling = Scaling(None, None)
+        if kind:
+            scaling = column_scaling(kind, Examples(self.X, self.targets, None))
+        with np.errstate(over="ignore"):
+            got = make_rows(far, "float32", 2, scaling._replace(clip=clip)).chunk(0, 2)
+        got = got.toarray() if sparse.issparse(got) else got
+        np.testing.assert_allclose(
+            got, np.sign(far.toarray() if sparse.issparse(far) else far) * clip
+        )
+
+    def test_columns_within_reach_are_scaled_as_before(self):
+        for unit in (1e-15, 1.0, 1e15):
+            assert not column_scaling(
+                "standard", Examples(self.X * unit, self.targets, None)
+            ).is_wide
+        assert column_scaling("standard", Examples(self.X * 1e25, self.targets, None)).is_wide

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -543,6 +545,114 @@ class TestDamage:
         with pytest.warns(UserWarning, match="last bits of the result may differ") as caught:
             quick().resume(saved, X, y)
         assert caught[0].filename == __file__
+
+
+def places(tree, where=()):
+    """Where the values of a tree of dicts and lists are, the trees among them too."""
+    if where:
+        yield where
+    if isinstance(tree, dict | list):
+        for key in tree if isinstance(tree, dict) else range(len(tree)):
+            yield from places(tree[key], (*where, key))
+
+
+def changed(tree, where, change):
+    """Return a copy of a tree with one of its values changed, or removed."""
+    tree = deepcopy(tree)
+    part = tree
+    for key in where[:-1]:
+        part = part[key]
+    if isinstance(change, str) and change == "removed":
+        del part[where[-1]]
+    else:
+        part[where[-1]] = change
+    return tree
+
+
+class TestMalformedContent:
+    """Files that are whole, checksums and all, but hold what no fit has written."""
+
+    CHANGES = {
+        "removed": "removed",
+        "none": None,
+        "text": "text",
+        "negative": -1,
+        "huge": 10**400,
+        "bool": True,
+        "list": [1, [2]],
+        "dict": {"a": 1},
+        "array": np.zeros((2, 3), np.float32),
+        "integers": np.zeros(3, np.int64),
+    }
+
+    @pytest.fixture
+    def saved(self, path):
+        model = quick(ema_decay=0.5, input_scaling="standard", early_stopping=True)
+        interrupt(model, path, 2, X, y)
+        return path, clone(model).set_callbacks()
+
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_resumes_or_is_refused_by_name(self, saved, change):
+        path, model = saved
+        tree = read(path)
+        n_refused = 0
+        for where in places(tree):
+            write(path, changed(tree, where, self.CHANGES[change]))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Of other versions, of divergence.
+                try:
+                    model.resume(path, X, y)
+                except ValueError as error:
+                    n_refused += 1
+                    assert str(path) in str(error) or "diverged" in str(error)  # noqa: PT017
+        assert n_refused > 40
+
+    @pytest.mark.parametrize("solver", ["adam", "adamw", "sgd"])
+    @pytest.mark.parametrize("changes", [{}, {"normalization": "batch"}, {"dtype": "float64"}])
+    def test_arrays_of_another_shape_or_dtype_are_refused(self, path, solver, changes):
+        model = quick(solver=solver, **changes)
+        interrupt(model, path, 2, X, y)
+        model = clone(model).set_callbacks().fit(X, y)
+        before = results(model)
+        tree = read(path)
+        for where in places(tree):
+            array = tree
+            for key in where:
+                array = array[key]
+            if not isinstance(array, np.ndarray):
+                continue
+            for other in (array[:-1], array[np.newaxis], array.astype(np.float16), array > 0):
+                write(path, changed(tree, where, other))
+                message = f"{path} is not a checkpoint, or .*{'.'.join(where)} must be an array of"
+                with pytest.raises(ValueError, match=message):
+                    model.resume(path, X, y)
+        assert_same(results(model), before)
+
+    @pytest.mark.parametrize(
+        ("where", "change", "message"),
+        [
+            (("fingerprint",), {}, "fingerprint must have the entries X, y, sample_weight"),
+            (("stream", "state"), {"state": "a"}, "stream must be the state of a random stream"),
+            (("training", "stopping", "reason"), "tired", "reason must be 'plateau'"),
+            (("training", "n_epochs"), 1, "training.n_epochs must be 2"),
+            (("training", "stopping", "history"), [{}] * 2, "history.0 must have the entries loss"),
+            (("scaling",), [None, None, None, True], "scaling.1 must be an array of shape"),
+            (("scaling",), [None] * 5, "scaling must be a list of 4 values"),
+        ],
+    )
+    def test_the_message_says_what_must_be_there(self, saved, where, change, message):
+        path, model = saved
+        write(path, changed(read(path), where, change))
+        with pytest.raises(ValueError, match=f"{path} is not a checkpoint, or it is.*{message}"):
+            model.resume(path, X, y)
+
+    def test_a_file_that_says_lbfgs_is_refused(self, saved):
+        path, model = saved
+        model.set_params(ema_decay=None, solver="lbfgs")
+        changes = {"ema_decay": None, "solver": "lbfgs"}
+        write(path, changed(read(path), ("parameters",), read(path)["parameters"] | changes))
+        with pytest.raises(ValueError, match="lbfgs"):
+            model.resume(path, X, y)
 
 
 OTHER_VALUES = {

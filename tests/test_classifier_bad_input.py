@@ -491,6 +491,55 @@ class TestDivergence:
         for array, expected in zip(model.coefs_, proven.fit(rows, y).coefs_, strict=True):
             np.testing.assert_array_equal(array, expected)
 
+    # The last step goes wrong: no loss of an epoch is measured after it.
+    last_step = {
+        "solver": "sgd",
+        "learning_rate": "constant",
+        "momentum": 0.0,
+        "hidden_layer_sizes": (8, 8, 8),
+        "batch_size": 60,
+        "dropout": 0.0,
+        "alpha": 0.0,
+    }
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("activation", ["identity", "leaky_relu"])
+    @pytest.mark.parametrize("more", [{}, {"alpha": 1e-12}, {"ema_decay": 0.5}])
+    def test_in_the_only_step_raises(self, kind, activation, more):
+        X, y = problem(kind)
+        model = quick(**self.last_step | more, learning_rate_init=1e16, max_iter=1)
+        with pytest.raises(ValueError, match="diverged.*Nothing was learned"):
+            model.set_params(activation=activation).fit(X, y)
+
+    def test_in_the_only_step_of_partial_fit_leaves_the_model_as_it_was(self):
+        model = quick(**self.last_step).partial_fit(X, y, [0, 1, 2])
+        before = model.predict_proba(X)
+        with pytest.raises(ValueError, match="diverged"):
+            model.set_params(learning_rate_init=1e16).partial_fit(X, y)
+        np.testing.assert_array_equal(model.predict_proba(X), before)
+
+    @pytest.mark.parametrize("more", [{}, {"ema_decay": 0.5}, {"early_stopping": True}])
+    def test_in_the_last_step_warns_and_keeps_the_weights_before(self, more):
+        # One step for each of three epochs.
+        rate = [0.01, 0.01, 1e16].__getitem__
+        settings = self.last_step | {"max_iter": 3, "validation_fraction": 0.2} | more
+        model = quick(**settings | {"learning_rate": rate, "learning_rate_init": 1.0})
+        if "early_stopping" in more:
+            model.fit(X, y)  # The best epoch is an earlier one.
+        else:
+            with pytest.warns(ConvergenceWarning, match="diverged.*weights of epoch 2 are kept"):
+                model.fit(X, y)
+            proven = clone(model).set_params(max_iter=2, ema_decay=None).fit(X, y)
+            np.testing.assert_array_equal(model.predict_proba(X), proven.predict_proba(X))
+        assert np.isfinite(model.predict_proba(X)).all()
+
+    def test_in_a_few_rows_of_many_counts(self):
+        X, y = problem(n_rows=1000)
+        X[500] *= 1e8
+        model = quick(**self.last_step, learning_rate_init=1e13, max_iter=1)
+        with pytest.raises(ValueError, match="diverged"):
+            model.fit(X, y)
+
     def test_of_lbfgs_raises(self):
         with pytest.raises(ValueError, match="diverged"):
             quick(solver="lbfgs", max_iter=50).fit(X * 1e200, y)
@@ -515,6 +564,22 @@ class TestDivergence:
             model.partial_fit(X, y)
         np.testing.assert_array_equal(model.predict_proba(X), before)
         assert (model.t_, model.loss_curve_) == (t, curve)
+
+
+class TestUnits:
+    """What a scaler before the classifier lets it learn, `input_scaling` does as well."""
+
+    @pytest.mark.parametrize("unit", [1e-200, 1e-40, 1e45, 1e250])
+    @pytest.mark.parametrize("scaling", ["standard", "maxabs"])
+    @pytest.mark.parametrize("solver", SOLVERS)
+    def test_of_any_size_make_no_difference(self, unit, scaling, solver):
+        model = quick(solver=solver, input_scaling=scaling, max_iter=20)
+        if solver == "lbfgs":
+            model.set_params(max_iter=1000)
+        expected = clone(model).fit(X, y).score(X, y)
+        model.fit(X * unit, y)
+        assert model.score(X * unit, y) >= expected - 0.02
+        assert model.score(X.astype(np.longdouble) * unit, y) >= expected - 0.02
 
 
 class TestWhatIsKept:
@@ -653,3 +718,43 @@ def test_hidden_layer_sizes_without_an_order_raise(bad):
 def test_weights_before_fit_raise():
     with pytest.raises(AttributeError, match="not fitted"):
         _ = quick().coefs_
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_parameters", "gigabytes"),
+    [
+        ({"hidden_layer_sizes": (10**7, 10**7)}, "100,000,090,000,003", "2,000,002"),
+        (
+            {"hidden_layer_sizes": (10**7, 10**7), "dtype": "float64", "solver": "sgd"},
+            "100,000,090,000,003",
+            "4,000,004",
+        ),
+        ({"hidden_layer_sizes": 10**15}, "8,000,000,000,000,003", "160,000,000"),
+        (  # More than an array may have.
+            {"hidden_layer_sizes": [10**10, 10**12]},
+            "10,000,000,004,050,000,000,003",
+            "200,000,000,081,000",
+        ),
+        (
+            {"hidden_layer_sizes": (10**7, 10**7), "solver": "lbfgs"},
+            "100,000,090,000,003",
+            "4,000,004",
+        ),
+    ],
+)
+def test_networks_beyond_memory_raise_with_the_size_asked_for(changes, n_parameters, gigabytes):
+    model = quick().fit(X, y)
+    before = model.predict_proba(X)
+    model.set_params(**changes)
+    with pytest.raises(MemoryError, match="Choose smaller layers") as caught:
+        model.fit(X, y)
+    for part in (
+        f"hidden_layer_sizes={changes['hidden_layer_sizes']!r}",
+        f"{n_parameters} parameters",
+        f"at least {gigabytes} GB",
+    ):
+        assert part in str(caught.value)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    if model.solver != "lbfgs":
+        with pytest.raises(MemoryError, match="hidden_layer_sizes"):
+            clone(model).partial_fit(X, y, [0, 1, 2])

@@ -152,6 +152,13 @@ class TestInputs:
         model = outspoken(quick(input_scaling=scaling, input_clip=clip).fit(X, y), X)
         assert_same_predictions(model, X)
 
+    @pytest.mark.parametrize("unit", [1e-60, 1e45])
+    @pytest.mark.parametrize("scaling", ["standard", "maxabs"])
+    def test_scaling_of_doubles_beyond_single_precision(self, scaling, unit):
+        X, y = problem()
+        X = X * unit
+        assert_same_predictions(quick(input_scaling=scaling, max_iter=30).fit(X, y), X)
+
     def test_a_shift_keeps_the_precision_of_double_inputs(self):
         X, y = problem()
         X = X + 1e8  # In float32 all rows would be the same.

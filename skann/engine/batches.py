@@ -1,9 +1,10 @@
 """Rows of X, as it is, gathered, scaled and cast one batch at a time."""
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -18,6 +19,11 @@ _PASS_ROWS = 512
 # and still in cache when the last of them is used.
 _GATHERED = 65_536
 _EPSILON = np.finfo(np.float64).eps
+# Beyond these magnitudes, squares may be beyond float64.
+_TINY, _HUGE = 1e-100, 1e100
+_MOST = np.finfo(np.float64).max
+# Factors up to there, and down to its inverse, leave rows of any use in float32's range.
+_COMFORT = math.sqrt(np.finfo(np.float32).max)
 
 InputScaling = Literal["standard", "maxabs"]
 
@@ -34,11 +40,15 @@ class Scaling(NamedTuple):
     clip : float or None
         If given, ``z / sqrt(1 + (z / clip)^2)`` takes the place of z: the identity near zero,
         and never beyond the clip.
+    is_wide : bool
+        Whether to scale in float64 whatever the computing dtype, which may not hold the factors
+        or the rows before they are scaled.
     """
 
     shift: NDArray | None
     factor: NDArray | None
     clip: float | None = None
+    is_wide: bool = False
 
 
 class Examples(NamedTuple):
@@ -133,14 +143,19 @@ class DenseRows:
         self._takes = flags.c_contiguous and flags.aligned and self._X.dtype.isnative
         self._dtype = dtype
         self._max_rows = max_rows
+        self._unit: NDArray | None = None
         self._shift = self._factor = self._clip = None
-        if scaling is not None:
-            self._clip = scaling.clip
-            if scaling.factor is not None:
-                self._factor = scaling.factor.astype(dtype)
-            if scaling.shift is not None:
+        if scaling is None:
+            return
+        self._shift, self._factor, self._clip, is_wide = scaling
+        if is_wide:
+            self._unit, self._factor = _split(self._factor)
+            self._shift = None if self._shift is None else self._shift * self._unit
+        elif self._factor is not None:
+            self._factor = self._factor.astype(dtype)
+            if self._shift is not None:
                 # In the precision of X: far from zero, little would be left of it after.
-                self._shift = scaling.shift.astype(np.result_type(self._X.dtype, dtype))
+                self._shift = self._shift.astype(np.result_type(self._X.dtype, dtype))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -161,6 +176,10 @@ class DenseRows:
     @cached_property
     def _scratch(self) -> NDArray:
         return np.empty_like(self._buffer)
+
+    @cached_property
+    def _wide(self) -> NDArray:
+        return np.empty(self._buffer.shape, np.float64)
 
     @cached_property
     def _index(self) -> NDArray:
@@ -191,6 +210,12 @@ class DenseRows:
         batch = self._buffer[: len(rows)]
         if self._factor is None:
             np.copyto(batch, rows, casting="unsafe")
+        elif self._unit is not None:
+            wide = self._wide[: len(rows)]
+            np.multiply(rows, self._unit, out=wide, casting="unsafe")
+            if self._shift is not None:
+                wide -= self._shift
+            np.multiply(wide, self._factor, out=batch, casting="unsafe")
         elif self._shift is None:
             np.multiply(rows, self._factor, out=batch, casting="unsafe")
         else:
@@ -245,12 +270,10 @@ class SparseRows:
         return self._cast(self._X[rows if self._subset is None else self._subset[rows]])
 
     def _cast(self, rows: sparse.csr_array) -> NDArray | sparse.csr_array:
-        shift, factor, clip = self._scaling or (None, None, None)
+        shift, factor, clip, _ = self._scaling or Scaling(None, None)
+        n_rows = rows.shape[0]
         if shift is not None:
-            dense = ((rows.toarray() - shift) * factor).astype(self._dtype)
-            if clip is not None:
-                _clip_smoothly(dense, clip, np.empty_like(dense))
-            return dense
+            return make_rows(rows.toarray(), self._dtype, n_rows, self._scaling).chunk(0, n_rows)
         if clip is not None and not rows.has_canonical_format:
             rows = rows.copy()
             rows.sum_duplicates()  # The clip of a sum is not the sum of clips.
@@ -261,7 +284,16 @@ class SparseRows:
         return _with_data(rows, data)
 
 
+def _split(factor: Any) -> tuple[NDArray, NDArray]:
+    """Return powers of two, which round nothing, and what is left of `factor`, from 1 to 2."""
+    left, exponent = np.frexp(factor)
+    return np.ldexp(0.5, exponent), 2 * left
+
+
 def _clip_smoothly(values: NDArray, clip: float, scratch: NDArray) -> None:
+    # Infinite values too are clipped, and their quotient by the clip is finite.
+    limit = np.finfo(values.dtype).max * min(clip / 2, 1)
+    np.clip(values, -limit, limit, out=values)
     np.multiply(values, 1 / clip, out=scratch)
     # Not the root of a sum of squares, which overflows.
     np.hypot(scratch, 1, out=scratch)
@@ -443,75 +475,135 @@ def column_scaling(kind: InputScaling, examples: Examples) -> Scaling:
     >>> column_scaling("maxabs", Examples(X, np.array([0, 1]), None)).factor * 255
     array([255.,   1.])
     """
-    X, _, weights, subset = examples
-    if weights is None:
-        weights = np.ones(len(examples))
+    shift = None
+    if kind == "maxabs":
+        factor = _inverse(_largest(_passes(examples)))
+    else:
+        shift, factor = _standard(examples)
+    if sparse.issparse(examples.X):
+        shift = None
+    is_wide = factor.max() > _COMFORT or factor.min() < 1 / _COMFORT
+    return Scaling(shift, factor, is_wide=bool(is_wide))
+
+
+def _standard(examples: Examples) -> tuple[NDArray, NDArray]:
+    """Return mean and inverse standard deviation of each column."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = _moments(_passes(examples))
+        factor = _inverse_deviation(mean, variance, len(examples))
+    magnitude = np.abs(mean)
+    in_range = (variance > _TINY**2) | (magnitude > _TINY) & (magnitude < _HUGE)
+    in_range &= variance < _HUGE**2
+    if not in_range.all():
+        _measure_again(examples, np.flatnonzero(~in_range), mean, factor)
+    return mean, factor
+
+
+def _measure_again(examples: Examples, columns: NDArray, mean: NDArray, factor: NDArray) -> None:
+    """Measure columns whose squares are beyond float64, in units near their largest value."""
+    largest = _largest(_passes(examples, columns))
+    columns, largest = columns[largest > 0], largest[largest > 0]
+    if columns.size == 0:
+        return
+    unit = np.ldexp(1.0, np.minimum(-np.frexp(largest)[1], 1023))
+    scaled_mean, variance = _moments(_passes(examples, columns, unit))
+    mean[columns] = scaled_mean / unit
+    with np.errstate(over="ignore"):
+        scaled_factor = _inverse_deviation(scaled_mean, variance, len(examples))
+        factor[columns] = np.minimum(scaled_factor * unit, _MOST)
+
+
+def _passes(
+    examples: Examples, columns: NDArray | None = None, unit: NDArray | None = None
+) -> Iterator[tuple[Any, NDArray]]:
+    """Yield rows of positive weight in float64 with their weights, dense ones few at a time.
+
+    If given, only some of the columns, each multiplied by its unit.
+    """
+    X: Any = examples.X
+    weights, subset = examples.weights, examples.subset
     if sparse.issparse(X):
-        return _sparse_column_scaling(kind, X, weights, subset)
-    n_features = X.shape[1]
-    largest, mean, squares = np.zeros((3, n_features))
-    total = 0.0
-    for rows, row_weights in _passes(X, weights, subset):
-        if kind == "maxabs":
-            np.maximum(largest, np.abs(rows).max(axis=0), out=largest)
-            continue
+        yield _sparse_pass(examples, columns, unit)
+        return
+    for start in range(0, len(examples), _PASS_ROWS):
+        part = slice(start, start + _PASS_ROWS)
+        rows = X[part] if subset is None else X[subset[part]]
+        row_weights = np.ones(len(rows)) if weights is None else weights[part]
+        if not row_weights.all():
+            rows, row_weights = rows[row_weights > 0], row_weights[row_weights > 0]
+        if len(rows):
+            rows = rows if columns is None else rows[:, columns]
+            rows = np.ascontiguousarray(rows, np.float64)  # BLAS adds others up in another order.
+            yield (rows if unit is None else rows * unit), row_weights
+
+
+def _sparse_pass(
+    examples: Examples, columns: NDArray | None, unit: NDArray | None
+) -> tuple[sparse.csr_array, NDArray]:
+    """Return what `_passes` yields of sparse rows, all at once."""
+    X: Any = examples.X
+    weights, subset = examples.weights, examples.subset
+    rows = sparse.csr_array(X if subset is None else X[subset], dtype=np.float64)
+    if weights is None:
+        weights = np.ones(rows.shape[0])
+    elif not weights.all():
+        rows, weights = rows[weights > 0], weights[weights > 0]
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    rows = rows if columns is None else rows[:, columns]
+    return (rows if unit is None else _with_data(rows, rows.data * unit[rows.indices])), weights
+
+
+def _largest(passes: Iterator) -> NDArray:
+    """Return the largest absolute value of each column."""
+    largest: Any = 0.0
+    for rows, _ in passes:
+        part = abs(rows).max(axis=0)
+        largest = np.maximum(largest, part.toarray().ravel() if sparse.issparse(part) else part)
+    return largest
+
+
+def _moments(passes: Iterator) -> tuple[NDArray, NDArray]:
+    """Return mean and variance of each column."""
+    total: Any = 0.0
+    mean = squares = total
+    for rows, weights in passes:
         # Chan, Golub and LeVeque's update: means and squared deviations of two parts.
-        part_total = row_weights.sum()
-        part_mean = row_weights @ rows / part_total
-        part_squares = row_weights @ np.square(rows - part_mean)
+        part_total = weights.sum()
+        part_mean = weights @ rows / part_total
+        part_squares = _weighted_squares(rows, weights, part_mean)
         difference = part_mean - mean
-        squares += part_squares + difference**2 * (total * part_total / (total + part_total))
+        squares = squares + part_squares
+        squares += difference**2 * (total * part_total / (total + part_total))
         total += part_total
-        mean += difference * (part_total / total)
-    if kind == "maxabs":
-        return Scaling(None, _inverse_where_positive(largest))
-    return Scaling(mean, _inverse_deviation(mean, squares / total, len(weights)))
+        mean = mean + difference * (part_total / total)
+    return mean, squares / total
 
 
-def _sparse_column_scaling(
-    kind: InputScaling,
-    X: sparse.csr_array,
-    weights: NDArray,
-    subset: NDArray | None,
-) -> Scaling:
-    """Measure each feature of sparse rows; absent entries count as zeros."""
-    X = sparse.csr_array(X if subset is None else X[subset], dtype=np.float64)
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    if kind == "maxabs":
-        largest = abs(X[weights > 0]).max(axis=0).toarray().ravel()
-        return Scaling(None, _inverse_where_positive(largest))
-    share = weights / weights.sum()
-    mean = share @ X
-    absent = 1 - share @ _with_data(X, np.ones_like(X.data))
-    absent[absent < len(share) * _EPSILON] = 0
-    squares = _with_data(X, np.square(X.data - mean[X.indices]))
-    variance = share @ squares + absent * np.square(mean)
-    return Scaling(None, _inverse_deviation(mean, variance, len(share)))
+def _weighted_squares(rows: Any, weights: NDArray, mean: NDArray) -> NDArray:
+    """Return the sum of squared deviations; absent entries count as zeros."""
+    if not sparse.issparse(rows):
+        return weights @ np.square(rows - mean)
+    total = weights.sum()
+    absent = total - weights @ _with_data(rows, np.ones_like(rows.data))
+    absent[absent < len(weights) * _EPSILON * total] = 0
+    squares = _with_data(rows, np.square(rows.data - mean[rows.indices]))
+    return weights @ squares + absent * np.square(mean)
 
 
 def _with_data(X: sparse.csr_array, data: NDArray) -> sparse.csr_array:
     return sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)
 
 
-def _inverse_where_positive(largest: NDArray) -> NDArray:
-    return 1 / np.where(largest > 0, largest, 1)
+def _inverse(values: NDArray) -> NDArray:
+    with np.errstate(over="ignore"):
+        return np.minimum(1 / np.where(values > 0, values, 1), _MOST)
 
 
 def _inverse_deviation(mean: NDArray, variance: NDArray, n_rows: int) -> NDArray:
-    # What rounding leaves of the variance of a constant column, which is not scaled.
-    constant = variance <= np.square(n_rows * _EPSILON * mean)
-    return 1 / np.sqrt(np.where(constant, 1, variance))
-
-
-def _passes(
-    X: NDArray, weights: NDArray, subset: NDArray | None
-) -> Iterator[tuple[NDArray, NDArray]]:
-    """Yield rows of positive weight in float64, few at a time, with their weights."""
-    for start in range(0, len(weights), _PASS_ROWS):
-        part = slice(start, start + _PASS_ROWS)
-        counted = weights[part] > 0
-        if counted.any():
-            rows = X[part] if subset is None else X[subset[part]]
-            yield rows[counted].astype(np.float64), weights[part][counted]
+    # What rounding leaves of the deviation of a constant column, which is not scaled, or so
+    # little that its rounding does not count.
+    rounding = n_rows * _EPSILON * np.abs(mean)
+    deviation = np.sqrt(variance)
+    return 1 / np.where(deviation <= rounding, np.maximum(rounding, 1), deviation)

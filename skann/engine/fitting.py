@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from skann.engine.averaging import Average
@@ -234,6 +235,10 @@ def fit_network(
             mini_batch_training.load_state(saved)
         watcher.begin_training(mini_batch_training)
         mini_batch_training.run()
+        n_rows = _SAMPLE if _blew_up(stopping, settings, layer_sizes[-1]) else _FIRST_LOOK
+        # The last steps may have led to weights that no loss was measured with.
+        if not np.isfinite(_scores(network, _spread_evenly(examples, n_rows), scaling)).all():
+            mini_batch_training.give_up()
         measured = _measured_if_doubtful(network, examples, scaling, settings, stopping)
         state = mini_batch_training.continuation
         return Outcome(stopping, "", state, training.n_rows_seen, measured)
@@ -250,9 +255,7 @@ def _measured_if_doubtful(
     is_short = len(stopping.history) < _FEW_EPOCHS and settings.solver != "lbfgs"
     if is_short or stopping.reason in ("interrupted", "diverged"):
         return None
-    n_outputs = network.architecture.layer_sizes[-1]
-    alike = math.log(n_outputs) if settings.loss == "multiclass" else n_outputs * math.log(2)
-    blew_up = max(epoch.loss for epoch in stopping.history) > _BLOWN_UP * alike
+    blew_up = _blew_up(stopping, settings, network.architecture.layer_sizes[-1])
     few = _spread_evenly(examples, _FIRST_LOOK)
     if not blew_up and not _all_the_same(network, few, scaling):
         return None
@@ -263,11 +266,22 @@ def _measured_if_doubtful(
     return Measured(*rows.measure(network), is_constant) if blew_up or is_constant else None
 
 
+def _blew_up(stopping: Stopping, settings: Settings, n_outputs: int) -> bool:
+    """Tell whether the loss of an epoch was far above that of a network that knows nothing."""
+    alike = math.log(n_outputs) if settings.loss == "multiclass" else n_outputs * math.log(2)
+    return max((epoch.loss for epoch in stopping.history), default=0) > _BLOWN_UP * alike
+
+
 def _all_the_same(network: Network, examples: Examples, scaling: Scaling | None) -> bool:
     """Tell whether all rows get the same scores."""
-    at_once = chunk_rows(network.architecture.layer_sizes[0])
+    return bool((np.ptp(_scores(network, examples, scaling), axis=1) < _SAME).all())
+
+
+def _scores(network: Network, examples: Examples, scaling: Scaling | None) -> NDArray:
+    """Return the raw scores of rows, of shape (n_outputs, n_rows)."""
+    at_once = min(chunk_rows(network.architecture.layer_sizes[0]), len(examples))
     rows = make_rows(examples.X, network.parameters.dtype, at_once, scaling, examples.subset)
-    return bool((np.ptp(network.decision_function(rows, at_once), axis=1) < _SAME).all())
+    return network.decision_function(rows, at_once)
 
 
 def _differ(examples: Examples) -> bool:

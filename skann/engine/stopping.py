@@ -97,7 +97,8 @@ class Stopping:
         self.history.append(epoch)
         self.best_loss = min(epoch.loss, self.best_loss)
         score = epoch.validation_score
-        if score is not None:
+        # Classes can be read from infinite scores too, but such weights are of no use.
+        if score is not None and math.isfinite(epoch.validation_loss or 0.0):
             if self.watch == "validation_score":
                 improved = score >= self.best_validation_score + self._tol
                 if score > self.best_validation_score and parameters is not None:

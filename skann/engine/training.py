@@ -242,11 +242,7 @@ class MiniBatchTraining:
             training.watcher.abandon_epoch()
         except DivergenceError:
             training.watcher.abandon_epoch()
-            self.optimizer.settle()  # What is pending is for the weights that are given up.
-            parameters[...] = self._proven
-            if len(stopping.history) < 2:
-                raise
-            stopping.reason = "diverged"
+            self.give_up()
         self.optimizer.settle()
         if stopping.reason is None:
             stopping.reason = "schedule" if self.schedule.has_end else "max_iter"
@@ -255,6 +251,21 @@ class MiniBatchTraining:
             self.continuation["average"] = self.average.state(parameters)
             parameters[...] = self.average.values
         training.restore_best()
+
+    def give_up(self) -> None:
+        """End as diverged, with the weights that the last finished epoch began with.
+
+        Raises
+        ------
+        DivergenceError
+            If those are the weights that training began with.
+        """
+        self.optimizer.settle()  # What is pending is for the weights that are given up.
+        self.continuation.pop("average", None)
+        self.training.network.parameters[...] = self._proven
+        if len(self.training.stopping.history) < 2:
+            raise DivergenceError
+        self.training.stopping.reason = "diverged"
 
     def go_on_from(self, continuation: dict[str, Any]) -> None:
         """Go on from the `continuation` of an earlier training, before `run`."""
