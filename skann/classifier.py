@@ -48,7 +48,7 @@ from skann.parameters import (
     make_architecture,
 )
 from skann.scoring import make_scoring
-from skann.targets import Labels, hold_out, mean_positive_weight
+from skann.targets import Labels, hold_out, mean_positive_weight, plain_labels
 
 _SETTINGS = [field.name for field in fields(Settings)]
 
@@ -567,7 +567,7 @@ class ANNClassifier(
         check_together(self)
         continues = hasattr(self, "_network")
         X, y = check_X_y(self, X, y, self._computing_dtype, reset=not continues)
-        labels = labels_for_partial_fit(self, y, classes, self._labels if continues else None)
+        labels = labels_for_partial_fit(y, classes, self._labels if continues else None)
         examples, _ = make_examples(X, y, sample_weight, self.class_weight, labels)
         architecture = make_architecture(self, labels.n_outputs)
         if continues:
@@ -599,6 +599,25 @@ class ANNClassifier(
         """
         logits = self._logits(X)
         return self._labels.decode(logits)
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Compute the accuracy; for multilabel targets the share of rows without an error.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows, of any numeric dtype.
+        y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
+            Their labels. They may have another type than those of `fit`: 1 equals 1.0 and True.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; None for equal ones.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        return super().score(X, self._labels.as_classes(plain_labels(y)), sample_weight)
 
     def predict_proba(self, X: ArrayLike) -> NDArray:
         """Predict probabilities, inside the open interval (0, 1).
@@ -779,6 +798,7 @@ class ANNClassifier(
         architecture = make_architecture(self, labels.n_outputs)
         if continues:
             check_can_continue(self, labels, architecture)
+            labels = self._labels
         rng = self._random_stream(continues) if saved is None else saved.random_stream()
         start = FitStart(labels, examples, sample_weight, held_out, rng.bit_generator.state)
         if saved is not None:

@@ -278,7 +278,7 @@ def check_can_continue(estimator: Any, labels: "Labels", architecture: Architect
         If the classes or the layers are others.
     """
     known = estimator._labels
-    if labels.kind != known.kind or not np.array_equal(labels.classes, known.classes):
+    if not labels.are_those_of(known):
         raise ValueError(
             "warm_start=True needs the classes of the previous fit,"
             f" {known.classes.tolist()}; y has {labels.classes.tolist()}. Set"

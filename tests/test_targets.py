@@ -6,7 +6,7 @@ from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 from skann.engine.batches import Examples
-from skann.targets import Labels, combine_weights, hold_out
+from skann.targets import Labels, combine_weights, hold_out, plain_labels
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 LABELS = st.one_of(
@@ -63,6 +63,40 @@ def test_indicators_survive_encoding_and_decoding(indicators):
     codes = labels.encode(y)
     np.testing.assert_array_equal(labels.decode(np.where(codes.T, 0.5, -0.5)), y)
     np.testing.assert_array_equal(labels.encode(sparse.csr_array(y)), y)
+
+
+DTYPES = [bool, np.int8, np.int64, np.uint64, np.float32, np.float64, object]
+
+
+@given(data=st.data())
+@settings(deadline=None)
+def test_equal_labels_of_two_types_get_the_same_codes(data):
+    first, second = data.draw(st.tuples(st.sampled_from(DTYPES), st.sampled_from(DTYPES)))
+    n_classes = 2 if bool in (first, second) else 5
+    y = np.concatenate([range(n_classes), data.draw(st.lists(st.integers(0, n_classes - 1)))])
+    labels = Labels.of(plain_labels(y.astype(first)))
+    np.testing.assert_array_equal(labels.encode(plain_labels(y.astype(second))), y)
+
+
+@given(
+    st.lists(st.integers(0, 2**64 - 1), min_size=2, unique=True), st.sampled_from([list, object])
+)
+@settings(deadline=None)
+def test_large_labels_are_never_rounded(labels, container):
+    y = labels if container is list else np.array(labels, dtype=object)
+    plain = plain_labels(y)
+    assert plain.tolist() == labels
+    assert Labels.of(plain).classes.tolist() == sorted(labels)
+
+
+def test_sparse_indicators_with_double_entries_are_summed():
+    y = sparse.csr_array(([1, 0, 1, 1], [0, 0, 1, 0], [0, 3, 4]), shape=(2, 2))
+    assert not y.has_canonical_format
+    labels = Labels("multilabel-indicator", np.arange(2))
+    np.testing.assert_array_equal(labels.encode(y), [[1, 1], [1, 0]])
+    y.data[1] = 1
+    with pytest.raises(ValueError, match=r"zeros and ones only; it holds \[1, 2\]"):
+        labels.encode(y)
 
 
 def test_classes_are_sorted():
