@@ -3,6 +3,7 @@
 from __future__ import annotations  # help() then names types in place of what they stand for.
 
 import copy
+import math
 import os
 from collections.abc import Callable
 from dataclasses import fields
@@ -597,8 +598,7 @@ class ANNClassifier(
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             The most probable label; for multilabel targets zeros and ones.
         """
-        logits = self._logits(X)
-        return self._labels.decode(logits)
+        return self._predict(X, lambda logits: self._labels.decode(logits))
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Compute the accuracy; for multilabel targets the share of rows without an error.
@@ -633,8 +633,7 @@ class ANNClassifier(
             Columns in the order of `classes_`. Rows sum to 1, but for multilabel targets,
             where each column is a probability of its own.
         """
-        logits = self._logits(X)
-        return LOSSES[self._target_kind].probabilities(logits)
+        return self._predict(X, lambda logits: LOSSES[self._target_kind].probabilities(logits))
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray:
         """Predict logarithms of probabilities.
@@ -652,8 +651,7 @@ class ANNClassifier(
         ndarray of shape (n_samples, n_classes), in the computing dtype
             Columns in the order of `classes_`.
         """
-        logits = self._logits(X)
-        return LOSSES[self._target_kind].log_probabilities(logits)
+        return self._predict(X, lambda logits: LOSSES[self._target_kind].log_probabilities(logits))
 
     def decision_function(self, X: ArrayLike) -> NDArray:
         """Compute raw scores (logits).
@@ -668,8 +666,7 @@ class ANNClassifier(
         ndarray of shape (n_samples,) or (n_samples, n_classes), in the computing dtype
             For two classes one score, positive for ``classes_[1]``.
         """
-        logits = self._logits(X)
-        return logits[0] if self._target_kind == "binary" else logits.T.copy()
+        return self._predict(X, _by_row)
 
     @property
     def coefs_(self) -> ParameterViews:
@@ -896,7 +893,7 @@ class ANNClassifier(
     def _calibrate(self, held_out: Examples) -> None:
         """Divide the scores by the temperature that suits the validation rows."""
         network = self._network
-        at_once = chunk_rows(network.architecture.layer_sizes[0])
+        at_once = chunk_rows(max(network.architecture.layer_sizes))
         rows = make_rows(
             held_out.X, network.parameters.dtype, at_once, self._input_scaling(), held_out.subset
         )
@@ -905,20 +902,39 @@ class ANNClassifier(
         self.temperature_ = best_temperature(logits, held_out.targets, held_out.weights, loss)
         self._uncalibrated = divide_logits(network, self.temperature_)
 
-    def _logits(self, X: Any) -> NDArray:
-        """Validate rows and compute their raw scores, of shape (n_outputs, n_samples)."""
+    def _predict(self, X: Any, answer: Callable[[NDArray], NDArray]) -> NDArray:
+        """Validate rows; return what `answer` makes of their raw scores, chunk by chunk."""
         if not hasattr(self, "_network"):  # The check costs more than predicting a row.
             check_is_fitted(self)
         X = check_X(self, X)
         network = self._network
-        at_once = chunk_rows(X.shape[1])
+        at_once = chunk_rows(max(network.architecture.layer_sizes))
         rows = make_rows(X, network.parameters.dtype, at_once, self._input_scaling())
+        result: Any = None
         with np.errstate(over="ignore", invalid="ignore"):
-            logits = network.decision_function(rows, at_once)
-        if not np.isfinite(logits).all():
-            raise ValueError(
-                f"X has values too large to compute with in {network.parameters.dtype}. Were they"
-                " scaled like the training rows? If they are right, set dtype='float64' or"
-                " input_scaling='standard' and fit again."
-            )
-        return logits
+            if X.shape[0] <= at_once:
+                return answer(_finite(network.decision_function(rows, at_once)))
+            for part, logits in network.scores_by_chunk(rows, at_once):
+                answers = answer(_finite(logits))
+                if result is None:
+                    result = np.empty((len(rows), *answers.shape[1:]), answers.dtype)
+                result[part] = answers
+        return result
+
+
+def _finite(logits: NDArray) -> NDArray:
+    """Return raw scores, if they are finite."""
+    values = logits.ravel()
+    # A finite sum of squares tells it of a single row faster.
+    if not (math.isfinite(values.dot(values)) or np.isfinite(values).all()):
+        raise ValueError(
+            f"X has values too large to compute with in {logits.dtype}. Were they scaled like the"
+            " training rows? If they are right, set dtype='float64' or input_scaling='standard'"
+            " and fit again."
+        )
+    return logits
+
+
+def _by_row(logits: NDArray) -> NDArray:
+    """Return raw scores as scikit-learn has them: of one output a vector."""
+    return logits[0] if len(logits) == 1 else logits.T.copy()

@@ -164,6 +164,9 @@ class TestEqualsMLPClassifier:
         }
 
 
+SCORES = ["predict_proba", "predict_log_proba", "decision_function"]
+
+
 class TestOutputs:
     methods = pytest.mark.parametrize(
         "method", ["predict_proba", "predict_log_proba", "decision_function"]
@@ -238,6 +241,18 @@ class TestOutputs:
             np.testing.assert_allclose(
                 model.predict_proba(X[row : row + 1]), whole[[row]], rtol=1e-5
             )
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("method", ["predict", *SCORES])
+    def test_do_not_depend_on_the_chunks(self, monkeypatch, method, kind):
+        X, y = problem(kind)
+        model = quick().fit(X, y)
+        whole = getattr(model, method)(X)
+        for rows in (1, 7, 59):
+            monkeypatch.setattr("skann.classifier.chunk_rows", lambda _, rows=rows: rows)
+            chunked = getattr(model, method)(X)
+            assert (chunked.dtype, chunked.shape) == (whole.dtype, whole.shape)
+            np.testing.assert_allclose(chunked, whole, rtol=1e-5, atol=1e-6)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_score_is_accuracy(self, kind):
@@ -766,6 +781,49 @@ class TestMemory:
         given = np.asarray(table, order=order)
         laid_out = table.nbytes if order == "F" else 0
         assert peak_memory(lambda: model.fit(given, labels)) < laid_out + 0.8 * table.nbytes
+
+    @pytest.mark.parametrize(
+        ("method", "kind", "result"),
+        [
+            ("predict", "numbers", 8 * 20_000),
+            ("predict", "names", 4 * 5 * 20_000),
+            ("predict_proba", "numbers", 4 * 20_000 * 400),
+            ("predict_log_proba", "names", 4 * 20_000 * 400),
+            ("decision_function", "numbers", 4 * 20_000 * 400),
+            ("predict", "multilabel", 8 * 20_000 * 400),
+        ],
+    )
+    def test_of_predictions_of_many_classes_is_that_of_their_result(self, method, kind, result):
+        X = np.random.default_rng(0).standard_normal((20_000, 5)).astype(np.float32)
+        codes = np.arange(800) % 400
+        targets = {
+            "numbers": codes,
+            "names": np.array([f"n{code:04d}" for code in range(400)])[codes],
+            "multilabel": np.eye(400, dtype=int)[codes],
+        }
+        model = quick(max_iter=1).fit(X[:800], targets[kind])
+        predict = getattr(model, method)
+        predict(X[:1])
+        chunk = 500_000 * 4
+        assert peak_memory(lambda: predict(X)) < result + 7 * chunk
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_of_held_out_scores_of_many_classes_is_little(self, weighted):
+        X = np.random.default_rng(0).standard_normal((8000, 5)).astype(np.float32)
+        labels = np.arange(8000) % 1000
+        weights = np.ones(8000) if weighted else None
+        model = quick(early_stopping=True, validation_fraction=0.5, max_iter=2)
+        model.fit(X[:2000], labels[:2000])
+        scores = 4 * 4000 * 1000
+        assert peak_memory(lambda: model.fit(X, labels, weights)) < scores
+
+    @pytest.mark.parametrize("dtype", [np.float64, np.int64, bool])
+    def test_of_sparse_indicators_is_a_byte_for_each(self, dtype):
+        X = np.random.default_rng(0).standard_normal((5000, 5)).astype(np.float32)
+        indicators = sparse.random_array((5000, 400), density=0.01, rng=0) > 0
+        indicators = sparse.csr_array(indicators, dtype=dtype)
+        model = quick(max_iter=1).fit(X[:100], indicators[:100])
+        assert peak_memory(lambda: model.fit(X, indicators)) < 2.5 * 5000 * 400
 
 
 OPTIONAL = ("pandas", "matplotlib", "rich")
