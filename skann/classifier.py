@@ -157,7 +157,8 @@ class ANNClassifier(
         `X_val` if `fit` is given it, else a split of the training rows, stratified unless the
         targets are multilabel. Use it when epochs are many.
     validation_fraction : float, default=0.1
-        Share of the rows that is split off. Raise it where rows are few and the score jumps.
+        Share of the rows that is split off, of those that have weight. Raise it where rows are few
+        and the score jumps.
     beta_1 : float, default=0.9
         Decay rate of Adam's first moment, in [0, 1). There is seldom a reason to change it.
     beta_2 : float, default=0.999

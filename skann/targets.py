@@ -391,6 +391,9 @@ def hold_out(
 ) -> tuple[Examples, Examples]:
     """Split off validation rows, stratified but for multilabel targets.
 
+    Only rows that have weight are split; the others, and the only such row of a class, are for
+    training.
+
     Parameters
     ----------
     examples : Examples
@@ -412,36 +415,47 @@ def hold_out(
     Raises
     ------
     ValueError
-        If there are too few rows for a row of every class on both sides, or if all rows of a
-        part weigh nothing.
+        If there are too few rows for a row of every class on both sides, or too few that have
+        weight.
     """
     codes = examples.targets
     n_samples = len(codes)
-    stratify = None
     if labels.kind != "multilabel-indicator":
-        stratify = codes
-        n_validation = int(np.ceil(fraction * n_samples))
-        present, counts = np.unique(codes, return_counts=True)
-        rarest = labels.classes.tolist()[present[counts.argmin()]]
-        if counts.min() < 2 or min(n_validation, n_samples - n_validation) < len(present):
-            raise ValueError(
-                f"{why} holds out {n_validation} of {n_samples} rows, stratified by"
-                f" {len(present)} classes: too few. The rarest class, {rarest!r}, has"
-                f" {counts.min()} row(s), each class needs 2 and each part a row of every class."
-                " Give more rows, another validation_fraction, or validation data of your own"
-                " as X_val and y_val."
-            )
+        _check_split(codes, labels, fraction, why)
     elif n_samples < 2:
         raise ValueError(f"{why} needs at least 2 rows to hold one out.")
+    weights = examples.weights
+    rows = np.arange(n_samples) if weights is None else np.flatnonzero(weights)
+    strata = np.zeros(n_samples, dtype=np.intp) if codes.ndim == 2 else codes
+    rows = rows[np.bincount(strata[rows])[strata[rows]] > 1]
+    n_strata = len(np.unique(strata[rows]))
+    if n_strata == 0:
+        raise ValueError(
+            f"{why} needs at least 2 rows of a class with a weight above 0 to hold one out. Give"
+            " more of them, or validation data of your own as X_val and y_val."
+        )
+    n_validation = max(int(np.ceil(fraction * len(rows))), n_strata)
     train, validation = train_test_split(
-        np.arange(n_samples), test_size=fraction, random_state=seed, stratify=stratify
+        rows,
+        test_size=min(n_validation, len(rows) - n_strata),
+        random_state=seed,
+        stratify=None if codes.ndim == 2 else strata[rows],
     )
-    parts = examples.at(train), examples.at(validation)
-    for name, part in zip(("training", "validation"), parts, strict=True):
-        if part.weights is not None and not part.weights.any():
-            raise ValueError(
-                f"All rows of the {name} part that {why} splits off have a weight"
-                " of zero. Give more rows with a weight above 0, or validation data of your own"
-                " as X_val and y_val."
-            )
-    return parts
+    train = np.concatenate([train, np.setdiff1d(np.arange(n_samples), rows)])
+    return examples.at(train), examples.at(validation)
+
+
+def _check_split(codes: NDArray, labels: Labels, fraction: float, why: str) -> None:
+    """Raise an error if a part of a split would lack a class."""
+    n_samples = len(codes)
+    n_validation = int(np.ceil(fraction * n_samples))
+    present, counts = np.unique(codes, return_counts=True)
+    rarest = labels.classes.tolist()[present[counts.argmin()]]
+    if counts.min() < 2 or min(n_validation, n_samples - n_validation) < len(present):
+        raise ValueError(
+            f"{why} holds out {n_validation} of {n_samples} rows, stratified by"
+            f" {len(present)} classes: too few. The rarest class, {rarest!r}, has"
+            f" {counts.min()} row(s), each class needs 2 and each part a row of every class."
+            " Give more rows, another validation_fraction, or validation data of your own"
+            " as X_val and y_val."
+        )

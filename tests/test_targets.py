@@ -186,6 +186,49 @@ class TestSplit:
         held_out = np.bincount(codes[validation], minlength=len(counts))
         assert np.abs(held_out - fraction * np.array(counts)).max() <= 2
 
+    @given(
+        counts=st.lists(st.integers(2, 20), min_size=2, max_size=4),
+        several=st.booleans(),
+        seed=st.integers(0, 2**31 - 1),
+    )
+    @settings(deadline=None)
+    def test_holds_out_rows_that_have_weight(self, counts, several, seed):
+        # Two rows of every class or more have weight, as in a bootstrap sample.
+        codes = np.repeat(np.arange(len(counts)), 20)
+        rank = np.tile(np.arange(20), len(counts))
+        weights = (rank < np.array(counts)[codes]).astype(float)
+        labels = Labels.of(codes)
+        if several:
+            codes = np.eye(len(counts), dtype=np.int8)[codes]
+            labels = Labels.of(codes)
+        examples = Examples(np.zeros((len(codes), 1)), codes, weights)
+        train, validation = hold_out(examples, labels, 0.1, seed, "early_stopping=True")
+        rows = np.concatenate([train.subset, validation.subset])
+        np.testing.assert_array_equal(np.sort(rows), np.arange(len(codes)))
+        assert validation.weights.all()
+        assert train.weights.any()
+        if not several:
+            assert set(train.targets[train.weights > 0]) == set(range(len(counts)))
+            assert len(validation) == max(np.ceil(weights.sum() / 10), len(counts))
+
+    def test_trains_on_the_only_row_of_a_class_that_has_weight(self):
+        codes = np.arange(20) % 2
+        weights = np.where(codes == 0, 1.0, 0.0)
+        weights[5] = 1
+        examples = Examples(np.zeros((20, 1)), codes, weights)
+        train, validation = hold_out(examples, Labels.of(codes), 0.2, 0, "early_stopping=True")
+        assert 5 in train.subset
+        assert validation.targets.tolist() == [0, 0]
+
+    @pytest.mark.parametrize("several", [False, True])
+    def test_of_rows_without_weight_raises(self, several):
+        codes = np.eye(2, dtype=np.int8)[np.arange(20) % 2] if several else np.arange(20) % 2
+        examples = Examples(np.zeros((20, 1)), codes, np.eye(20)[3])
+        with pytest.raises(
+            ValueError, match=r"needs at least 2 rows of a class with a weight.*X_v"
+        ):
+            hold_out(examples, Labels.of(codes), 0.2, 0, "early_stopping=True")
+
     def test_depends_on_the_seed_alone(self):
         codes = np.tile([0, 1, 2], 20)
         labels = Labels.of(codes)
