@@ -228,7 +228,8 @@ class ANNClassifier(
     scoring : str, callable or None, default=None
         What decides on the validation data: None for accuracy, "loss" for the least loss, a
         name of `sklearn.metrics.get_scorer_names`, or a callable
-        ``scoring(estimator, X, y) -> float``, greater being better. Choose "loss" when
+        ``scoring(estimator, X, y) -> float``, greater being better. A named metric of one
+        positive class takes 1, or ``classes_[1]`` where 1 is no class. Choose "loss" when
         validation rows are few or probabilities count.
     calibration : {"temperature"} or None, default=None
         "temperature": after training, divide the scores by the number that makes the log-loss

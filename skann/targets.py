@@ -49,8 +49,8 @@ def plain_labels(y: Any, name: str = "y") -> Any:
         return y
     values = np.asarray(y)
     # NumPy rounds a list of large and small whole numbers, and makes strings of mixed types.
-    is_converted = not hasattr(y, "dtype") and values.dtype.kind in "fU"
-    if not is_converted and values.dtype.kind not in "OT":
+    is_converted = not hasattr(y, "dtype") and values.dtype.kind in ("f", "U")
+    if not is_converted and values.dtype.kind not in ("O", "T"):
         return values
     objects = np.array(y, dtype=object)
     labels = [v.item() if isinstance(v, np.generic) else v for v in objects.ravel().tolist()]
