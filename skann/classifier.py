@@ -3,6 +3,7 @@
 from __future__ import annotations  # help() then names types in place of what they stand for.
 
 import copy
+import math
 import os
 from collections.abc import Callable
 from dataclasses import fields
@@ -49,7 +50,7 @@ from skann.parameters import (
     make_architecture,
 )
 from skann.scoring import make_scoring
-from skann.targets import Labels, hold_out, mean_positive_weight
+from skann.targets import Labels, hold_out, mean_positive_weight, plain_labels
 
 _SETTINGS = [field.name for field in fields(Settings)]
 
@@ -158,7 +159,8 @@ class ANNClassifier(
         `X_val` if `fit` is given it, else a split of the training rows, stratified unless the
         targets are multilabel. Use it when epochs are many.
     validation_fraction : float, default=0.1
-        Share of the rows that is split off. Raise it where rows are few and the score jumps.
+        Share of the rows that is split off, of those that have weight. Raise it where rows are few
+        and the score jumps.
     beta_1 : float, default=0.9
         Decay rate of Adam's first moment, in [0, 1). There is seldom a reason to change it.
     beta_2 : float, default=0.999
@@ -228,7 +230,8 @@ class ANNClassifier(
     scoring : str, callable or None, default=None
         What decides on the validation data: None for accuracy, "loss" for the least loss, a
         name of `sklearn.metrics.get_scorer_names`, or a callable
-        ``scoring(estimator, X, y) -> float``, greater being better. Choose "loss" when
+        ``scoring(estimator, X, y) -> float``, greater being better. A named metric of one
+        positive class takes 1, or ``classes_[1]`` where 1 is no class. Choose "loss" when
         validation rows are few or probabilities count.
     calibration : {"temperature"} or None, default=None
         "temperature": after training, divide the scores by the number that makes the log-loss
@@ -577,7 +580,7 @@ class ANNClassifier(
         continues = hasattr(self, "_network")
         X, y = check_X_y(self, X, y, reset=not continues)
         X = lay_out(self, X, self._computing_dtype)
-        labels = labels_for_partial_fit(self, y, classes, self._labels if continues else None)
+        labels = labels_for_partial_fit(y, classes, self._labels if continues else None)
         examples, _ = make_examples(X, y, sample_weight, self.class_weight, labels)
         architecture = make_architecture(self, labels.n_outputs)
         if continues:
@@ -607,8 +610,26 @@ class ANNClassifier(
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             The most probable label; for multilabel targets zeros and ones.
         """
-        logits = self._logits(X)
-        return self._labels.decode(logits)
+        return self._predict(X, lambda logits: self._labels.decode(logits))
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Compute the accuracy; for multilabel targets the share of rows without an error.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows, of any numeric dtype.
+        y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
+            Their labels. They may have another type than those of `fit`: 1 equals 1.0 and True.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; None for equal ones.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        return super().score(X, self._labels.as_classes(plain_labels(y)), sample_weight)
 
     def predict_proba(self, X: ArrayLike) -> NDArray:
         """Predict probabilities, inside the open interval (0, 1).
@@ -624,8 +645,7 @@ class ANNClassifier(
             Columns in the order of `classes_`. Rows sum to 1, but for multilabel targets,
             where each column is a probability of its own.
         """
-        logits = self._logits(X)
-        return LOSSES[self._target_kind].probabilities(logits)
+        return self._predict(X, lambda logits: LOSSES[self._target_kind].probabilities(logits))
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray:
         """Predict logarithms of probabilities.
@@ -643,8 +663,7 @@ class ANNClassifier(
         ndarray of shape (n_samples, n_classes), in the computing dtype
             Columns in the order of `classes_`.
         """
-        logits = self._logits(X)
-        return LOSSES[self._target_kind].log_probabilities(logits)
+        return self._predict(X, lambda logits: LOSSES[self._target_kind].log_probabilities(logits))
 
     def decision_function(self, X: ArrayLike) -> NDArray:
         """Compute raw scores (logits).
@@ -659,8 +678,7 @@ class ANNClassifier(
         ndarray of shape (n_samples,) or (n_samples, n_classes), in the computing dtype
             For two classes one score, positive for ``classes_[1]``.
         """
-        logits = self._logits(X)
-        return logits[0] if self._target_kind == "binary" else logits.T.copy()
+        return self._predict(X, _by_row)
 
     @property
     def coefs_(self) -> ParameterViews:
@@ -796,6 +814,7 @@ class ANNClassifier(
         architecture = make_architecture(self, labels.n_outputs)
         if continues:
             check_can_continue(self, labels, architecture)
+            labels = self._labels
         rng = self._random_stream(continues) if saved is None else saved.random_stream()
         stream = rng.bit_generator.state
         start = FitStart(labels, sample, examples.targets, sample_weight, held_out, stream)
@@ -895,7 +914,7 @@ class ANNClassifier(
     def _calibrate(self, held_out: Examples) -> None:
         """Divide the scores by the temperature that suits the validation rows."""
         network = self._network
-        at_once = chunk_rows(network.architecture.layer_sizes[0])
+        at_once = chunk_rows(max(network.architecture.layer_sizes))
         rows = make_rows(
             held_out.X, network.parameters.dtype, at_once, self._input_scaling(), held_out.subset
         )
@@ -904,20 +923,39 @@ class ANNClassifier(
         self.temperature_ = best_temperature(logits, held_out.targets, held_out.weights, loss)
         self._uncalibrated = divide_logits(network, self.temperature_)
 
-    def _logits(self, X: Any) -> NDArray:
-        """Validate rows and compute their raw scores, of shape (n_outputs, n_samples)."""
+    def _predict(self, X: Any, answer: Callable[[NDArray], NDArray]) -> NDArray:
+        """Validate rows; return what `answer` makes of their raw scores, chunk by chunk."""
         if not hasattr(self, "_network"):  # The check costs more than predicting a row.
             check_is_fitted(self)
         X = check_X(self, X)
         network = self._network
-        at_once = chunk_rows(X.shape[1])
+        at_once = chunk_rows(max(network.architecture.layer_sizes))
         rows = make_rows(X, network.parameters.dtype, at_once, self._input_scaling())
+        result: Any = None
         with np.errstate(over="ignore", invalid="ignore"):
-            logits = network.decision_function(rows, at_once)
-        if not np.isfinite(logits).all():
-            raise ValueError(
-                f"X has values too large to compute with in {network.parameters.dtype}. Were they"
-                " scaled like the training rows? If they are right, set dtype='float64' or"
-                " input_scaling='standard' and fit again."
-            )
-        return logits
+            if X.shape[0] <= at_once:
+                return answer(_finite(network.decision_function(rows, at_once)))
+            for part, logits in network.scores_by_chunk(rows, at_once):
+                answers = answer(_finite(logits))
+                if result is None:
+                    result = np.empty((len(rows), *answers.shape[1:]), answers.dtype)
+                result[part] = answers
+        return result
+
+
+def _finite(logits: NDArray) -> NDArray:
+    """Return raw scores, if they are finite."""
+    values = logits.ravel()
+    # A finite sum of squares tells it of a single row faster.
+    if not (math.isfinite(values.dot(values)) or np.isfinite(values).all()):
+        raise ValueError(
+            f"X has values too large to compute with in {logits.dtype}. Were they scaled like the"
+            " training rows? If they are right, set dtype='float64' or input_scaling='standard'"
+            " and fit again."
+        )
+    return logits
+
+
+def _by_row(logits: NDArray) -> NDArray:
+    """Return raw scores as scikit-learn has them: of one output a vector."""
+    return logits[0] if len(logits) == 1 else logits.T.copy()

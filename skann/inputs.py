@@ -9,11 +9,11 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 from sklearn import config_context
 from sklearn.utils import check_array
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
 from skann.engine.batches import Examples, laid_out_by_rows
-from skann.targets import Labels, combine_weights
+from skann.targets import Labels, combine_weights, plain_labels
 
 if TYPE_CHECKING:
     from skann.classifier import ANNClassifier
@@ -41,6 +41,7 @@ def check_X_y(estimator: "ANNClassifier", X: Any, y: Any, *, reset: bool) -> tup
     X : ndarray, CSR or CSC array or matrix of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,), or indicator matrix (n_samples, n_labels)
     """
+    y = plain_labels(y)
     return _validated(estimator, X, y, accept_sparse=("csr", "csc"), multi_output=True, reset=reset)
 
 
@@ -215,27 +216,27 @@ def validation_examples(
     try:
         X_val = _validated(estimator, X_val, accept_sparse="csr", reset=False)
         y_val = check_array(
-            y_val, ensure_2d=False, accept_sparse="csr", dtype=None, input_name="y_val"
+            plain_labels(y_val, "y_val"),
+            ensure_2d=False,
+            accept_sparse="csr",
+            dtype=None,
+            input_name="y_val",
         )
         check_consistent_length(X_val, y_val)
         return make_examples(
             X_val, y_val, sample_weight_val, estimator.class_weight, labels, "_val"
         )[0]
-    # Scikit-learn's messages say X where X_val is meant; NumPy cannot sort labels of mixed types.
+    # Scikit-learn's messages say X where X_val is meant.
     except (ValueError, TypeError) as error:
         raise ValueError(f"X_val, y_val and sample_weight_val cannot be used: {error}") from error
 
 
 @_as_numpy
-def labels_for_partial_fit(
-    estimator: "ANNClassifier", y: Any, classes: Any, known: Labels | None
-) -> Labels:
+def labels_for_partial_fit(y: Any, classes: Any, known: Labels | None) -> Labels:
     """Return the labels that a call of `partial_fit` works with.
 
     Parameters
     ----------
-    estimator : ANNClassifier
-        The estimator.
     y : ndarray
         Validated labels.
     classes : array-like or None
@@ -252,18 +253,22 @@ def labels_for_partial_fit(
     ValueError
         If `classes` is missing or contradicts `y` or an earlier call.
     """
-    if known is not None and classes is None:
+    if classes is None and known is not None:
         return known
-    if type_of_target(y).startswith("multilabel"):
+    has_columns = type_of_target(y).startswith("multilabel")
+    if has_columns:
         columns = np.arange(y.shape[1])
-        classes = columns if classes is None else classes
-        if not np.array_equal(classes, columns):
+        if classes is not None and not np.array_equal(classes, columns):
             raise ValueError(
                 f"classes is {classes!r}, but y is an indicator matrix with {y.shape[1]} columns,"
                 " whose numbers are the classes. Leave classes out."
             )
-    first_call = _check_partial_fit_first_call(estimator, classes)
-    if not first_call and known is not None:
-        return known
-    del estimator.classes_  # Set by the check: not fitted yet.
-    return Labels.of(y if np.ndim(y) == 2 and y.shape[1] > 1 else unique_labels(classes))
+    elif classes is None:
+        raise ValueError("classes must be passed on the first call to partial_fit.")
+    labels = Labels.of(y if has_columns else plain_labels(classes, "classes"))
+    if known is not None and not labels.are_those_of(known):
+        raise ValueError(
+            f"classes={classes!r} is not the same as on last call to partial_fit:"
+            f" {known.classes.tolist()}. Leave classes out, or start with a new classifier."
+        )
+    return known or labels

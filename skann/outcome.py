@@ -1,5 +1,6 @@
 """What a user is told of how training went and ended."""
 
+import math
 import warnings
 from typing import Any
 
@@ -72,12 +73,14 @@ def _failure(outcome: Outcome, examples: Examples) -> str:
     if outcome.measured is None:
         return ""
     score, loss, is_constant = outcome.measured
+    constant_score, constant_loss = _constant_prediction(examples)
+    if constant_score == 1 and math.isclose(score, 1):
+        return ""  # All rows with weight are of one class: there is no more to learn.
     if is_constant:
         return (
             "Training failed: the network gives all rows the same probabilities. Unless the"
             " features tell nothing about the classes, something was wrong."
         )
-    constant_score, constant_loss = _constant_prediction(examples)
     if score > constant_score + _WON * (1 - constant_score) or loss < (1 - _LOWER) * constant_loss:
         return ""
     return (
@@ -97,7 +100,8 @@ def _constant_prediction(examples: Examples) -> tuple[float, float]:
     """Return accuracy and log-loss of always predicting the most frequent, or the frequencies."""
     targets, weights = examples.targets, examples.weights
     kinds = np.unique(targets, axis=0, return_inverse=True)[1].ravel()
-    shares = np.bincount(kinds, weights) / (len(kinds) if weights is None else weights.sum())
+    totals = np.bincount(kinds, weights)
+    shares = totals / totals.sum()
     if targets.ndim == 1:
         return float(shares.max()), float(entr(shares).sum())
     of_labels = np.average(targets, axis=0, weights=weights)

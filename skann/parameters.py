@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.utils._param_validation import Hidden, Interval, Options, StrOptions
 
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.batches import Examples
@@ -31,6 +31,15 @@ _VECTORS = 5
 def _one_of(names: Iterable[str]) -> StrOptions:
     """Return the constraint to some names, which its message lists in order: a set has none."""
     return StrOptions(dict.fromkeys(sorted(names)).keys())
+
+
+def _scorer_names(*, of_regression: bool) -> list[str]:
+    """Return one part of scikit-learn's list, which has the metrics of all kinds of estimators."""
+    return [
+        name
+        for name in get_scorer_names()
+        if get_scorer(name)._score_func.__module__.endswith("_regression") == of_regression
+    ]
 
 
 CONSTRAINTS: dict[str, list] = {
@@ -71,7 +80,12 @@ CONSTRAINTS: dict[str, list] = {
     "gradient_clip_norm": [_POSITIVE, None],
     "warmup": [Interval(Real, 0, 1, closed="left")],
     "ema_decay": [_SHARE, None],
-    "scoring": [_one_of(["loss", *get_scorer_names()]), callable, None],
+    "scoring": [
+        _one_of(["loss", *_scorer_names(of_regression=False)]),
+        Hidden(_one_of(_scorer_names(of_regression=True))),  # They may suit ordered labels.
+        callable,
+        None,
+    ],
     "calibration": [StrOptions({"temperature"}), None],
 }
 
@@ -299,7 +313,7 @@ def check_can_continue(estimator: Any, labels: "Labels", architecture: Architect
         If the classes or the layers are others.
     """
     known = estimator._labels
-    if labels.kind != known.kind or not np.array_equal(labels.classes, known.classes):
+    if not labels.are_those_of(known):
         raise ValueError(
             "warm_start=True needs the classes of the previous fit,"
             f" {known.classes.tolist()}; y has {labels.classes.tolist()}. Set"

@@ -2,14 +2,17 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
+from inspect import signature
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.metrics import get_scorer
 
 from skann.engine.batches import Examples
-from skann.engine.network import Network
+from skann.engine.network import Architecture, Network
 from skann.targets import Labels
 
 if TYPE_CHECKING:
@@ -38,8 +41,8 @@ def make_scoring(
     Raises
     ------
     ValueError
-        If the metric cannot be used with weights and there are some; when the result is called,
-        if the metric is no number.
+        If a named metric cannot be used with the weights, the labels or the classes of the
+        validation rows; when the result is called, if the metric is no number.
     """
     scoring = estimator.scoring
     if scoring is None or held_out is None:
@@ -60,12 +63,19 @@ def make_scoring(
             f" scoring=sklearn.metrics.get_scorer({scoring!r}), which leaves them out."
         )
 
-    def score(network: Network, loss: float) -> float:
+    def measure(fitted: Any) -> Any:
         try:
-            value = scorer(_fitted(estimator, network), rows, y, **extra)
+            return scorer(fitted, rows, y, **extra)
         except (TypeError, ValueError) as error:
             error.add_note(f"Raised by scoring={scoring!r} on the validation rows.")
             raise
+
+    if is_name:
+        scorer._kwargs = _about_classes(scorer, labels) | scorer._kwargs
+        _try_untrained(measure, estimator, labels, by_labels=scorer._response_method == "predict")
+
+    def score(network: Network, loss: float) -> float:
+        value = measure(_fitted(estimator, network))
         if not isinstance(value, Real) or math.isnan(value):
             raise ValueError(
                 f"scoring={scoring!r} returned {value!r} for the validation rows; it must return"
@@ -74,6 +84,42 @@ def make_scoring(
         return float(value)
 
     return score
+
+
+def _about_classes(scorer: Any, labels: Labels) -> dict[str, Any]:
+    """Return what a metric cannot tell from the validation rows, which may lack a class."""
+    if labels.kind == "multilabel-indicator":
+        return {}
+    parameters = signature(scorer._score_func).parameters
+    classes = labels.classes.tolist()
+    arguments: dict[str, Any] = {}
+    # A metric of predicted labels takes `labels` for those to average over.
+    if "labels" in parameters and scorer._response_method != "predict":
+        arguments["labels"] = labels.classes
+    if "pos_label" in parameters and labels.kind == "binary":
+        default = parameters["pos_label"].default
+        arguments["pos_label"] = default if default in classes else classes[1]
+    return arguments
+
+
+def _try_untrained(
+    measure: Callable[[Any], Any], estimator: "ANNClassifier", labels: Labels, *, by_labels: bool
+) -> None:
+    """Measure a network that knows nothing: what cannot be measured shows before training."""
+    architecture = Architecture((estimator.n_features_in_, labels.n_outputs), ())
+    fitted = _fitted(estimator, Network(architecture, np.zeros(architecture.n_parameters)))
+    fitted.classes_, fitted._target_kind = labels.classes, labels.kind
+    fitted.__dict__.pop("_scaling", None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        value = measure(fitted)
+    # Of predicted labels it may depend on them whether a metric is defined.
+    if not by_labels and not math.isfinite(value):
+        raise ValueError(
+            f"scoring={estimator.scoring!r} is not defined for the validation rows, whatever is"
+            " predicted: they may lack a class. Give rows of every class as X_val and y_val, or"
+            " choose another metric."
+        )
 
 
 def _negative_loss(network: Network, loss: float) -> float:

@@ -17,6 +17,78 @@ from skann.engine.batches import Examples
 Kind = Literal["binary", "multiclass", "multilabel-indicator"]
 
 
+def plain_labels(y: Any, name: str = "y") -> Any:
+    """Turn labels of any container into an array of one type, without rounding.
+
+    Parameters
+    ----------
+    y : array-like
+        Labels or indicators as a user gives them.
+    name : str
+        What error messages call it.
+
+    Returns
+    -------
+    ndarray, or `y` itself where it is sparse or None
+        Objects that are numbers get a numeric dtype; strings stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, if labels of several types are mixed, or if whole numbers do not
+        fit into 64 bits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.targets import plain_labels
+    >>> plain_labels(np.array([True, 2, 3.0], dtype=object))
+    array([1, 2, 3])
+    """
+    if y is None or sparse.issparse(y):
+        return y
+    values = np.asarray(y)
+    # NumPy rounds a list of large and small whole numbers, and makes strings of mixed types.
+    is_converted = not hasattr(y, "dtype") and values.dtype.kind in ("f", "U")
+    if not is_converted and values.dtype.kind not in ("O", "T"):
+        return values
+    objects = np.array(y, dtype=object)
+    labels = [v.item() if isinstance(v, np.generic) else v for v in objects.ravel().tolist()]
+    # The comparison of pandas' NA with itself is neither true nor false.
+    missing = [row for row, v in enumerate(labels) if v is None or (v == v) is not True]
+    if missing:
+        raise ValueError(
+            f"{name} contains NaN, NA or None in place of {len(missing)} of {len(labels)} labels,"
+            f" the first at position {missing[0]}. Leave these rows out or give them a label."
+        )
+    types = set(map(type, labels))
+    if types <= {str}:
+        return objects if values.dtype.kind == "T" else values
+    if not types <= {bool, int, float}:
+        names = ", ".join(sorted(type_.__name__ for type_ in types))
+        raise ValueError(
+            f"{name} has labels of the types {names}. Make all labels strings, or all of them"
+            " numbers."
+        )
+    return _numbers(labels, types, name).reshape(objects.shape)
+
+
+def _numbers(labels: list, types: set, name: str) -> NDArray:
+    """Return numbers as an array of a type that holds them exactly, if they are whole."""
+    if len(types) == 1 and int not in types:
+        return np.array(labels)
+    if any(isinstance(label, float) and not label.is_integer() for label in labels):
+        return np.array(labels, dtype=np.float64)  # No labels of classes, as scikit-learn says.
+    whole = list(map(int, labels))
+    for dtype in (np.int64, np.uint64):
+        if np.iinfo(dtype).min <= min(whole) and max(whole) <= np.iinfo(dtype).max:
+            return np.array(whole, dtype=dtype)
+    raise ValueError(
+        f"{name} has labels from {min(whole)} to {max(whole)}, which no integer type of 64 bits"
+        " holds. Make them strings."
+    )
+
+
 class Labels(NamedTuple):
     """What the outputs of a network stand for.
 
@@ -35,6 +107,10 @@ class Labels(NamedTuple):
     def n_outputs(self) -> int:
         """Outputs of the network: one for two classes, else one for each."""
         return 1 if self.kind == "binary" else len(self.classes)
+
+    def are_those_of(self, other: "Labels") -> bool:
+        """Return whether kind and classes are equal, whatever types the classes have."""
+        return self.kind == other.kind and self.classes.tolist() == other.classes.tolist()
 
     @classmethod
     def of(cls, y: Any) -> "Labels":
@@ -103,28 +179,62 @@ class Labels(NamedTuple):
                     f"{name} must be an indicator matrix with {len(self.classes)} columns, as in"
                     f" the first fit; got a target of type {type_of_target(y)!r}."
                 )
-            indicators = y.toarray() if sparse.issparse(y) else np.asarray(y)
-            if indicators.shape[1] != len(self.classes):
-                raise ValueError(
-                    f"{name} has {indicators.shape[1]} columns; the labels seen in the first fit"
-                    f" have {len(self.classes)}."
-                )
-            if ((indicators != 0) & (indicators != 1)).any():
-                raise ValueError(
-                    f"{name} is an indicator matrix and must hold zeros and ones only; it holds"
-                    f" {np.unique(indicators)[:5].tolist()}."
-                )
-            return indicators.astype(np.int8)
-        labels = column_or_1d(y, warn=True)
-        found, codes = np.unique(labels, return_inverse=True)
-        known = set(self.classes.tolist())
-        unseen = [label for label in found.tolist() if label not in known]
+            return self._encode_indicators(y, name)
+        codes, unseen = self._look_up(column_or_1d(y, warn=True))
         if unseen:
             raise ValueError(
                 f"{name} has labels that are not among the classes: {unseen}. The classes are"
                 f" {self.classes.tolist()}."
             )
-        return np.searchsorted(self.classes, found)[codes].astype(np.intp)
+        return codes
+
+    def _encode_indicators(self, y: Any, name: str) -> NDArray:
+        indicators: Any = sparse.csr_array(y, copy=True) if sparse.issparse(y) else np.asarray(y)
+        values = indicators
+        if sparse.issparse(y):
+            indicators.sum_duplicates()
+            values = indicators.data
+        if indicators.shape[1] != len(self.classes):
+            raise ValueError(
+                f"{name} has {indicators.shape[1]} columns; the labels seen in the first fit"
+                f" have {len(self.classes)}."
+            )
+        if ((values != 0) & (values != 1)).any():
+            raise ValueError(
+                f"{name} is an indicator matrix and must hold zeros and ones only; it holds"
+                f" {np.unique(values)[:5].tolist()}."
+            )
+        # One byte for each before they are made dense: as they come they may take eight.
+        codes = indicators.astype(np.int8)
+        return codes.toarray() if sparse.issparse(y) else codes
+
+    def _look_up(self, labels: NDArray) -> tuple[NDArray, list]:
+        """Return codes, -1 for unknown labels, and these.
+
+        Python's numbers are equal across types, and their comparison does not round.
+        """
+        code_of = {label: code for code, label in enumerate(self.classes.tolist())}
+        found, positions = np.unique(labels, return_inverse=True)
+        codes = np.array([code_of.get(label, -1) for label in found.tolist()], dtype=np.intp)
+        return codes[positions], [label for label in found.tolist() if label not in code_of]
+
+    def as_classes(self, y: Any) -> Any:
+        """Return labels as the entries of `classes` that equal them, whatever their type.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,), or indicator matrix (n_samples, n_labels)
+            Labels.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or `y` itself
+            `y` itself if one of them is no class, or if they are indicators.
+        """
+        if self.kind == "multilabel-indicator":
+            return y
+        codes, unseen = self._look_up(column_or_1d(y))
+        return y if unseen else self.classes[codes]
 
     def decode(self, logits: NDArray) -> NDArray:
         """Turn raw scores into labels.
@@ -187,14 +297,15 @@ def combine_weights(
         if isinstance(class_weight, list):
             raise ValueError("A list as class_weight is for multilabel targets; give a dict.")
         if isinstance(class_weight, dict):
-            class_weight = _for_classes(class_weight, labels.classes)
+            by_label = _for_classes(class_weight, labels.classes)
+            class_weight = dict(enumerate(by_label.values()))
         counted = slice(None) if sample_weight is None else sample_weight > 0
         present = np.unique(codes[counted])
         by_class = np.ones(len(labels.classes))
         by_class[present] = compute_class_weight(
             class_weight,
-            classes=labels.classes[present],
-            y=labels.classes[codes[counted]],
+            classes=present,
+            y=codes[counted],
             sample_weight=None if sample_weight is None else sample_weight[counted],
         )
         weights = by_class[codes]
@@ -280,6 +391,9 @@ def hold_out(
 ) -> tuple[Examples, Examples]:
     """Split off validation rows, stratified but for multilabel targets.
 
+    Only rows that have weight are split; the others, and the only such row of a class, are for
+    training.
+
     Parameters
     ----------
     examples : Examples
@@ -301,36 +415,47 @@ def hold_out(
     Raises
     ------
     ValueError
-        If there are too few rows for a row of every class on both sides, or if all rows of a
-        part weigh nothing.
+        If there are too few rows for a row of every class on both sides, or too few that have
+        weight.
     """
     codes = examples.targets
     n_samples = len(codes)
-    stratify = None
     if labels.kind != "multilabel-indicator":
-        stratify = codes
-        n_validation = int(np.ceil(fraction * n_samples))
-        present, counts = np.unique(codes, return_counts=True)
-        rarest = labels.classes.tolist()[present[counts.argmin()]]
-        if counts.min() < 2 or min(n_validation, n_samples - n_validation) < len(present):
-            raise ValueError(
-                f"{why} holds out {n_validation} of {n_samples} rows, stratified by"
-                f" {len(present)} classes: too few. The rarest class, {rarest!r}, has"
-                f" {counts.min()} row(s), each class needs 2 and each part a row of every class."
-                " Give more rows, another validation_fraction, or validation data of your own"
-                " as X_val and y_val."
-            )
+        _check_split(codes, labels, fraction, why)
     elif n_samples < 2:
         raise ValueError(f"{why} needs at least 2 rows to hold one out.")
+    weights = examples.weights
+    rows = np.arange(n_samples) if weights is None else np.flatnonzero(weights)
+    strata = np.zeros(n_samples, dtype=np.intp) if codes.ndim == 2 else codes
+    rows = rows[np.bincount(strata[rows])[strata[rows]] > 1]
+    n_strata = len(np.unique(strata[rows]))
+    if n_strata == 0:
+        raise ValueError(
+            f"{why} needs at least 2 rows of a class with a weight above 0 to hold one out. Give"
+            " more of them, or validation data of your own as X_val and y_val."
+        )
+    n_validation = max(int(np.ceil(fraction * len(rows))), n_strata)
     train, validation = train_test_split(
-        np.arange(n_samples), test_size=fraction, random_state=seed, stratify=stratify
+        rows,
+        test_size=min(n_validation, len(rows) - n_strata),
+        random_state=seed,
+        stratify=None if codes.ndim == 2 else strata[rows],
     )
-    parts = examples.at(train), examples.at(validation)
-    for name, part in zip(("training", "validation"), parts, strict=True):
-        if part.weights is not None and not part.weights.any():
-            raise ValueError(
-                f"All rows of the {name} part that {why} splits off have a weight"
-                " of zero. Give more rows with a weight above 0, or validation data of your own"
-                " as X_val and y_val."
-            )
-    return parts
+    train = np.concatenate([train, np.setdiff1d(np.arange(n_samples), rows)])
+    return examples.at(train), examples.at(validation)
+
+
+def _check_split(codes: NDArray, labels: Labels, fraction: float, why: str) -> None:
+    """Raise an error if a part of a split would lack a class."""
+    n_samples = len(codes)
+    n_validation = int(np.ceil(fraction * n_samples))
+    present, counts = np.unique(codes, return_counts=True)
+    rarest = labels.classes.tolist()[present[counts.argmin()]]
+    if counts.min() < 2 or min(n_validation, n_samples - n_validation) < len(present):
+        raise ValueError(
+            f"{why} holds out {n_validation} of {n_samples} rows, stratified by"
+            f" {len(present)} classes: too few. The rarest class, {rarest!r}, has"
+            f" {counts.min()} row(s), each class needs 2 and each part a row of every class."
+            " Give more rows, another validation_fraction, or validation data of your own"
+            " as X_val and y_val."
+        )

@@ -164,6 +164,9 @@ class TestEqualsMLPClassifier:
         }
 
 
+SCORES = ["predict_proba", "predict_log_proba", "decision_function"]
+
+
 class TestOutputs:
     methods = pytest.mark.parametrize(
         "method", ["predict_proba", "predict_log_proba", "decision_function"]
@@ -240,6 +243,18 @@ class TestOutputs:
             )
 
     @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("method", ["predict", *SCORES])
+    def test_do_not_depend_on_the_chunks(self, monkeypatch, method, kind):
+        X, y = problem(kind)
+        model = quick().fit(X, y)
+        whole = getattr(model, method)(X)
+        for rows in (1, 7, 59):
+            monkeypatch.setattr("skann.classifier.chunk_rows", lambda _, rows=rows: rows)
+            chunked = getattr(model, method)(X)
+            assert (chunked.dtype, chunked.shape) == (whole.dtype, whole.shape)
+            np.testing.assert_allclose(chunked, whole, rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("kind", KINDS)
     def test_score_is_accuracy(self, kind):
         X, y = problem(kind)
         model = quick().fit(X, y)
@@ -275,6 +290,77 @@ class TestLabels:
         columns = model.predict_proba(X)
         np.testing.assert_array_equal(model.classes_[columns.argmax(axis=1)], predicted)
 
+    @pytest.mark.parametrize(
+        "convert",
+        [
+            np.uint64,
+            np.int8,
+            np.float64,
+            lambda y: y.astype(object),
+            lambda y: y.astype(float).astype(object),
+            lambda y: np.array([True if label == 1 else label for label in y], dtype=object),
+            lambda y: pd.Series(y, dtype="Int64"),
+            lambda y: pd.Series(y, dtype="Float64"),
+        ],
+        ids=["uint64", "int8", "float", "objects", "floats", "mixed", "Int64", "Float64"],
+    )
+    def test_that_are_equal_are_the_same_in_every_method(self, convert):
+        X, codes = problem()
+        labels = np.array([1, 5, 9])[codes]
+        other = convert(labels)
+        weights = {True: 2, np.uint8(5): 1.0, 9.0: 3}
+
+        def fitted(labels, other):
+            model = quick(warm_start=True, class_weight=weights)
+            model.fit(X, labels, X_val=X, y_val=other).fit(X, other)
+            scores = model.validation_scores_, model.score(X, other)
+            model = quick().partial_fit(X, labels, classes=[1, 5, 9]).partial_fit(X, other)
+            model.partial_fit(X, labels, classes=pd.unique(other))
+            return scores, model.predict_proba(X).tolist()
+
+        expected = fitted(labels, labels)
+        assert fitted(labels, other) == expected
+        assert fitted(other, labels) == expected
+        assert fitted(other, other) == expected
+
+    @pytest.mark.parametrize("dtypes", [("int64", "uint64"), ("uint64", "int64"), (object, int)])
+    def test_beyond_the_precision_of_floats_stay_apart(self, dtypes):
+        X, codes = problem("binary")
+        first, second = ((2**60 + codes).astype(dtype) for dtype in dtypes)
+        model = quick(max_iter=20, warm_start=True).fit(X, first, X_val=X, y_val=second)
+        assert model.classes_.tolist() == [2**60, 2**60 + 1]
+        accuracy = (model.predict(X).astype(int) == 2**60 + codes).mean()
+        assert accuracy > 0.8
+        assert model.score(X, second) == model.validation_scores_[-1] == accuracy
+        assert model.fit(X, second).score(X, first) > 0.8
+
+    def test_in_a_list_are_not_rounded(self):
+        X, codes = problem("binary")
+        model = quick().fit(X, np.array([1, 2**63 + 1], dtype=object)[codes].tolist())
+        assert model.classes_.tolist() == [1, 2**63 + 1]
+
+    @pytest.mark.parametrize("dtype", [int, bool, object, float, "boolean"])
+    def test_may_be_truth_values_in_part_of_the_calls(self, dtype):
+        X, codes = problem("binary")
+        model = quick(class_weight={np.True_: 3, False: 1}).fit(X, codes.astype(bool))
+        given = pd.Series(codes).astype(dtype)
+        again = quick(class_weight={1: 3, 0.0: 1}).fit(X, given)
+        np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+        assert model.score(X, given) == again.score(X, codes == 1)
+
+    def test_of_objects_and_strings_are_the_same(self):
+        names = np.array(["red", "green", "blue"])[y]
+        given = [names.astype(object), pd.Series(names, dtype="string"), names.astype("T")]
+        model = quick(warm_start=True).fit(X, names)
+        for other in given:
+            assert model.score(X, other) == model.score(X, names)
+            assert model.fit(X, other, X_val=X, y_val=other).classes_ is model.classes_
+
+    def test_score_counts_labels_that_are_no_class_as_wrong(self):
+        model = quick(max_iter=20).fit(X, y)
+        other = np.where(y == 1, 7, y)
+        assert model.score(X, other) == accuracy_score(other, model.predict(X))
+
     def test_as_lists_series_and_categories(self):
         names = np.array(["red", "green", "blue"])[y]
         expected = quick().fit(X, names).predict_proba(X)
@@ -290,6 +376,8 @@ class TestLabels:
             sparse.csr_array,
             sparse.csc_matrix,
             np.float64,
+            lambda y: y.astype(object),
+            lambda y: pd.DataFrame(y, dtype="Int64"),
         ],
     )
     def test_of_several_outputs_in_any_container(self, convert):
@@ -693,6 +781,49 @@ class TestMemory:
         given = np.asarray(table, order=order)
         laid_out = table.nbytes if order == "F" else 0
         assert peak_memory(lambda: model.fit(given, labels)) < laid_out + 0.8 * table.nbytes
+
+    @pytest.mark.parametrize(
+        ("method", "kind", "result"),
+        [
+            ("predict", "numbers", 8 * 20_000),
+            ("predict", "names", 4 * 5 * 20_000),
+            ("predict_proba", "numbers", 4 * 20_000 * 400),
+            ("predict_log_proba", "names", 4 * 20_000 * 400),
+            ("decision_function", "numbers", 4 * 20_000 * 400),
+            ("predict", "multilabel", 8 * 20_000 * 400),
+        ],
+    )
+    def test_of_predictions_of_many_classes_is_that_of_their_result(self, method, kind, result):
+        X = np.random.default_rng(0).standard_normal((20_000, 5)).astype(np.float32)
+        codes = np.arange(800) % 400
+        targets = {
+            "numbers": codes,
+            "names": np.array([f"n{code:04d}" for code in range(400)])[codes],
+            "multilabel": np.eye(400, dtype=int)[codes],
+        }
+        model = quick(max_iter=1).fit(X[:800], targets[kind])
+        predict = getattr(model, method)
+        predict(X[:1])
+        chunk = 500_000 * 4
+        assert peak_memory(lambda: predict(X)) < result + 10 * chunk
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_of_held_out_scores_of_many_classes_is_little(self, weighted):
+        X = np.random.default_rng(0).standard_normal((8000, 5)).astype(np.float32)
+        labels = np.arange(8000) % 1000
+        weights = np.ones(8000) if weighted else None
+        model = quick(early_stopping=True, validation_fraction=0.5, max_iter=2)
+        model.fit(X[:2000], labels[:2000])
+        scores = 4 * 4000 * 1000
+        assert peak_memory(lambda: model.fit(X, labels, weights)) < scores
+
+    @pytest.mark.parametrize("dtype", [np.float64, np.int64, bool])
+    def test_of_sparse_indicators_is_a_byte_for_each(self, dtype):
+        X = np.random.default_rng(0).standard_normal((5000, 5)).astype(np.float32)
+        indicators = sparse.random_array((5000, 400), density=0.01, rng=0) > 0
+        indicators = sparse.csr_array(indicators, dtype=dtype)
+        model = quick(max_iter=1).fit(X[:100], indicators[:100])
+        assert peak_memory(lambda: model.fit(X, indicators)) < 2.5 * 5000 * 400
 
 
 OPTIONAL = ("pandas", "matplotlib", "rich")

@@ -188,6 +188,66 @@ class TestTargets:
         with pytest.raises(ValueError, match="contains NaN"):
             quick().fit(X, holed)
 
+    @pytest.mark.parametrize("missing", [pd.NA, None, np.nan, pd.NaT], ids=repr)
+    @pytest.mark.parametrize("convert", [list, np.array, pd.Series], ids=["list", "array", "pd"])
+    def test_that_are_missing_among_objects(self, convert, missing):
+        labels = np.array(["a", "b", "c"], dtype=object)[y]
+        holed = labels.copy()
+        holed[[7, 9]] = missing
+        message = "contains NaN, NA or None in place of 2 of 60 labels, the first at position 7"
+        given = holed.tolist() if convert is list else convert(holed)
+        with pytest.raises(ValueError, match=f"^y {message}"):
+            quick().fit(X, given)
+        with pytest.raises(ValueError, match=f"y_val {message}"):
+            quick().fit(X, labels, X_val=X, y_val=given)
+        with pytest.raises(ValueError, match=f"^y {message}"):
+            quick().partial_fit(X, given, classes=["a", "b", "c"])
+
+    @pytest.mark.parametrize("dtype", ["string", "boolean", "Int64", "category"])
+    def test_that_are_missing_in_a_column_of_pandas(self, dtype):
+        labels = pd.Series(y == 1 if dtype == "boolean" else y).astype(dtype)
+        labels[7] = pd.NA
+        with pytest.raises(ValueError, match="y contains NaN"):
+            quick().fit(X, labels)
+        classes = ["a"] if dtype == "string" else [0]
+        with pytest.raises(ValueError, match="classes contains NaN"):
+            quick().partial_fit(X, y, classes=[*classes, pd.NA])
+
+    @pytest.mark.parametrize(
+        ("labels", "types"),
+        [
+            ([1, "1", 2], "int, str"),
+            ([True, "True", "b"], "bool, str"),
+            ([(1,), (2,), 3], "int, t"),
+        ],
+    )
+    def test_of_mixed_types(self, labels, types):
+        given = np.empty(3, dtype=object)
+        given[:] = labels
+        with pytest.raises(ValueError, match=f"y has labels of the types {types}.* Make all"):
+            quick().fit(X, given[y])
+        if "str" in types:
+            with pytest.raises(ValueError, match=f"y has labels of the types {types}"):
+                quick().fit(X, given[y].tolist())
+
+    def test_that_no_integer_holds(self):
+        labels = np.array([-1, 2**63, 5], dtype=object)[y]
+        with pytest.raises(ValueError, match=f"from -1 to {2**63}, which no integer type"):
+            quick().fit(X, labels)
+
+    def test_that_are_texts_of_the_classes(self):
+        texts = y.astype(str)
+        with pytest.raises(ValueError, match=r"no weight for the classes \[0, 1, 2\]"):
+            quick(class_weight={"0": 1, "1": 1, "2": 1}).fit(X, y)
+        with pytest.raises(ValueError, match="y_val has labels .* not among the classes"):
+            quick().fit(X, y, X_val=X, y_val=texts)
+        with pytest.raises(ValueError, match="not among the classes"):
+            quick().partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, texts)
+        with pytest.raises(ValueError, match="previous fit"):
+            quick(warm_start=True).fit(X, y).fit(X, texts)
+        with pytest.raises(ValueError, match="Mix of label input types"):
+            quick().fit(X, y).score(X, texts)
+
     def test_as_a_column_vector_warn(self):
         with pytest.warns(DataConversionWarning, match="column-vector y"):
             model = quick().fit(X, y[:, None])

@@ -96,6 +96,17 @@ class TestMetaEstimators:
         weights = np.where(y == 0, 0.0, 1.0)
         assert 0 not in bagged.fit(X, y, sample_weight=weights).predict(X)
 
+    @pytest.mark.parametrize(
+        "changes", [{"early_stopping": True}, {"calibration": "temperature"}], ids=str
+    )
+    @pytest.mark.parametrize("kind", ["binary", "multiclass"])
+    def test_bagging_of_few_rows_some_of_which_are_held_out(self, changes, kind):
+        X, y = problem(kind, n_rows=30)
+        settings = {"max_iter": 2, "validation_fraction": 0.1 if kind == "binary" else 0.15}
+        for seed in range(3):
+            model = BaggingClassifier(quick(**settings, **changes), 15, random_state=seed)
+            assert model.fit(X[:20], y[:20]).predict(X).shape == (30,)
+
     def test_stacking(self):
         stack = StackingClassifier(
             [("small", good(hidden_layer_sizes=4)), ("linear", good(hidden_layer_sizes=()))],

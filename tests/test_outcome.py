@@ -175,6 +175,28 @@ class TestNoFalseAlarm:
         X, y = make(np.ones((30, 3))), np.arange(30) % 2
         assert np.ptp(quick(max_iter=20).fit(X, y).predict_proba(X), axis=0).max() < 1e-6
 
+    @pytest.mark.parametrize("changes", [{"learning_rate_init": 1.0}, {"solver": "lbfgs"}], ids=str)
+    @pytest.mark.parametrize(("kind", "n_rows"), [("binary", 10), ("multiclass", 12)])
+    @pytest.mark.parametrize("weigh", ["sample_weight", "class_weight"])
+    def test_where_one_class_alone_has_weight(self, changes, kind, n_rows, weigh):
+        rng = np.random.default_rng(0)
+        X = 10 * rng.standard_normal((n_rows, 4))
+        y = np.arange(n_rows) % (2 if kind == "binary" else 3)
+        model = ANNClassifier(random_state=0, **changes)
+        if weigh == "class_weight":
+            model.set_params(class_weight={0: 0, 1: 0.3, 2: 0} if y.max() == 2 else {0: 0, 1: 0.3})
+            model.fit(X, y)
+        else:
+            model.fit(X, y, sample_weight=np.where(y == 1, rng.uniform(0.1, 3, n_rows), 0))
+        assert (model.predict(X[y == 1]) == 1).all()
+
+    def test_where_all_rows_with_weight_have_the_same_labels(self):
+        X = 10 * np.random.default_rng(0).standard_normal((30, 4))
+        y = np.eye(3, dtype=int)[np.arange(30) % 3]
+        model = ANNClassifier(random_state=0, learning_rate_init=1.0)
+        model.fit(X, y, sample_weight=y[:, 1])
+        np.testing.assert_array_equal(model.predict(X[y[:, 1] == 1]), y[y[:, 1] == 1])
+
     def test_in_cross_validation_at_defaults(self):
         X, y = load_iris(return_X_y=True)
         assert cross_val_score(ANNClassifier(random_state=0), X, y).mean() > 0.9

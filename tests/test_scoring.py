@@ -168,7 +168,90 @@ class TestTheEstimatorThatIsScored:
         assert model.validation_scores_[-1] == pytest.approx(-loss, rel=1e-6)
 
 
+PROBABILITIES = ["neg_log_loss", "neg_brier_score", "d2_log_loss_score"]
+
+
+class TestClasses:
+    @pytest.mark.parametrize(
+        "scoring", ["neg_brier_score", "average_precision", "f1", "recall", "jaccard", "roc_auc"]
+    )
+    @pytest.mark.parametrize("pair", [("ant", "bee"), (3, 8), (False, True), (-1, 1)], ids=str)
+    def test_of_two_the_second_is_the_positive_one(self, scoring, pair):
+        X, codes = problem("binary", n_rows=150)
+        numbered, named = (
+            fit(X, labels, scoring=scoring) for labels in (codes, np.array(pair)[codes])
+        )
+        assert named.validation_scores_ == numbered.validation_scores_
+
+    @pytest.mark.parametrize("scoring", ["f1", "precision", "average_precision"])
+    def test_of_which_one_is_1_are_scored_as_scikit_learn_does(self, scoring):
+        X, codes = problem("binary", n_rows=150)
+        model = fit(X, codes + 1, scoring=scoring)
+        score = get_scorer(scoring)(model, X[HELD_OUT], codes[HELD_OUT] + 1)
+        assert score == pytest.approx(model.best_validation_score_)
+
+    @pytest.mark.parametrize("names", [None, ["ant", "bee", "cat"]], ids=["numbers", "names"])
+    @pytest.mark.parametrize("kind", ["binary", "multiclass"])
+    @pytest.mark.parametrize("scoring", PROBABILITIES)
+    def test_may_be_absent_from_y_val(self, scoring, kind, names):
+        X, codes = problem(kind, n_rows=150)
+        labels = codes if names is None else np.array(names)[codes]
+        kept = codes > 0
+        model = quick(scoring=scoring).fit(X, labels, X_val=X[kept], y_val=labels[kept])
+        if scoring == "neg_log_loss":
+            expected = -np.array(model.validation_loss_curve_)
+            np.testing.assert_allclose(model.validation_scores_, expected, rtol=1e-5)
+        assert np.isfinite(model.validation_scores_).all()
+
+    @pytest.mark.parametrize(
+        ("scoring", "kind", "match"),
+        [
+            ("roc_auc", "binary", "scoring='roc_auc' is not defined for the validation rows"),
+            ("d2_brier_score", "binary", "'d2_brier_score' is not defined"),
+            ("roc_auc_ovr", "multiclass", "'roc_auc_ovr' is not defined .* they may lack a class"),
+            ("average_precision", "multiclass", "y should be a 1d array"),
+            ("roc_auc", "multilabel-indicator", "'roc_auc' is not defined"),
+            ("neg_mean_squared_error", "names", "could not convert string|dtype"),
+            ("f1", "multiclass", "Target is multiclass"),
+            ("f1_samples", "multiclass", "Samplewise metrics"),
+        ],
+    )
+    def test_that_a_metric_cannot_do_with_show_before_training(
+        self, scoring, kind, match, monkeypatch
+    ):
+        monkeypatch.setattr("skann.classifier.fit_network", None)  # Not reached.
+        X, y = problem("multiclass" if kind == "names" else kind, n_rows=150)
+        if kind == "names":
+            y = NAMES
+        kept = y[:, 0] > 0 if y.ndim == 2 else y != y[0]
+        with pytest.raises(ValueError, match=match):
+            quick(scoring=scoring).fit(X, y, X_val=X[kept], y_val=y[kept])
+
+    def test_of_a_warm_start_are_those_of_the_first_fit(self):
+        X, codes = problem("binary", n_rows=150)
+        large = 2**60 + codes
+        model = quick(warm_start=True, scoring="balanced_accuracy").fit(X, large.astype("uint64"))
+        model.fit(X, large, X_val=X, y_val=large)
+        assert model.validation_scores_[-1] == pytest.approx(model.score(X, large), abs=0.02)
+        assert model.validation_scores_[-1] > 0.6
+
+
 class TestBadScorings:
+    @pytest.mark.parametrize("bad", ["accurate", "rmse", "los"])
+    def test_that_are_misspelt_list_metrics_of_classification(self, bad):
+        with pytest.raises(ValueError, match=f"Got '{bad}' instead") as caught:
+            fit(scoring=bad)
+        listed = str(caught.value)
+        for name in ("loss", "accuracy", "neg_log_loss", "roc_auc_ovr", "rand_score"):
+            assert f"'{name}'" in listed
+        for name in ("r2", "max_error", "neg_mean_squared_error", "explained_variance"):
+            assert f"'{name}'" not in listed
+
+    def test_of_regression_may_serve_ordered_labels(self):
+        model = fit(scoring="neg_mean_absolute_error")
+        error = np.abs(model.predict(X[HELD_OUT]) - y[HELD_OUT]).mean()
+        assert model.best_validation_score_ == pytest.approx(-error)
+
     @pytest.mark.parametrize("value", [None, "0.5", [0.5], np.nan, 1j])
     def test_that_return_no_number_say_so(self, value):
         def bad(estimator, X, y):

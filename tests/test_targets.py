@@ -6,7 +6,7 @@ from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 from skann.engine.batches import Examples
-from skann.targets import Labels, combine_weights, hold_out
+from skann.targets import Labels, combine_weights, hold_out, plain_labels
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 LABELS = st.one_of(
@@ -63,6 +63,40 @@ def test_indicators_survive_encoding_and_decoding(indicators):
     codes = labels.encode(y)
     np.testing.assert_array_equal(labels.decode(np.where(codes.T, 0.5, -0.5)), y)
     np.testing.assert_array_equal(labels.encode(sparse.csr_array(y)), y)
+
+
+DTYPES = [bool, np.int8, np.int64, np.uint64, np.float32, np.float64, object]
+
+
+@given(data=st.data())
+@settings(deadline=None)
+def test_equal_labels_of_two_types_get_the_same_codes(data):
+    first, second = data.draw(st.tuples(st.sampled_from(DTYPES), st.sampled_from(DTYPES)))
+    n_classes = 2 if bool in (first, second) else 5
+    y = np.concatenate([range(n_classes), data.draw(st.lists(st.integers(0, n_classes - 1)))])
+    labels = Labels.of(plain_labels(y.astype(first)))
+    np.testing.assert_array_equal(labels.encode(plain_labels(y.astype(second))), y)
+
+
+@given(
+    st.lists(st.integers(0, 2**64 - 1), min_size=2, unique=True), st.sampled_from([list, object])
+)
+@settings(deadline=None)
+def test_large_labels_are_never_rounded(labels, container):
+    y = labels if container is list else np.array(labels, dtype=object)
+    plain = plain_labels(y)
+    assert plain.tolist() == labels
+    assert Labels.of(plain).classes.tolist() == sorted(labels)
+
+
+def test_sparse_indicators_with_double_entries_are_summed():
+    y = sparse.csr_array(([1, 0, 1, 1], [0, 0, 1, 0], [0, 3, 4]), shape=(2, 2))
+    assert not y.has_canonical_format
+    labels = Labels("multilabel-indicator", np.arange(2))
+    np.testing.assert_array_equal(labels.encode(y), [[1, 1], [1, 0]])
+    y.data[1] = 1
+    with pytest.raises(ValueError, match=r"zeros and ones only; it holds \[1, 2\]"):
+        labels.encode(y)
 
 
 def test_classes_are_sorted():
@@ -151,6 +185,49 @@ class TestSplit:
         )
         held_out = np.bincount(codes[validation], minlength=len(counts))
         assert np.abs(held_out - fraction * np.array(counts)).max() <= 2
+
+    @given(
+        counts=st.lists(st.integers(2, 20), min_size=2, max_size=4),
+        several=st.booleans(),
+        seed=st.integers(0, 2**31 - 1),
+    )
+    @settings(deadline=None)
+    def test_holds_out_rows_that_have_weight(self, counts, several, seed):
+        # Two rows of every class or more have weight, as in a bootstrap sample.
+        codes = np.repeat(np.arange(len(counts)), 20)
+        rank = np.tile(np.arange(20), len(counts))
+        weights = (rank < np.array(counts)[codes]).astype(float)
+        labels = Labels.of(codes)
+        if several:
+            codes = np.eye(len(counts), dtype=np.int8)[codes]
+            labels = Labels.of(codes)
+        examples = Examples(np.zeros((len(codes), 1)), codes, weights)
+        train, validation = hold_out(examples, labels, 0.1, seed, "early_stopping=True")
+        rows = np.concatenate([train.subset, validation.subset])
+        np.testing.assert_array_equal(np.sort(rows), np.arange(len(codes)))
+        assert validation.weights.all()
+        assert train.weights.any()
+        if not several:
+            assert set(train.targets[train.weights > 0]) == set(range(len(counts)))
+            assert len(validation) == max(np.ceil(weights.sum() / 10), len(counts))
+
+    def test_trains_on_the_only_row_of_a_class_that_has_weight(self):
+        codes = np.arange(20) % 2
+        weights = np.where(codes == 0, 1.0, 0.0)
+        weights[5] = 1
+        examples = Examples(np.zeros((20, 1)), codes, weights)
+        train, validation = hold_out(examples, Labels.of(codes), 0.2, 0, "early_stopping=True")
+        assert 5 in train.subset
+        assert validation.targets.tolist() == [0, 0]
+
+    @pytest.mark.parametrize("several", [False, True])
+    def test_of_rows_without_weight_raises(self, several):
+        codes = np.eye(2, dtype=np.int8)[np.arange(20) % 2] if several else np.arange(20) % 2
+        examples = Examples(np.zeros((20, 1)), codes, np.eye(20)[3])
+        with pytest.raises(
+            ValueError, match=r"needs at least 2 rows of a class with a weight.*X_v"
+        ):
+            hold_out(examples, Labels.of(codes), 0.2, 0, "early_stopping=True")
 
     def test_depends_on_the_seed_alone(self):
         codes = np.tile([0, 1, 2], 20)

@@ -12,7 +12,7 @@ from skann.engine.network import Architecture, Network
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.schedules import SCHEDULES
 from skann.engine.training import DivergenceError
-from tests.data import problem
+from tests.data import KINDS, problem
 
 X, y = problem()
 ARCHITECTURE = Architecture((4, 6, 3), ("tanh",))
@@ -441,6 +441,33 @@ def test_held_out_rows_are_measured_after_every_epoch():
     assert len(stopping.history) == 4
     scores = network.decision_function(Batches(held_out, 20, np.float64, None)._rows, 20)
     assert stopping.history[-1].validation_score == (scores.argmax(axis=0) == y[rows]).mean()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_held_out_rows_are_measured_the_same_in_chunks(monkeypatch, kind, weighted):
+    X, y = problem(kind)
+    weights = np.linspace(0.1, 2, 60) if weighted else None
+    n_outputs = {"binary": 1}.get(kind, 3)
+    curves = []
+    for rows in (60, 7, 1):
+        monkeypatch.setattr("skann.engine.fitting.chunk_rows", lambda _, rows=rows: rows)
+        architecture = ARCHITECTURE._replace(layer_sizes=(4, 6, n_outputs))
+        network = Network.random(architecture, np.float64, np.random.default_rng(0))
+        examples = Examples(X, y, weights)
+        history = fit_network(
+            network,
+            examples,
+            examples.at(np.arange(60)),
+            None,
+            make_settings(loss=kind),
+            np.random.default_rng(0),
+            None,
+            Watcher(),
+        ).stopping.history
+        curves.append([(epoch.validation_score, epoch.validation_loss) for epoch in history])
+    np.testing.assert_allclose(curves[1], curves[0], rtol=1e-12)
+    np.testing.assert_allclose(curves[2], curves[0], rtol=1e-12)
 
 
 @EVERY_NORMALIZATION

@@ -29,7 +29,7 @@ from skann.engine.training import (
     train_in_full,
 )
 
-# Numbers in the inputs of rows that are computed at once, outside of mini-batches: about two
+# Numbers in the widest layer of rows that are computed at once, outside of mini-batches: about two
 # megabytes, so that inputs and activations stay in cache. Wide rows come by the dozen still.
 _CHUNK_NUMBERS = 500_000
 _MIN_CHUNK_ROWS = 32
@@ -144,9 +144,9 @@ class Outcome(NamedTuple):
     measured: Measured | None = None
 
 
-def chunk_rows(n_features: int) -> int:
-    """Return how many rows to compute at once where there are no mini-batches."""
-    return max(_CHUNK_NUMBERS // n_features, _MIN_CHUNK_ROWS)
+def chunk_rows(width: int) -> int:
+    """Return how many rows to compute at once in layers up to `width` without mini-batches."""
+    return max(_CHUNK_NUMBERS // width, _MIN_CHUNK_ROWS)
 
 
 def fit_network(
@@ -279,7 +279,7 @@ def _all_the_same(network: Network, examples: Examples, scaling: Scaling | None)
 
 def _scores(network: Network, examples: Examples, scaling: Scaling | None) -> NDArray:
     """Return the raw scores of rows, of shape (n_outputs, n_rows)."""
-    at_once = min(chunk_rows(network.architecture.layer_sizes[0]), len(examples))
+    at_once = min(chunk_rows(max(network.architecture.layer_sizes)), len(examples))
     rows = make_rows(examples.X, network.parameters.dtype, at_once, scaling, examples.subset)
     return network.decision_function(rows, at_once)
 
@@ -352,14 +352,14 @@ def _validation(
         return None
     dtype = network.parameters.dtype
     layer_sizes = network.architecture.layer_sizes
-    at_once = chunk_rows(layer_sizes[0])
+    at_once = min(chunk_rows(max(layer_sizes)), len(held_out))
     weights = held_out.weights
     return Validation(
         make_rows(held_out.X, dtype, at_once, scaling, held_out.subset),
         held_out.targets,
         # Relative weights: their scale may be beyond the computing dtype.
         None if weights is None else weights / weights.mean(),
-        LOSSES[settings.loss](layer_sizes[-1], len(held_out), dtype),
+        LOSSES[settings.loss](layer_sizes[-1], at_once, dtype),
         at_once,
         scoring,
     )

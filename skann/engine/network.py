@@ -1,7 +1,7 @@
 """The layer stack over one flat parameter vector."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -246,7 +246,7 @@ class Network:
                 coef *= max_norm / np.maximum(norms, max_norm)
 
     def decision_function(self, rows: "RowSource", chunk_rows: int) -> NDArray:
-        """Compute raw scores chunk by chunk; the network is only read.
+        """Compute raw scores of all rows, chunk by chunk; the network is only read.
 
         Parameters
         ----------
@@ -261,18 +261,46 @@ class Network:
         """
         n_rows = len(rows)
         if n_rows <= chunk_rows:
-            inputs = _at_least_two(rows.chunk(0, n_rows))
-            logits = self.forward(inputs, self.output_buffers(inputs.shape[0], np.empty))
-            return logits if logits.shape[1] == n_rows else logits[:, :n_rows].copy()
+            return self._scores_of_chunk(rows, 0, n_rows, [])
         logits = np.empty((self.architecture.layer_sizes[-1], n_rows), self.parameters.dtype)
-        buffers: list[NDArray] = []
-        for start in range(0, n_rows, chunk_rows):
-            stop = min(start + chunk_rows, n_rows)
-            inputs = _at_least_two(rows.chunk(start, stop))
-            if not buffers or len(buffers[-1]) != inputs.shape[0]:
-                buffers = self.output_buffers(inputs.shape[0], np.empty)
-            logits[:, start:stop] = self.forward(inputs, buffers)[:, : stop - start]
+        for part, scores in self.scores_by_chunk(rows, chunk_rows):
+            logits[:, part] = scores
         return logits
+
+    def scores_by_chunk(
+        self, rows: "RowSource", chunk_rows: int
+    ) -> Iterator[tuple[slice, NDArray]]:
+        """Yield raw scores chunk by chunk; the network is only read.
+
+        Parameters
+        ----------
+        rows : RowSource
+            Source of the rows (see `skann.engine.batches`).
+        chunk_rows : int
+            Number of rows computed at once.
+
+        Yields
+        ------
+        part : slice
+            Which rows they are.
+        scores : ndarray of shape (n_outputs, n_part), C-contiguous
+            Valid until the next chunk; may be overwritten.
+        """
+        buffers: list[NDArray] = []
+        for start in range(0, len(rows), chunk_rows):
+            stop = min(start + chunk_rows, len(rows))
+            yield slice(start, stop), self._scores_of_chunk(rows, start, stop, buffers)
+
+    def _scores_of_chunk(
+        self, rows: "RowSource", start: int, stop: int, buffers: list[NDArray]
+    ) -> NDArray:
+        """Return the scores of consecutive rows; replace `buffers` where they do not fit."""
+        inputs = _at_least_two(rows.chunk(start, stop))
+        if not buffers or len(buffers[-1]) != inputs.shape[0]:
+            buffers[:] = self.output_buffers(inputs.shape[0], np.empty)
+        scores = self.forward(inputs, buffers)
+        n_rows = stop - start
+        return scores if scores.shape[1] == n_rows else scores[:, :n_rows].copy()
 
 
 def _at_least_two(inputs: NDArray | sparse.csr_array) -> NDArray | sparse.csr_array:

@@ -65,7 +65,7 @@ class Validation:
     weights : ndarray of shape (n_rows,) or None
         Sample weights.
     loss : Loss
-        With scratch for all the rows.
+        With scratch for the rows of a chunk.
     chunk_rows : int
         Rows computed at once.
     scoring : callable (network, loss) -> float, or None
@@ -81,18 +81,26 @@ class Validation:
 
     def measure(self, network: "Network") -> tuple[float, float]:
         """Return score and loss; the accuracy for several outputs is that of whole rows."""
-        logits = network.decision_function(self.rows, self.chunk_rows)
-        if self.targets.ndim == 2:
-            right = (self.targets == (logits > 0).T).all(axis=1)
-        elif len(logits) == 1:
-            right = (logits[0] > 0) == self.targets
-        else:
-            right = logits.argmax(axis=0) == self.targets
         total = len(self.rows) if self.weights is None else float(self.weights.sum())
-        loss = self.loss.value_and_gradient(logits, self.targets, self.weights, total)
+        weight_of_right = loss = 0.0
+        for part, logits in network.scores_by_chunk(self.rows, self.chunk_rows):
+            targets = self.targets[part]
+            weights = None if self.weights is None else self.weights[part]
+            right = _is_right(logits, targets)
+            weight_of_right += float((right if weights is None else right * weights).sum())
+            loss += self.loss.value_and_gradient(logits, targets, weights, total)
         if self.scoring is not None:
             return self.scoring(network, loss), loss
-        return float(np.average(right, weights=self.weights)), loss
+        return weight_of_right / total, loss
+
+
+def _is_right(logits: NDArray, targets: NDArray) -> NDArray:
+    """Return for each row whether its prediction is right."""
+    if targets.ndim == 2:
+        return (targets == (logits > 0).T).all(axis=1)
+    if len(logits) == 1:
+        return (logits[0] > 0) == targets
+    return logits.argmax(axis=0) == targets
 
 
 @dataclass
