@@ -228,9 +228,11 @@ class Backpropagation:
 
     def _gradients_of(self, depth: int) -> _Gradients:
         coefs, intercepts, scales, shifts, *_ = self._views
-        weights = coefs[depth - 1] if self.sparse_gradient else coefs[depth]
-        if depth == 0 and self.sparse_gradient:
-            weights = self.sparse_gradient
+        weights: NDArray | SparseGradient
+        if self.sparse_gradient is None:
+            weights = coefs[depth]
+        else:
+            weights = coefs[depth - 1] if depth else self.sparse_gradient
         pairs = list(zip(scales, shifts, strict=True))
         return _Gradients(weights, intercepts[depth], pairs[depth] if depth < len(pairs) else ())
 
