@@ -46,7 +46,7 @@ def divide(
             import matplotlib.pyplot as plt
         except ImportError as error:
             raise ImportError(
-                'Drawing needs matplotlib: python -m pip install "skann[plot]"'
+                "Drawing needs matplotlib: python -m pip install matplotlib"
             ) from error
         width, height = panel_size
         size = width * n_columns, height * n_rows + (0 if n_panels is None else _TITLE)
