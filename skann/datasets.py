@@ -122,7 +122,7 @@ def _load_mnist() -> ImageData:
     if find_spec("pandas") is None:
         raise MnistUnavailableError(
             "Reading MNIST needs pandas, which is not installed"
-            " (python -m pip install 'skann[examples]')."
+            " (python -m pip install 'pandas<3.1')."
         )
     if not _is_cached() and (problem := _openml_problem(PROBE_SECONDS)):
         raise MnistUnavailableError(

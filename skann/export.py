@@ -93,7 +93,7 @@ def register_onnx(estimator_class: type | None = None) -> None:
         from skl2onnx import update_registered_converter
     except ImportError as error:
         raise ImportError(
-            'ONNX export needs skl2onnx: python -m pip install "skann[onnx]"'
+            'ONNX export needs skl2onnx: python -m pip install "skl2onnx>=1.19.1,<1.21"'
         ) from error
     if estimator_class is None:
         from skann import ANNClassifier  # which imports this module

@@ -60,7 +60,7 @@ class LayerSummary:
     activation : str or None
         Name of the activation, for the outputs of their link; None for the inputs.
     normalization : str or None
-        "batch" or "layer"; for the inputs what `input_scaling` was.
+        "batch" or "layer" in hidden layers.
     dropout : float
         Share of the outputs that training drops; for the inputs `input_dropout`.
     n_parameters : int
@@ -90,6 +90,8 @@ class NetworkSummary:
         From the inputs to the outputs.
     feature_names : list of str or None
         Names of the features, if they have any.
+    input_scaling : str or None
+        "standard" or "maxabs".
     output_names : list of str
         Names of the classes or labels.
     dtype : str
@@ -111,6 +113,7 @@ class NetworkSummary:
     name: str
     layers: list[LayerSummary]
     feature_names: list[str] | None
+    input_scaling: str | None
     output_names: list[str]
     dtype: str
     n_parameters: int
@@ -179,6 +182,8 @@ class NetworkSummary:
         n_features = f"{self.layers[0].output_shape[1]:,}"
         names = f": {_listed(self.feature_names)}" if self.feature_names else ""
         yield "Features", n_features + names
+        if self.input_scaling is not None:
+            yield "Input scaling", self.input_scaling
         # Labels that do not exclude each other have an output each, and each its logistic link.
         output = self.layers[-1]
         has_one_each = output.output_shape[1] == len(self.output_names)
@@ -336,6 +341,7 @@ def _summarize(estimator: Any, n_samples: int | None = None) -> NetworkSummary:
         name=type(estimator).__name__,
         layers=_layers(estimator, architecture, record),
         feature_names=None if names is None else _texts(names),
+        input_scaling=record["input_scaling"],
         output_names=_texts(estimator.classes_),
         dtype=str(network.parameters.dtype),
         n_parameters=architecture.n_parameters,
@@ -373,8 +379,7 @@ def _layers(
     estimator: Any, architecture: "Architecture", record: dict[str, Any]
 ) -> list[LayerSummary]:
     sizes, normalization = architecture.layer_sizes, architecture.normalization
-    scaling, dropout = record["input_scaling"], record["input_dropout"]
-    layers = [LayerSummary("input", (None, sizes[0]), None, scaling, dropout, 0)]
+    layers = [LayerSummary("input", (None, sizes[0]), None, None, record["input_dropout"], 0)]
     per_unit = {None: 0, "layer": 2, "batch": 4}[normalization]
     shapes = list(pairwise(sizes))
     for number, ((fan_in, fan_out), activation, dropout) in enumerate(

@@ -61,7 +61,7 @@ class SearchProgress:
         if find_spec("rich") is None:
             raise ImportError(
                 "SearchProgress draws with rich, which is not installed. Install it with:"
-                " python -m pip install 'skann[examples]'"
+                " python -m pip install rich"
             )
         # One per running fit, as one callback may serve several; pickled along to the workers.
         self._addresses: dict[UUID, _Address] = {}

@@ -141,7 +141,7 @@ def test_a_slow_download_is_not_cut(empty_home, monkeypatch):
 
 def test_says_what_to_install_without_pandas(empty_home, monkeypatch):
     monkeypatch.setattr(datasets, "find_spec", lambda name: None)
-    with pytest.raises(MnistUnavailableError, match=r"pip install 'skann\[examples\]'"):
+    with pytest.raises(MnistUnavailableError, match=r"python -m pip install 'pandas<3\.1'"):
         load_images("mnist")
 
 

@@ -137,7 +137,7 @@ def commands(text):
 def extras_of(command):
     """Return the extras that a command installs skann with; None for another kind of command."""
     match = re.fullmatch(
-        r"""python -m pip install (?:--quiet )?["']?(?:\.|skann)(?:\[([\w,]+)\])?["']?""", command
+        r"""python -m pip install (?:--quiet )?["']?\.(?:\[([\w,]+)\])?["']?""", command
     )
     return None if match is None else set((match[1] or "").split(",")) - {""}
 
@@ -164,6 +164,16 @@ def test_every_command_of_a_shell_block_is_tested(page):
             if not is_known and (extras is None or extras - extras_in_ci - UNTESTED_EXTRAS):
                 untested.append(command)
     assert untested == []
+
+
+def test_messages_name_libraries_to_install_as_the_project_requires_them():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = set().union(*extras["optional-dependencies"].values())
+    named = set()
+    for path in sorted((ROOT / "skann").rglob("*.py")):
+        found = re.findall(r"""pip install (?:"([^"]+)"|'([^']+)'|([\w-]+))""", path.read_text())
+        named |= {"".join(alternatives) for alternatives in found}
+    assert {"matplotlib", "rich"} < named <= required
 
 
 def code_behind(test):

@@ -359,7 +359,7 @@ class TestFindingTheConverter:
 
     def test_without_skl2onnx_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "skl2onnx", None)
-        with pytest.raises(ImportError, match=r'python -m pip install "skann\[onnx\]"'):
+        with pytest.raises(ImportError, match='python -m pip install "skl2onnx>=1.19.1,<1.21"$'):
             register_onnx()
 
 

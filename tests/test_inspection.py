@@ -106,7 +106,8 @@ class TestLayers:
             input_dropout=0.125,
             input_scaling="standard",
         )
-        layers = model.fit(X, y).summary().layers
+        summary = model.fit(X, y).summary()
+        layers = summary.layers
         assert [layer.name for layer in layers] == ["input", "hidden 1", "hidden 2", "output"]
         assert [layer.output_shape for layer in layers] == [
             (None, 4),
@@ -116,7 +117,22 @@ class TestLayers:
         ]
         assert [layer.activation for layer in layers] == [None, "gelu", "tanh", "softmax"]
         assert [layer.dropout for layer in layers] == [0.125, 0.25, 0.0, 0.0]
-        assert layers[0].normalization == "standard"
+        assert summary.input_scaling == "standard"
+
+    @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+    @pytest.mark.parametrize("scaling", [None, "standard", "maxabs"])
+    def test_scaling_of_the_inputs_is_no_normalization(self, scaling, normalization):
+        model = quick(input_scaling=scaling, normalization=normalization).fit(X, y)
+        summary = model.summary()
+        assert summary.layers[0].normalization is None
+        assert summary.input_scaling == scaling
+        columns = next(
+            line for line in str(summary).splitlines() if line.startswith("input ")
+        ).split()
+        assert columns == ["input", "(n,", "4)", "-", "-", "-", "0"]
+        listed = re.findall("Input scaling: (.*)", str(summary))
+        assert listed == re.findall("Input scaling: (.*?)<", summary._repr_html_())
+        assert listed == ([scaling] if scaling else [])
 
     @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
     def test_names_every_activation(self, activation):
@@ -157,11 +173,11 @@ class TestLayers:
         model = quick(warm_start=True, input_scaling="standard").fit(X, y)
         model.set_params(input_scaling=None, input_dropout=0.25, warm_start=False)
         model.partial_fit(X, y)
-        first = model.summary().layers[0]
-        assert (first.normalization, first.dropout) == ("standard", 0.25)
+        assert model.summary().input_scaling == "standard"
+        assert model.summary().layers[0].dropout == 0.25
         assert model.summary().rows_per_epoch is None  # Earlier rows are counted, epochs are not.
         model.fit(X, y)
-        assert model.summary().layers[0].normalization is None
+        assert model.summary().input_scaling is None
         assert model.summary().rows_per_epoch == len(X)
 
     def test_survives_a_pickle(self):

@@ -78,6 +78,20 @@ def overlaps(artists):
     return any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+def assert_verbatim(display, part):
+    """Check that all texts with a part are drawn as they are, and that there are some."""
+    figure = display.figure_
+    figure.draw_without_rendering()
+    found = [text for text in figure.findobj(mpl.text.Text) if part in text.get_text()]
+    assert found
+    for text in found:
+        assert text._preprocess_math(text.get_text()) == (text.get_text(), False)
+
+
+# As formulas, the first two would look different, and the others could not be drawn at all.
+DOLLARS = np.array(["$a_1$", "US$ or A$", "$5_$", "$x^$"])
+
+
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker"]
 FASHION = np.array([*FASHION, "Bag", "Ankle boot"])
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -297,6 +311,48 @@ class TestTrainingCurve:
         with pytest.raises(TypeError, match="must be a dict of names and fitted models"):
             TrainingCurveDisplay.from_estimators(estimators)
 
+    @pytest.mark.parametrize(
+        ("names", "expected"),
+        [
+            (["_first", "__"], ["_first", "__"]),
+            (["$a_1$", "$x^$"], ["$a_1$", "$x^$"]),
+            ([0.01, 0.010000001], ["0.01", "0.010000001"]),
+            ([1, "1"], ["1", "'1'"]),
+        ],
+    )
+    def test_names_stand_in_the_legends_as_they_are(self, watched, names, expected):
+        display = TrainingCurveDisplay.from_estimators(dict.fromkeys(names, watched))
+        loss, score = display.axes_
+        assert legend(loss)[:2] == expected
+        assert [entry.rpartition(":")[0] for entry in legend(score)] == expected
+        if "$" in expected[0]:
+            assert_verbatim(display, "$")
+
+    @pytest.mark.parametrize(
+        ("scores", "expected"),
+        [
+            ([0.5, 0.25], ["0.5", "0.25"]),
+            ([0.987612, 0.987638], ["0.98761", "0.98764"]),
+            ([1 / 3, 1 / 3], ["0.3333", "0.3333"]),
+        ],
+    )
+    def test_best_scores_have_as_many_digits_as_tell_them_apart(self, scores, expected):
+        keys = {"epoch": 1, "loss": 1.0, "validation_loss": 1.0, "learning_rate": 0.1}
+        histories = {
+            name: [keys | {"validation_score": s}] for name, s in zip("ab", scores, strict=True)
+        }
+        display = TrainingCurveDisplay(histories=histories, best_epochs={"a": 1, "b": 1}).plot()
+        names = [f"{n}: {score} in epoch 1" for n, score in zip("ab", expected, strict=True)]
+        assert legend(display.axes_[1]) == names
+
+    def test_the_scale_of_a_log_axis_remains_a_formula(self):
+        keys = {"validation_loss": None, "validation_score": None, "learning_rate": 0.1}
+        history = [{"epoch": e, "loss": 10.0**-e, **keys} for e in range(1, 6)]
+        display = TrainingCurveDisplay(histories={"$a$": history}, best_epochs={"$a$": None})
+        axes = display.plot().ax_
+        axes.figure.draw_without_rendering()
+        assert all(text.get_parse_math() for text in axes.get_yticklabels())
+
 
 class TestWeights:
     @pytest.fixture(scope="class")
@@ -433,6 +489,36 @@ class TestWeights:
     def test_names_can_be_given(self):
         display = WeightsDisplay.from_estimator(quick().fit(X, y), feature_names=list("abcd"))
         assert sorted(texts(display.ax_.get_yticklabels())) == list("abcd")
+
+    @pytest.mark.parametrize(
+        ("names", "expected"),
+        [
+            ([0.01, 0.0101, 0.010001, 2.0], ["0.01", "0.0101", "0.010001", "2.0"]),
+            (range(4), list("0123")),
+            (np.array([7, 8, 9, 10]), ["7", "8", "9", "10"]),
+        ],
+    )
+    def test_names_may_be_numbers(self, names, expected):
+        display = WeightsDisplay.from_estimator(quick().fit(X, y), feature_names=names)
+        assert set(texts(display.ax_.get_yticklabels())) == set(expected)
+
+    def test_names_are_no_tex_either(self):
+        with mpl.rc_context({"text.usetex": True}):
+            display = WeightsDisplay.from_estimator(quick().fit(X, y), feature_names=DOLLARS)
+        assert not any(text.get_usetex() for text in display.ax_.get_yticklabels())
+
+    @pytest.mark.parametrize("image_shape", [None, (2, 2)])
+    def test_names_are_drawn_as_they_are(self, image_shape):
+        model = quick(hidden_layer_sizes=(), max_iter=1).fit(X, DOLLARS[y])
+        display = WeightsDisplay.from_estimator(
+            model, feature_names=DOLLARS, image_shape=image_shape
+        )
+        assert_verbatim(display, "$")
+        if image_shape is None:
+            assert texts(display.ax_.get_xticklabels()) == sorted(DOLLARS[:3])
+            assert set(texts(display.ax_.get_yticklabels())) == set(DOLLARS)
+        else:
+            assert [axes.get_title() for axes in display.axes_] == sorted(DOLLARS[:3])
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -783,11 +869,11 @@ class TestSearch:
         assert len(display.axes_) == 2  # one size makes no front
         assert display.best_[0].get_xydata().tolist() == [[0, search.best_score_]]
 
-    def test_one_candidate_with_several_parameters_asks_which(self):
+    def test_of_one_candidate_the_first_parameter_is_drawn(self):
         search = GridSearchCV(SVC(), {"C": [2.0], "tol": [0.1]}, cv=2).fit(X, y)
-        with pytest.raises(ValueError, match="none varies as there is one candidate: C, tol; got"):
-            SearchDisplay.from_estimator(search)
-        display = SearchDisplay.from_estimator(search, "C")
+        with pytest.raises(ValueError, match="none varies as there is one .*: C, tol; got 'D'"):
+            SearchDisplay.from_estimator(search, "D")
+        display = SearchDisplay.from_estimator(search)
         assert texts(display.axes_[0].get_xticklabels()) == ["2"]
         assert len(display.axes_) == 2
 
@@ -892,12 +978,146 @@ class TestSearch:
         display = SearchDisplay.from_estimator(search.fit(X, y), metric=metric)
         assert display.best_[0].get_label().startswith(f"{name}: ")
 
-    @pytest.mark.parametrize("parameter", [None, "tol"])
-    def test_says_which_parameters_there_are(self, parameter):
+    def test_says_which_parameters_there_are(self):
         grid = {"alpha": [0.1, 1.0], "warmup": [0.0, 0.1]}
         search = GridSearchCV(quick(), grid, cv=2).fit(X, y)
-        with pytest.raises(ValueError, match="one of those that vary: alpha, warmup; got"):
-            SearchDisplay.from_estimator(search, parameter)
+        with pytest.raises(ValueError, match="those that vary: alpha, warmup; got 'tol'"):
+            SearchDisplay.from_estimator(search, "tol")
+
+    @pytest.mark.parametrize(
+        ("model", "grid", "label", "ticks"),
+        [
+            (quick(), {"warmup": [0.0, 0.1], "alpha": [0.1, 1.0]}, "Alpha", ["0.1", "1"]),
+            (quick(), {"alpha": [0.1], "warmup": [0.0, 0.1]}, "Warmup", ["0", "0.1"]),
+            (SVC(), {"kernel": ["rbf", "linear"], "C": [1, 2]}, "C", ["1", "2"]),
+            (
+                make_pipeline(StandardScaler(), SVC()),
+                [{"svc__C": [1, 2]}, {"svc__gamma": [0.5, 1.0]}],
+                "C",
+                ["1", "2"],
+            ),
+        ],
+    )
+    def test_without_layer_sizes_the_first_that_varies_is_drawn(self, model, grid, label, ticks):
+        search = GridSearchCV(model, grid, cv=2).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert display.axes_[0].get_xlabel() == label
+        assert texts(display.axes_[0].get_xticklabels()) == ticks
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            ([0.1, 1.0, 0.25], ["0.1", "1", "0.25"]),
+            ([0.01, 0.0101], ["0.01", "0.0101"]),
+            ([0.010001, 0.010002, 0.5], ["0.010001", "0.010002", "0.5"]),
+            ([1.0, 1.0 + 2**-52], ["1", "1.0000000000000002"]),
+            ([(0.1, 0.20001), (0.1, 0.20002)], ["0.1,0.20001", "0.1,0.20002"]),
+            ([np.float32(0.100001), np.float32(0.100002)], ["0.100001", "0.100002"]),
+            ([1, 1.0], ["1", "1"]),
+            ([0.1, np.float64(0.1)], ["0.1", "0.1"]),
+        ],
+    )
+    def test_values_have_as_many_digits_as_tell_them_apart(self, values, expected):
+        n = len(values)
+        display = SearchDisplay(
+            scores=np.ones((n, 2)),
+            fit_times=np.arange(1.0, n + 1),
+            parameter="alpha",
+            values=values,
+            labels=expected,
+            best_index=0,
+        ).plot()
+        shown = list(dict.fromkeys(expected))
+        assert sorted(texts(display.axes_[0].get_xticklabels())) == sorted(shown)
+        assert sorted(texts(display.axes_[1].texts)) == sorted(shown)
+
+    def test_values_that_differ_in_late_digits_are_different_candidates(self):
+        grid = {"alpha": [0.0200001, 0.0200002], "input_dropout": [0.1, 0.1000001]}
+        search = GridSearchCV(quick(max_iter=1), grid, cv=2).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert texts(display.axes_[0].get_xticklabels()) == ["0.0200001", "0.0200002"]
+        names = [f"input_dropout={value}" for value in ("0.1", "0.1000001")]
+        assert [line.get_label() for line in display.groups_[:2]] == names
+        assert display.labels == [
+            f"{a}; {name}" for a in ("0.0200001", "0.0200002") for name in names
+        ]
+
+    def test_steps_that_differ_in_late_digits_leave_sizes_unknown(self):
+        pipeline = make_pipeline(PCA(), quick(hidden_layer_sizes=(3,)))
+        grid = {"pca__n_components": [0.50001, 0.50002]}
+        search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
+        assert np.isnan(SearchDisplay.from_estimator(search).sizes).sum() == 1
+
+    @pytest.mark.parametrize(
+        "further",
+        [
+            {"class_weight": [None, "balanced"]},
+            {"dropout": [0.0, 0.1, 0.2], "class_weight": [None, "balanced"]},
+            {"input_dropout": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]},
+        ],
+    )
+    def test_marks_tell_further_parameters_by_their_filling(self, further):
+        grid = {"hidden_layer_sizes": [(2,), (4,)], "activation": ["relu", "tanh"], **further}
+        search = GridSearchCV(quick(max_iter=1), grid, cv=2).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        named = [
+            "; ".join(
+                f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+                for name, value in candidate.items()
+                if name in further
+            )
+            for candidate in search.cv_results_["params"]
+        ]
+        assert display.fillings == named
+        x = display.errorbars_[0][0].get_xdata()
+        found = {}
+        # Those of a filling are drawn over those of the group, which are full.
+        for line in display.groups_[:2] + display.fillings_[: 2 * (len(set(named)) - 1)]:
+            look = line.get_color(), line.get_fillstyle(), str(line.get_markerfacecolor())
+            found |= dict.fromkeys(line.get_xdata(), look)
+        looks = [found[place] for place in x]
+        layers = [candidate["hidden_layer_sizes"] for candidate in search.cv_results_["params"]]
+        assert len(set(zip(layers, looks, strict=True))) == len(x)
+        shown = set(texts(display.legend_.get_texts()))
+        assert shown >= set(named)
+        entries = {
+            text.get_text(): (handle.get_fillstyle(), str(handle.get_markerfacecolor()))
+            for handle, text in zip(
+                display.legend_.legend_handles, display.legend_.get_texts(), strict=True
+            )
+            if text.get_text() in named
+        }
+        assert len(set(entries.values())) == len(set(named))
+
+    def test_what_fillings_cannot_tell_is_left_out(self):
+        grid = {"activation": ["relu", "tanh"], "alpha": np.linspace(0.1, 1, 7)}
+        grid |= {"hidden_layer_sizes": [(2,), (3,)], "class_weight": [None, "balanced"]}
+        search = GridSearchCV(quick(max_iter=1), grid, cv=2).fit(X, y)
+        display = SearchDisplay.from_estimator(search)
+        assert set(display.groups) == {"activation=relu", "activation=tanh"}
+        assert set(display.fillings) == {"class_weight=None", "class_weight=balanced"}
+
+    def test_names_of_parameters_metrics_and_values_are_drawn_as_they_are(self):
+        scaler = Pipeline([("$scale_a$", StandardScaler()), ("model", LogisticRegression())])
+        grid = {"$scale_a$": ["passthrough", StandardScaler()], "model__C": [0.1, 1]}
+        search = GridSearchCV(scaler, grid, cv=2, scoring={"$cost_b$": "accuracy"}, refit=False)
+        display = SearchDisplay.from_estimator(search.fit(X, y), "$scale_a$")
+        assert display.axes_[0].get_xlabel() == "$scale_a$"
+        assert display.axes_[0].get_ylabel() == "$cost_b$ on held-out folds"
+        assert_verbatim(display, "$")
+        display = SearchDisplay(
+            scores=np.ones((2, 1)),
+            fit_times=np.array([1.0, 9.0]),
+            parameter="step___private",
+            values=["$x$", "$y^$"],
+            labels=["$x$", "$y^$"],
+            best_index=1,
+            groups=["_a", "$_b$"],
+            fillings=["_c", "$_d$"],
+        ).plot()
+        assert {"_a", "$_b$", "_c", "$_d$", "best: $y^$"} < set(texts(display.legend_.get_texts()))
+        assert texts(display.axes_[0].get_xticklabels()) == ["$x$", "$y^$"]
+        assert_verbatim(display, "$")
 
     def test_takes_a_fitted_search(self):
         with pytest.raises(NotFittedError):
@@ -1198,6 +1418,49 @@ class TestMisclassified:
         with pytest.raises(TypeError, match="with predict_proba; got a StandardScaler"):
             MisclassifiedDisplay.from_estimator(scaler, X, y)
 
+    @pytest.mark.parametrize("image_shape", [None, (2, 2)])
+    def test_names_and_words_are_drawn_as_they_are(self, image_shape):
+        pd = pytest.importorskip("pandas")
+        frame = pd.DataFrame({name: [1.0, 2.0, 4.0, 9.0] for name in DOLLARS[1:]})
+        frame.insert(0, DOLLARS[0], np.arange(4.0) if image_shape else DOLLARS)
+        display = MisclassifiedDisplay.from_predictions(
+            frame, DOLLARS, DOLLARS[[1, 2, 3, 0]], np.ones(4), image_shape=image_shape
+        )
+        assert_verbatim(display, "$")
+        if image_shape is None:
+            assert texts(display.ax_.get_xticklabels()) == list(DOLLARS)
+            assert texts(display.ax_.texts)[::4] == list(DOLLARS)
+            assert texts(display.ax_.get_yticklabels())[0] == "$a_1$ → US$ or A$   100%"
+        else:
+            assert display.axes_[0].get_title().split(" →")[0] == "$a_1$"
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            ([0.01234, 0.5, 9.0], ["0.0123", "0.5", "9"]),
+            ([0.01001, 0.01002, 9.0], ["0.01001", "0.01002", "9"]),
+            ([1234567, 1234568, 2024], ["1234567", "1234568", "2024"]),
+            ([-1.2345678e-50, -1.2345679e-50, 1.0], ["-1.2345678e-50", "-1.2345679e-50", "1"]),
+            ([1.0, 1.0 + 2**-52, np.nan], ["1", "1.0000000000000002", "missing"]),
+            ([f"{'a' * 99}{c}{'z' * 99}" for c in "123"], ["…1" + "z" * 97 + "…"]),
+        ],
+    )
+    def test_cells_of_a_feature_have_as_many_digits_as_tell_them_apart(self, values, expected):
+        table = np.array([values], dtype=object).T
+        display = MisclassifiedDisplay.from_predictions(table, [0] * 3, [1] * 3, [0.9, 0.8, 0.7])
+        cells = texts(display.ax_.texts)
+        assert len(set(cells)) == 3
+        assert cells[: len(expected)] == expected
+        display.figure_.draw_without_rendering()
+        assert not overlaps(display.ax_.texts)
+
+    def test_numbers_have_room_in_a_table_of_many_columns(self):
+        columns = np.add.outer([1.0, 1.0 + 2**-52], np.zeros(12))
+        display = MisclassifiedDisplay.from_predictions(columns, [0, 0], [1, 1], [0.9, 0.8])
+        display.figure_.draw_without_rendering()
+        assert set(texts(display.ax_.texts)) == {"1", "1.0000000000000002"}
+        assert not overlaps(display.ax_.texts)
+
 
 class TestAll:
     @pytest.fixture(params=["training", "weights", "search", "misclassified"])
@@ -1276,7 +1539,7 @@ class TestAll:
 
     def test_without_matplotlib_says_what_to_install(self, draw, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-        with pytest.raises(ImportError, match=r'python -m pip install "skann\[plot\]"'):
+        with pytest.raises(ImportError, match="python -m pip install matplotlib$"):
             draw(None)
 
 

@@ -165,7 +165,7 @@ def test_a_closed_pipe_does_not_stop_a_fit(data, monkeypatch, lines_at_once):
 
 def test_says_what_to_install_without_rich(monkeypatch):
     monkeypatch.setattr(progress, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"pip install 'skann\[examples\]'"):
+    with pytest.raises(ImportError, match=r"python -m pip install rich$"):
         SearchProgress()
 
 

@@ -1,8 +1,10 @@
 """What the display classes share: colours, panels, checks of what they are given."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil, prod
+from os.path import commonprefix
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,12 @@ BLUE, ORANGE, GREEN = COLORS[:3]
 GREY = "#999999"
 # Purple and orange with white between them: safe for the same eyes, and zero is no colour.
 DIVERGING = "PuOr"
+
+# Of texts with words of users: a pair of "$" in them makes no formula.
+VERBATIM = {"parse_math": False, "usetex": False}
+
+# That many tell all floats apart.
+ALL_DIGITS = 17
 
 # Inches for the title of a figure with images.
 _TITLE = 0.6
@@ -46,7 +54,7 @@ def divide(
             import matplotlib.pyplot as plt
         except ImportError as error:
             raise ImportError(
-                'Drawing needs matplotlib: python -m pip install "skann[plot]"'
+                "Drawing needs matplotlib: python -m pip install matplotlib"
             ) from error
         width, height = panel_size
         size = width * n_columns, height * n_rows + (0 if n_panels is None else _TITLE)
@@ -102,12 +110,22 @@ def tidy(axes: Any) -> None:
 
 def name_places(axes: Any, names: Sequence[str]) -> None:
     """Write names under the places 0, 1, ... of an axis, turned where they need room."""
-    axes.set_xticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names, **VERBATIM)
     if sum(map(len, names)) + 2 * len(names) > _MAX_LETTERS:
         upright = len(names) > MAX_PLACES
         for text in axes.get_xticklabels():
             text.set(ha="right", va="center" if upright else "top", rotation_mode="anchor")
             text.set_rotation(90 if upright else 30)
+
+
+def add_legend(owner: Any, entries: Iterable[tuple[Any, str]], **options: Any) -> Any:
+    """Add a legend of artists and their labels to axes or a figure, and return it."""
+    handles, labels = zip(*entries, strict=True)
+    # matplotlib leaves out labels that begin with "_", so it gets them afterwards.
+    legend = owner.legend(handles, [""] * len(labels), **options)
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set(text=label, **VERBATIM)
+    return legend
 
 
 def ink() -> str:
@@ -197,7 +215,14 @@ def name_of_score(scoring: Any) -> str:
         return "R²"
     if name == "<lambda>":
         return "Score"
-    words = re.sub("^neg_|^(?=loss$)", "negative_", name).replace("_", " ").strip()
+    return in_words(re.sub("^neg_|^(?=loss$)", "negative_", name))
+
+
+def in_words(name: str) -> str:
+    """Return the words that an identifier is made of; another name as it is."""
+    if not name.isidentifier():
+        return name
+    words = name.replace("_", " ").strip()
     return words[:1].upper() + words[1:]
 
 
@@ -207,12 +232,41 @@ def shorten(text: str, n_letters: int) -> str:
 
 
 def shorten_all(names: Sequence[str], n_letters: int) -> list[str]:
-    """Return names or their beginnings; where those are the same, beginnings and ends."""
+    """Return names or their beginnings; where those are the same, beginnings and ends.
+
+    Where those are the same as well, what comes from the first difference on.
+    """
     short = [shorten(name, n_letters) for name in names]
     if len(set(short)) == len(set(names)):
         return short
     n_last = (n_letters - 1) // 2
-    return [
+    ends = [
         f"{s[: n_letters - 1 - n_last]}…{name[len(name) - n_last :]}" if s != name else s
         for s, name in zip(short, names, strict=True)
     ]
+    for end, n in Counter(dict(zip(names, ends, strict=True)).values()).items():
+        if n > 1:
+            places = [place for place, other in enumerate(ends) if other == end]
+            n_same = len(commonprefix([names[place] for place in places]))
+            for place in places:
+                ends[place] = shorten("…" + names[place][n_same:], n_letters)
+    return ends
+
+
+def told_apart(values: Iterable[Any], text: Callable[[Any, int], str], n_digits: int) -> list[str]:
+    """Return the texts of values, with as many digits as it takes to tell them apart.
+
+    `text` takes a value and a number of digits, of which there shall be at least `n_digits`.
+    """
+    values = list(values)
+    n_different = len({text(value, ALL_DIGITS) for value in values})
+    for n in range(n_digits, ALL_DIGITS + 1):
+        texts = [text(value, n) for value in values]
+        if len(set(texts)) == n_different:
+            break
+    return texts
+
+
+def digits(value: Any, n_digits: int) -> str:
+    """Return a number as a text with that many significant digits, without zeros at the end."""
+    return f"{value:.{n_digits}g}"

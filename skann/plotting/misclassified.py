@@ -16,16 +16,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from skann.plotting.common import (
     DIVERGING,
+    VERBATIM,
     check_at_least_one,
     check_image_shape,
     check_length,
+    digits,
     divide,
     ink,
     n_columns_of,
     set_title,
-    shorten,
     shorten_all,
     strongest,
+    told_apart,
 )
 
 # Standard deviations at the ends of the colours; from where on they are too dark for black text.
@@ -33,6 +35,8 @@ _LIMIT, _LIGHT = 3, 2
 # With more columns than that, numbers would cover each other.
 _MAX_NUMBERS = 12
 _BYTE = 255.0
+# Digits of a value, where no more are needed to tell those of a feature apart.
+_DIGITS = 3
 # Inches of a letter, of a column at least, and of all columns that are widened for long words.
 _LETTER, _COLUMN, _COLUMNS = 0.08, 0.95, 8.0
 # Letters of a name beside the table. Inches of a letter above an image, of an image at least and
@@ -352,7 +356,7 @@ class MisclassifiedDisplay:
         for axes, row, title in rows:
             picture = row.reshape(self.image_shape)
             self.images_.append(axes.imshow(picture, cmap=cmap, vmin=0, vmax=1))
-            axes.set_title(title, fontsize=11)
+            axes.set_title(title, fontsize=11, **VERBATIM)
             axes.set(xticks=[], yticks=[])
 
     def _plot_table(self, ax: Any, max_features: int, cmap: str) -> None:
@@ -361,11 +365,9 @@ class MisclassifiedDisplay:
         clipped = np.clip(np.nan_to_num(deviations), -_LIMIT, _LIMIT)
         self.features_ = np.sort(strongest(clipped, 0, max_features))
         n_rows, n_columns = len(self.X), len(self.features_)
-        cells = [[_text(value) for value in row] for row in self.X[:, self.features_]]
-        width = 0.4
-        if n_columns <= _MAX_NUMBERS:
-            longest = max(len(text) for row in cells for text in row)
-            width = max(_COLUMN, min(_LETTER * longest, _COLUMNS / n_columns))
+        values = self.X[:, self.features_].T
+        cells = [told_apart(column, _text, _DIGITS) for column in values]
+        width = _width(values, cells) if n_columns <= _MAX_NUMBERS else 0.4
         names_of_rows = ["{} → {}   {}".format(*row) for row in self._names(_MAX_NAME)]
         left = _LETTER * max(map(len, names_of_rows))
         size = 2.5 + left + width * n_columns, 2 + 0.3 * n_rows
@@ -374,21 +376,23 @@ class MisclassifiedDisplay:
         image = self.ax_.imshow(shown, cmap=cmap, vmin=-_LIMIT, vmax=_LIMIT, aspect="auto")
         self.images_ = [image]
         names = self.feature_names
-        columns = [str(f) if names is None else names[int(f)] for f in self.features_]
+        columns = [str(f if names is None else names[int(f)]) for f in self.features_]
         self.ax_.set_xticks(
-            range(n_columns), shorten_all(columns, _MAX_NAME), rotation=30, ha="right"
+            range(n_columns), shorten_all(columns, _MAX_NAME), rotation=30, ha="right", **VERBATIM
         )
-        self.ax_.set_yticks(range(n_rows), names_of_rows)
+        self.ax_.set_yticks(range(n_rows), names_of_rows, **VERBATIM)
         if np.isfinite(shown).any():
             self.ax_.figure.colorbar(image, ax=self.ax_, label="standard deviations\nfrom the mean")
         if n_columns > _MAX_NUMBERS:
             return
+        cells = [shorten_all(column, int(width / _LETTER)) for column in cells]
         for (row, column), deviation in np.ndenumerate(shown):
-            text = shorten(cells[row][column], int(width / _LETTER))
+            text = cells[column][row]
             color = "white" if abs(deviation) > _LIGHT else "black"
             if np.isnan(deviation):  # No colour under it.
                 color = ink()
-            self.ax_.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
+            style = {"ha": "center", "va": "center", "color": color, "fontsize": 9}
+            self.ax_.text(column, row, text, **style, **VERBATIM)
 
 
 def _matrix(X: Any) -> Any:
@@ -423,14 +427,28 @@ def _on_unit_scale(pictures: NDArray) -> NDArray:
     return (pictures - low) / ((high - low) or 1.0)
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, n_digits: int) -> str:
     """Return the text of a cell."""
     if _is_missing(value):
         return "missing"
-    if isinstance(value, Real) and not isinstance(value, bool):
-        return f"{value:.3g}"
+    if _is_number(value):
+        return digits(value, n_digits)
     date_alone = re.sub(r"[ T]00:00:00(\.0+)?$", "", str(value))
     return " ".join(date_alone.split())
+
+
+def _width(values: NDArray, cells: list[list[str]]) -> float:
+    """Return the inches of a column: numbers have all the room they need, words what there is."""
+    pairs = [
+        pair for column in zip(values, cells, strict=True) for pair in zip(*column, strict=True)
+    ]
+    of_numbers = _LETTER * max((len(t) for value, t in pairs if _is_number(value)), default=0)
+    of_all = _LETTER * max(len(t) for _, t in pairs)
+    return max(_COLUMN, of_numbers, min(of_all, _COLUMNS / len(cells)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _is_missing(value: Any) -> bool:

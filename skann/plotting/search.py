@@ -15,14 +15,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from skann.parameters import make_architecture
 from skann.plotting.common import (
+    ALL_DIGITS,
     BLUE,
     COLORS,
     GREEN,
     GREY,
     MAX_PLACES,
     ORANGE,
+    VERBATIM,
+    add_legend,
     check_length,
+    digits,
     divide,
+    in_words,
     ink,
     last_step,
     name_of_score,
@@ -30,6 +35,7 @@ from skann.plotting.common import (
     shorten_all,
     spans,
     tidy,
+    told_apart,
 )
 
 # Above the first ratio of largest to smallest, a logarithmic axis shows more; above the second
@@ -40,9 +46,13 @@ _MAX_NAMED, _MAX_NAME = 8, 24
 # Points that a letter, a line and a mark take; how far from its point a name may be.
 _LETTER, _LINE, _MARK = 6.5, 13, 9.0
 _SHIFTS = (14, -14, 28, -28)
+# Digits of a value, where no more are needed to tell values apart.
+_DIGITS = 4
 # Colours do not tell groups apart alone. The front's colour is the last.
 _MARKERS = "os^vPX"
 _GROUP_COLORS = (BLUE, *COLORS[3:], ORANGE, GREEN)
+_HALVES = ("left", "right", "bottom", "top")
+_MAX_FILLINGS = 2 + len(_HALVES)
 _LEGEND_WIDTH = 42
 
 
@@ -51,9 +61,10 @@ class SearchDisplay:
 
     The scores of every candidate against the parameter and against the time of a fit, and the
     front: the candidates that no other beats without being larger. Where a second parameter
-    varies, with few values, colours and markers tell them. A third is not told apart: its points
-    stand beside each other, in the order of the search; draw it by its name, as the parameter.
-    Made by `from_estimator`.
+    varies, with few values, colours and markers tell them. The filling of the marks tells the
+    values of further ones, as long as there are at most six combinations. What else varies is not
+    told apart: its points stand beside each other, in the order of the search; draw it by its
+    name, as the parameter. Made by `from_estimator`.
 
     Parameters
     ----------
@@ -76,6 +87,9 @@ class SearchDisplay:
     groups : list of str, default=None
         What the colour of each candidate tells, at most six different ones: the value of
         another parameter. None for one colour.
+    fillings : list of str, default=None
+        What the filling of each candidate's mark tells, at most six different ones: the values
+        of further parameters. None for full marks; needs `groups`.
     best_name : str, default="best"
         What to call the candidate at `best_index`.
     rounds : ndarray of shape (n_candidates,), default=None
@@ -99,6 +113,9 @@ class SearchDisplay:
         The mark of the best candidate, in each panel.
     groups_ : list of matplotlib Line2D
         The means of each group, panel by panel; empty without groups.
+    fillings_ : list of matplotlib Line2D
+        What makes the marks of each filling but the first differ, panel by panel, in each by
+        group; empty without fillings.
     legend_ : matplotlib Legend
         The legend of all panels, above them.
     front_ : matplotlib Line2D or None
@@ -135,6 +152,7 @@ class SearchDisplay:
         sizes: NDArray | None = None,
         score_name: str = "Score",
         groups: list[str] | None = None,
+        fillings: list[str] | None = None,
         best_name: str = "best",
         rounds: NDArray | None = None,
     ) -> None:
@@ -147,6 +165,7 @@ class SearchDisplay:
         self.sizes = sizes
         self.score_name = score_name
         self.groups = groups
+        self.fillings = fillings
         self.best_name = best_name
         self.rounds = rounds
 
@@ -168,7 +187,7 @@ class SearchDisplay:
             Fitted, with `cv_results_`. In a halving search the colours tell the resources.
         parameter : str, default=None
             The parameter to draw, "network__alpha" or its last part, "alpha". None: the
-            layer sizes if they vary, else the one that does.
+            layer sizes if they vary, else the first that does.
         metric : str, default=None
             Which of several metrics to draw. None: the one that `refit` names, or the only
             one. The candidate that is marked is the one that `refit` chose: it is called
@@ -198,6 +217,13 @@ class SearchDisplay:
         scores = _scores(results, metric)
         varied = _varied(candidates)
         parameter = _choose_parameter(search, varied, parameter)
+        values = {n: [_value(search, candidate, n) for candidate in candidates] for n in varied}
+        others = [
+            [f"{_short(name)}={text}" for text in _labels(values[name])]
+            for name in varied
+            if name != parameter
+        ]
+        groups, fillings = _told_by_marks(others)
         if sizes is None:
             counted = _count_weights(search)
         else:
@@ -207,12 +233,13 @@ class SearchDisplay:
             scores=scores,
             fit_times=np.asarray(results["mean_fit_time"]),
             parameter=parameter,
-            values=[_value(search, candidate, parameter) for candidate in candidates],
-            labels=_names(search, candidates, parameter, varied),
+            values=values[parameter],
+            labels=_joined([_labels(values[parameter]), *others]),
             best_index=int(getattr(search, "best_index_", np.nanargmax(scores.mean(axis=1)))),
             sizes=None if np.isnan(counted).all() else counted,
             score_name=_name_of_score(search, metric),
-            groups=_groups(search, candidates, parameter, varied),
+            groups=groups,
+            fillings=fillings,
             best_name="refitted" if _chosen_otherwise(search, metric) else "best",
             rounds=results.get("iter"),
         )
@@ -240,6 +267,7 @@ class SearchDisplay:
         self.folds_: list[Any] = []
         self.best_: list[Any] = []
         self.groups_: list[Any] = []
+        self.fillings_: list[Any] = []
         self._plot_parameter(self.axes_[0])
         self._plot_points(self.axes_[1], self.fit_times, "Seconds of a fit")
         self.front_ = None
@@ -250,10 +278,26 @@ class SearchDisplay:
         n_groups = len(self.groups_) // len(self.axes_)
         what = [self.folds_[0], self.errorbars_[0], *self.groups_[:n_groups], self.best_[0]]
         what += [mark for mark in (self.failed_, self.front_) if mark is not None]
-        self.legend_ = self.axes_[0].figure.legend(
-            handles=what, loc="outside upper left", ncols=len(self.axes_) + 1, frameon=False
+        entries = [(mark, mark.get_label()) for mark in what]
+        entries[2 + n_groups : 2 + n_groups] = self._entries_of_fillings()
+        self.legend_ = add_legend(
+            self.axes_[0].figure,
+            entries,
+            loc="outside upper left",
+            ncols=len(self.axes_) + 1,
+            frameon=False,
         )
         return self
+
+    def _entries_of_fillings(self) -> list[tuple[Any, str]]:
+        """Return for the legend what fillings tell, in a colour and shape that tell nothing."""
+        from matplotlib.lines import Line2D
+
+        behind = self.axes_[0].get_facecolor()
+        return [
+            (Line2D([], [], ls="", marker="D", ms=7, color=ink(), **_filling(place, behind)), name)
+            for place, name in enumerate(dict.fromkeys(self.fillings or []))
+        ]
 
     def _plot_front(self, axes: Any, sizes: NDArray) -> None:
         """Draw the front of the candidates whose scores can be compared."""
@@ -287,12 +331,12 @@ class SearchDisplay:
                 transform=axes.get_xaxis_transform(),
                 label=f"{failed.sum()} of {len(failed)} failed",
             )
-        name = _short(self.parameter).replace("_", " ").capitalize()
-        axes.set(xlabel=name, ylabel=f"{self.score_name} on held-out folds")
+        axes.set_xlabel(in_words(_short(self.parameter)), **VERBATIM)
+        axes.set_ylabel(f"{self.score_name} on held-out folds", **VERBATIM)
 
     def _places(self, axes: Any) -> NDArray:
         """Return where on the axis each candidate is drawn, and name the places."""
-        labels = np.array([_label(value) for value in self.values])
+        labels = np.array(_labels(self.values))
         groups = list(dict.fromkeys(labels))
         if all(isinstance(value, Real) and not isinstance(value, bool) for value in self.values):
             if len(groups) > MAX_PLACES:
@@ -335,10 +379,10 @@ class SearchDisplay:
     def _name_points(self, axes: Any, x: NDArray, there: NDArray) -> None:
         """Write each value once, at its best candidate, where it covers no other name or mean."""
         mean, spread = self.scores.mean(axis=1), self.scores.std(axis=1)
-        first: dict[str, int] = {}
+        labels, first = _labels(self.values), dict[str, int]()
         rounds = np.zeros(len(mean)) if self.rounds is None else self.rounds
         for index in sorted(there, key=lambda i: (i != self.best_index, -rounds[i], -mean[i])):
-            first.setdefault(_label(self.values[index]), int(index))
+            first.setdefault(labels[index], int(index))
         # One above the other in the place of several, names would be taken for each other.
         if len(first) > _MAX_NAMED or len({x[index] for index in first.values()}) < len(first):
             first = {label: i for label, i in first.items() if i == self.best_index}
@@ -367,6 +411,7 @@ class SearchDisplay:
                 textcoords="offset points",
                 ha="center",
                 va="center",
+                **VERBATIM,
                 bbox={"facecolor": axes.get_facecolor(), "alpha": 0.8, "linewidth": 0, "pad": 0.5},
             )
 
@@ -389,12 +434,32 @@ class SearchDisplay:
                 self.groups_ += axes.plot(
                     x[members], mean[members], ls="", zorder=2.5, label=name, **style
                 )
+                self._fill(axes, x, members, style)
         name = fill(f"{self.best_name}: {self.labels[self.best_index]}", _LEGEND_WIDTH)
         self.best_ += axes.plot(
             x[self.best_index], mean[self.best_index], "D", zorder=3, label=name, **best
         )
         axes.margins(y=0.15)  # Room for names.
         tidy(axes)
+
+    def _fill(self, axes: Any, x: NDArray, members: NDArray, style: dict[str, Any]) -> None:
+        """Draw over the marks of a group what tells further parameters."""
+        mean = self.scores.mean(axis=1)
+        for place, filling in enumerate(dict.fromkeys(self.fillings or [])):
+            there = members & (np.array(self.fillings) == filling)
+            if place and there.any():
+                look = {**style, "ls": "", "zorder": 2.6, "label": filling}
+                look |= _filling(place, axes.get_facecolor())
+                self.fillings_ += axes.plot(x[there], mean[there], **look)
+
+
+def _filling(place: int, behind: Any) -> dict[str, Any]:
+    """Return how marks are filled: the first are full, the second empty, the others half full."""
+    if place == 0:
+        return {}
+    if place == 1:
+        return {"markerfacecolor": behind}
+    return {"fillstyle": _HALVES[place - 2], "markerfacecoloralt": behind}
 
 
 def _overlap(box: tuple[float, float, float], other: tuple[float, float, float]) -> bool:
@@ -467,7 +532,7 @@ def _scores(results: Mapping[str, Any], metric: str) -> NDArray:
 def _varied(candidates: Sequence[dict[str, Any]]) -> list[str]:
     """Return the parameters that are not the same in all candidates; all where none varies."""
     names = list(dict.fromkeys(name for candidate in candidates for name in candidate))
-    labels = {n: {_label(c[n]) if n in c else None for c in candidates} for n in names}
+    labels = {n: {_label(c[n], ALL_DIGITS) if n in c else None for c in candidates} for n in names}
     return [name for name in names if len(labels[name]) > 1] or names
 
 
@@ -479,7 +544,8 @@ def _choose_parameter(search: Any, varied: list[str], parameter: str | None) -> 
         found = [name for name in varied if parameter in (name, _short(name))]
     else:
         found = [name for name in varied if name != getattr(search, "resource", None)]
-        found = [name for name in found if _short(name) == "hidden_layer_sizes"] or found
+        layers = [name for name in found if _short(name) == "hidden_layer_sizes"]
+        found = (layers or found or varied)[:1]
     if len(found) != 1:
         which = "those that vary"
         if len(search.cv_results_["params"]) == 1:
@@ -490,30 +556,20 @@ def _choose_parameter(search: Any, varied: list[str], parameter: str | None) -> 
     return found[0]
 
 
-def _names(
-    search: Any, candidates: list[dict[str, Any]], parameter: str, varied: list[str]
-) -> list[str]:
-    """Return what to call each candidate: the value of the parameter, and what else varies."""
-    others = [name for name in varied if name != parameter]
-    return [
-        "; ".join(
-            [_label(_value(search, candidate, parameter))]
-            + [f"{_short(name)}={_label(_value(search, candidate, name))}" for name in others]
-        )
-        for candidate in candidates
-    ]
+def _told_by_marks(others: list[list[str]]) -> tuple[list[str] | None, list[str] | None]:
+    """Return what colours tell and what fillings do, of parameters with few values; or None."""
+    few = [texts for texts in others if 1 < len(set(texts)) <= len(_MARKERS)]
+    groups = few.pop(0) if few else None
+    fillings: list[str] | None = None
+    for texts in few:
+        joined = texts if fillings is None else _joined([fillings, texts])
+        if len(set(joined)) <= _MAX_FILLINGS:
+            fillings = joined
+    return groups, fillings
 
 
-def _groups(
-    search: Any, candidates: list[dict[str, Any]], parameter: str, varied: list[str]
-) -> list[str] | None:
-    """Return the value of a second parameter that has few, in each candidate; None if none has."""
-    for name in varied:
-        values = [_value(search, candidate, name) for candidate in candidates]
-        groups = [f"{_short(name)}={_label(value)}" for value in values]
-        if name != parameter and 1 < len(set(groups)) <= len(_MARKERS):
-            return groups
-    return None
+def _joined(columns: list[list[str]]) -> list[str]:
+    return ["; ".join(texts) for texts in zip(*columns, strict=True)]
 
 
 def _value(search: Any, candidate: dict[str, Any], name: str) -> Any:
@@ -525,13 +581,18 @@ def _short(name: str) -> str:
     return name.rpartition("__")[2]
 
 
-def _label(value: Any) -> str:
+def _labels(values: Sequence[Any]) -> list[str]:
+    """Return values as short texts that differ where the values do."""
+    return told_apart(values, _label, _DIGITS)
+
+
+def _label(value: Any, n_digits: int) -> str:
     """Return a value as a short text: (128, 64) as "128,64"."""
     if isinstance(value, tuple | list | np.ndarray):
-        return ",".join(_label(item) for item in value) or "none"
-    return (
-        f"{value:.4g}" if isinstance(value, float | np.floating) else " ".join(str(value).split())
-    )
+        return ",".join(_label(item, n_digits) for item in value) or "none"
+    if isinstance(value, float | np.floating):
+        return digits(value, n_digits)
+    return " ".join(str(value).split())
 
 
 def _on_axis(labels: list[str]) -> list[str]:
@@ -558,7 +619,7 @@ def _count_weights(search: Any) -> NDArray:
     def before(candidate: dict[str, Any]) -> dict[str, str]:
         """Return what is set of the steps before the network."""
         return {
-            name: _label(value)
+            name: _label(value, ALL_DIGITS)
             for name, value in candidate.items()
             if name != step and not name.startswith(prefix)
         }

@@ -11,12 +11,16 @@ from skann.plotting.common import (
     COLORS,
     GREY,
     ORANGE,
+    VERBATIM,
+    add_legend,
+    digits,
     divide,
     fitted_network,
     ink,
     name_of_score,
     spans,
     tidy,
+    told_apart,
 )
 
 _CURVES: dict[str, dict[str, Any]] = {
@@ -40,6 +44,8 @@ _MAX_INSIDE, _LEGEND_WIDTH = 5, 2.5
 _RISE = 0.2
 # Above this ratio of the largest to the smallest, a logarithmic axis shows more.
 _LOG_RATIO = 10
+# Digits of a score, where no more are needed to tell scores apart.
+_DIGITS = 4
 
 
 class TrainingCurveDisplay:
@@ -164,7 +170,9 @@ class TrainingCurveDisplay:
                 "estimators must be a dict of names and fitted models, such as"
                 f' {{"wide": wide, "deep": deep}}; got {estimators!r}.'
             )
-        networks = {str(n): fitted_network(e, cls.__name__) for n, e in estimators.items()}
+        # 1 and "1" are two names.
+        text = str if len({str(name) for name in estimators}) == len(estimators) else repr
+        networks = {text(n): fitted_network(e, cls.__name__) for n, e in estimators.items()}
         kinds = {name: _score_name(n) for name, n in networks.items() if _best_epoch(n.history_)}
         scorings = list(dict.fromkeys(kinds.values())) or ["Score"]
         display = cls(
@@ -257,7 +265,8 @@ class TrainingCurveDisplay:
                     )
         label = self.score_name if panel == "score" else panel.replace("_", " ").capitalize()
         is_lbfgs = not self._has("learning_rate")
-        axes.set(xlabel="Iteration" if is_lbfgs else "Epoch", ylabel=label)
+        axes.set_xlabel("Iteration" if is_lbfgs else "Epoch")
+        axes.set_ylabel(label, **VERBATIM)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if panel == "loss" and spans(
             np.concatenate([line.get_ydata() for line in axes.lines]), _LOG_RATIO
@@ -270,7 +279,7 @@ class TrainingCurveDisplay:
             beside = {}
             if len(self.histories) > _MAX_INSIDE and axes.figure.get_layout_engine():
                 beside = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
-            axes.legend(*zip(*entries, strict=True), frameon=False, **beside)
+            add_legend(axes, entries, frameon=False, **beside)
 
     def _legend(self, panel: str) -> list[tuple[Any, str]]:
         """Return the handles of a panel with their labels: what is what, in few lines."""
@@ -279,11 +288,11 @@ class TrainingCurveDisplay:
         several = len(self.histories) > 1
         entries: list[tuple[Any, str]] = []
         if panel == "score" and self.best_:
-            for (name, key), mark in self.best_.items():
-                if key == "validation_score":
-                    (epoch,), (score,) = mark.get_data()
-                    who = name if several else "best"
-                    entries.append((mark, f"{who}: {score:.4g} in epoch {epoch}"))
+            best = {n: mark for (n, key), mark in self.best_.items() if key == "validation_score"}
+            scores = told_apart((mark.get_ydata()[0] for mark in best.values()), digits, _DIGITS)
+            for (name, mark), score in zip(best.items(), scores, strict=True):
+                who = name if several else "best"
+                entries.append((mark, f"{who}: {score} in epoch {mark.get_xdata()[0]}"))
             return entries
         if several:
             for name in self.histories:

@@ -11,6 +11,7 @@ from sklearn.utils import column_or_1d
 
 from skann.plotting.common import (
     DIVERGING,
+    VERBATIM,
     check_at_least_one,
     check_image_shape,
     check_length,
@@ -214,7 +215,7 @@ class WeightsDisplay:
         """Return the names of the units to draw, where they have some."""
         if self.unit_names is None:
             return []
-        return [self.unit_names[unit] for unit in self.units_]
+        return [str(self.unit_names[unit]) for unit in self.units_]
 
     def _plot_images(self, ax: Any, cmap: str) -> None:
         n_units, names = len(self.units_), self._names()
@@ -235,7 +236,7 @@ class WeightsDisplay:
             self.images_.append(axes.imshow(picture, cmap=cmap, vmin=-1, vmax=1))
             axes.set(xticks=[], yticks=[])
         for axes, name in zip(self.axes_, names, strict=False):
-            axes.set_title(name, fontsize=10)
+            axes.set_title(name, fontsize=10, **VERBATIM)
         if picture.ndim == 3:  # Its colours are its own: grey is zero.
             return
         self.colorbar_ = self.ax_.figure.colorbar(
@@ -247,7 +248,7 @@ class WeightsDisplay:
         weights = self.weights[np.ix_(self.features_, self.units_)]
         n_features, n_units = weights.shape
         names = self.feature_names
-        labels = [str(f) if names is None else names[f] for f in self.features_]
+        labels = [str(f if names is None else names[f]) for f in self.features_]
         labels = shorten_all(labels, _MAX_NAME)
         # Names side by side need room for a line each.
         of_units = min(0.15 * n_units, 8) if self.unit_names is None else 0.2 * n_units
@@ -255,7 +256,7 @@ class WeightsDisplay:
         self.ax_, self.axes_ = divide(ax, 1, 1, (width, 1.5 + 0.22 * n_features))
         limit = np.abs(weights).max() or 1.0
         image = self.ax_.imshow(weights, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto")
-        self.ax_.set_yticks(range(n_features), labels)
+        self.ax_.set_yticks(range(n_features), labels, **VERBATIM)
         if self.unit_names is not None:
             name_places(self.ax_, shorten_all(self._names(), _MAX_NAME))
             self.ax_.set_xlabel("Output")
