@@ -20,12 +20,13 @@ from sklearn.utils.validation import check_is_fitted
 from skann.callbacks import EpochTasks, Unwatched
 from skann.checkpoint import FitStart, RowSample, SavedFit
 from skann.defaults import STREAM_ROWS, Resolved, resolve
-from skann.engine.batches import Examples, Scaling, column_scaling, make_rows
+from skann.engine.batches import Examples
 from skann.engine.calibration import best_temperature, divide_logits, undo_division
 from skann.engine.fitting import Outcome, Settings, chunk_rows, fit_network
 from skann.engine.losses import LOSSES
 from skann.engine.memory import aligned_copy
 from skann.engine.network import Architecture, Network, ParameterViews
+from skann.engine.rows import Scaling, make_rows
 from skann.engine.schedules import SCHEDULES
 from skann.engine.stopping import Epoch
 from skann.engine.training import DivergenceError, EpochWatcher
@@ -49,6 +50,7 @@ from skann.parameters import (
     dropout_rates,
     make_architecture,
 )
+from skann.scaling import measure_scaling
 from skann.scoring import make_scoring
 from skann.targets import Labels, hold_out, mean_positive_weight, plain_labels
 
@@ -903,7 +905,7 @@ class ANNClassifier(
         """Measure the scaling of the inputs, if there is to be one."""
         scaling = Scaling(None, None)
         if self.input_scaling is not None:
-            scaling = column_scaling(self.input_scaling, examples)
+            scaling = measure_scaling(self.input_scaling, examples)
         if self.input_scaling is not None or self.input_clip is not None:
             clip = None if self.input_clip is None else float(self.input_clip)
             self._scaling: Any = tuple(scaling._replace(clip=clip))

@@ -18,9 +18,9 @@ from numpy.typing import DTypeLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from skann.engine.activations import _LEAK, _MISH_LINEAR, _SELU_ALPHA, _SELU_SCALE
-from skann.engine.batches import Scaling
 from skann.engine.layers import BatchNormalization, LayerNormalization
 from skann.engine.network import Network
+from skann.engine.rows import Scaling
 
 __all__ = ["TRUSTED_TYPES", "register_onnx"]
 

@@ -12,7 +12,8 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
-from skann.engine.batches import Examples, laid_out_by_rows
+from skann.engine.batches import Examples
+from skann.engine.rows import laid_out_by_rows
 from skann.targets import Labels, combine_weights, plain_labels
 
 if TYPE_CHECKING:

@@ -17,11 +17,12 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from skann import ANNClassifier
 from skann.engine import activations
 from skann.engine.activations import ACTIVATIONS
-from skann.engine.batches import Examples, Scaling
+from skann.engine.batches import Examples
 from skann.engine.fitting import Settings, fit_network
 from skann.engine.memory import ALIGNMENT, aligned_empty
 from skann.engine.network import Architecture, Network
 from skann.engine.optimizers import OPTIMIZERS, SGD
+from skann.engine.rows import Scaling
 
 ROOT = Path(__file__).parents[1]
 

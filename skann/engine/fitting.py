@@ -12,11 +12,12 @@ from scipy import sparse
 
 from skann.engine.averaging import Average
 from skann.engine.backpropagation import Backpropagation, Regularization
-from skann.engine.batches import Batches, Examples, Scaling, make_rows
+from skann.engine.batches import Batches, Examples
 from skann.engine.lbfgs import minimize_lbfgs
 from skann.engine.losses import LOSSES
 from skann.engine.network import Network
 from skann.engine.optimizers import OPTIMIZERS, Optimizer
+from skann.engine.rows import Scaling, make_rows
 from skann.engine.schedules import SCHEDULES, Schedule, from_callable, warmed_up
 from skann.engine.sparse_adam import SparseAdam
 from skann.engine.stopping import Stopping, Watch

@@ -15,7 +15,7 @@ from skann.engine.layers import BatchNormalization, Dense, LayerNormalization
 from skann.engine.memory import aligned_copy, aligned_empty
 
 if TYPE_CHECKING:
-    from skann.engine.batches import RowSource
+    from skann.engine.rows import RowSource
 
 
 class ParameterViews(list):

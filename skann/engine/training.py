@@ -16,10 +16,11 @@ from skann.engine.subnormals import flush_subnormals
 if TYPE_CHECKING:
     from skann.engine.averaging import Average
     from skann.engine.backpropagation import Backpropagation
-    from skann.engine.batches import Batches, RowSource
+    from skann.engine.batches import Batches
     from skann.engine.losses import Loss
     from skann.engine.network import Network
     from skann.engine.optimizers import Optimizer
+    from skann.engine.rows import RowSource
     from skann.engine.schedules import Schedule
     from skann.engine.stopping import Stopping
 

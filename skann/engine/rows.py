@@ -1,0 +1,311 @@
+"""Rows of X, as it is, gathered, scaled and cast a few at a time."""
+
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy import sparse
+
+from skann.engine.memory import aligned_empty
+
+# Rows that are laid out anew at once: few enough for those of a wide table to stay in cache, many
+# enough for Python's share not to count.
+_PASS_ROWS = 512
+
+
+class Scaling(NamedTuple):
+    """Per-feature scaling, ``z = (x - shift) * factor``, and smooth clipping.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (n_features,) or None
+        None where nothing is subtracted.
+    factor : ndarray of shape (n_features,) or None
+        None where nothing is multiplied.
+    clip : float or None
+        If given, ``z / sqrt(1 + (z / clip)^2)`` takes the place of z: the identity near zero,
+        and never beyond the clip.
+    is_wide : bool
+        Whether to scale in float64 whatever the computing dtype, which may not hold the factors
+        or the rows before they are scaled.
+    """
+
+    shift: NDArray | None
+    factor: NDArray | None
+    clip: float | None = None
+    is_wide: bool = False
+
+
+class RowSource(Protocol):
+    """Rows of an array, in the computing dtype."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def gather(self, indices: NDArray) -> NDArray | sparse.csr_array:
+        """Return the rows at `indices`, valid until the next call."""
+
+    def chunk(self, start: int, stop: int) -> NDArray | sparse.csr_array:
+        """Return consecutive rows, valid until the next call."""
+
+
+class DenseRows:
+    """Rows of a dense array of any numeric dtype and layout.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_all, n_features)
+        Never copied whole and never written to.
+    dtype : dtype-like
+        Computing dtype.
+    max_rows : int
+        The most rows that will be asked for at once.
+    scaling : Scaling or None
+        Applied as rows are cast.
+    subset : ndarray of shape (n_rows,), intp, or None
+        Which rows of X these are; None for all.
+    """
+
+    def __init__(
+        self,
+        X: NDArray,
+        dtype: DTypeLike,
+        max_rows: int,
+        scaling: Scaling | None,
+        subset: NDArray | None,
+    ) -> None:
+        # A memory map's subclass costs time at every slice; its base class reads the same file.
+        self._X = np.asarray(X)
+        self._subset = subset
+        self._as_is = self._X.dtype == dtype and scaling is None
+        # ndarray.take copies its whole source first unless that is contiguous and native.
+        flags = self._X.flags
+        self._takes = flags.c_contiguous and flags.aligned and self._X.dtype.isnative
+        self._dtype = dtype
+        self._max_rows = max_rows
+        self._unit: NDArray | None = None
+        self._shift = self._factor = self._clip = None
+        if scaling is None:
+            return
+        self._shift, self._factor, self._clip, is_wide = scaling
+        if is_wide:
+            self._unit, self._factor = _split(self._factor)
+            self._shift = None if self._shift is None else self._shift * self._unit
+        elif self._factor is not None:
+            self._factor = self._factor.astype(dtype)
+            if self._shift is not None:
+                # In the precision of X: far from zero, little would be left of it after.
+                self._shift = self._shift.astype(np.result_type(self._X.dtype, dtype))
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._X) if self._subset is None else len(self._subset)
+
+    # Made on first use: a prediction that needs no cast needs none of them.
+
+    @cached_property
+    def _buffer(self) -> NDArray:
+        return aligned_empty((self._max_rows, self._X.shape[1]), self._dtype)
+
+    @cached_property
+    def _raw(self) -> NDArray:
+        if self._as_is:
+            return self._buffer
+        return aligned_empty(self._buffer.shape, self._X.dtype)
+
+    @cached_property
+    def _scratch(self) -> NDArray:
+        return np.empty_like(self._buffer)
+
+    @cached_property
+    def _wide(self) -> NDArray:
+        return np.empty(self._buffer.shape, np.float64)
+
+    @cached_property
+    def _index(self) -> NDArray:
+        return np.empty(self._max_rows, dtype=np.intp)
+
+    def gather(self, indices: NDArray) -> NDArray:
+        """Return the rows at `indices`, valid until the next call."""
+        if self._subset is not None:
+            index = self._index[: len(indices)]
+            indices = self._subset.take(indices, out=index, mode="clip")
+        raw = self._raw[: len(indices)]
+        if self._takes:
+            self._X.take(indices, axis=0, out=raw, mode="clip")
+        else:
+            raw[...] = self._X[indices]
+        return raw if self._as_is else self._cast(raw)
+
+    def chunk(self, start: int, stop: int) -> NDArray:
+        """Return consecutive rows, valid until the next call; a view where X allows it."""
+        if self._subset is not None:
+            return self.gather(np.arange(start, stop))
+        rows = self._X[start:stop]
+        if self._as_is and rows.flags.c_contiguous:
+            return rows
+        return self._cast(rows)
+
+    def _cast(self, rows: NDArray) -> NDArray:
+        batch = self._buffer[: len(rows)]
+        if self._factor is None:
+            np.copyto(batch, rows, casting="unsafe")
+        elif self._unit is not None:
+            wide = self._wide[: len(rows)]
+            np.multiply(rows, self._unit, out=wide, casting="unsafe")
+            if self._shift is not None:
+                wide -= self._shift
+            np.multiply(wide, self._factor, out=batch, casting="unsafe")
+        elif self._shift is None:
+            np.multiply(rows, self._factor, out=batch, casting="unsafe")
+        else:
+            np.subtract(rows, self._shift, out=batch, casting="unsafe")
+            batch *= self._factor
+        if self._clip is not None:
+            _clip_smoothly(batch, self._clip, self._scratch[: len(rows)])
+        return batch
+
+
+class SparseRows:
+    """Rows of a CSR array, kept sparse unless their scaling shifts.
+
+    A scaling measured on sparse rows does not shift. One measured on dense rows may; the
+    rows then are made dense, few at a time.
+
+    Parameters
+    ----------
+    X : CSR array or matrix of shape (n_all, n_features)
+        Never written to.
+    dtype : dtype-like
+        Computing dtype.
+    scaling : Scaling or None
+        Applied as rows are cast.
+    subset : ndarray of shape (n_rows,), intp, or None
+        Which rows of X these are; None for all.
+    """
+
+    def __init__(
+        self,
+        X: sparse.csr_array,
+        dtype: DTypeLike,
+        scaling: Scaling | None,
+        subset: NDArray | None,
+    ) -> None:
+        self._X = sparse.csr_array(X)
+        self._dtype = dtype
+        self._subset = subset
+        self._scaling = scaling
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._X.shape[0] if self._subset is None else len(self._subset)
+
+    def gather(self, indices: NDArray) -> NDArray | sparse.csr_array:
+        """Return the rows at `indices`."""
+        return self._cast(self._X[indices if self._subset is None else self._subset[indices]])
+
+    def chunk(self, start: int, stop: int) -> NDArray | sparse.csr_array:
+        """Return consecutive rows."""
+        rows = slice(start, stop)
+        return self._cast(self._X[rows if self._subset is None else self._subset[rows]])
+
+    def _cast(self, rows: sparse.csr_array) -> NDArray | sparse.csr_array:
+        shift, factor, clip, _ = self._scaling or Scaling(None, None)
+        n_rows = rows.shape[0]
+        if shift is not None:
+            return make_rows(rows.toarray(), self._dtype, n_rows, self._scaling).chunk(0, n_rows)
+        if clip is not None and not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()  # The clip of a sum is not the sum of clips.
+        data = rows.data if factor is None else rows.data * factor[rows.indices]
+        data = data.astype(self._dtype, copy=clip is not None)
+        if clip is not None:
+            _clip_smoothly(data, clip, np.empty_like(data))
+        return _with_data(rows, data)
+
+
+def _split(factor: Any) -> tuple[NDArray, NDArray]:
+    """Return powers of two, which round nothing, and what is left of `factor`, from 1 to 2."""
+    left, exponent = np.frexp(factor)
+    return np.ldexp(0.5, exponent), 2 * left
+
+
+def _clip_smoothly(values: NDArray, clip: float, scratch: NDArray) -> None:
+    # Infinite values too are clipped, and their quotient by the clip is finite.
+    limit = np.finfo(values.dtype).max * min(clip / 2, 1)
+    np.clip(values, -limit, limit, out=values)
+    np.multiply(values, 1 / clip, out=scratch)
+    # Not the root of a sum of squares, which overflows.
+    np.hypot(scratch, 1, out=scratch)
+    values /= scratch
+
+
+def _with_data(X: sparse.csr_array, data: NDArray) -> sparse.csr_array:
+    return sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)
+
+
+def make_rows(
+    X: NDArray | sparse.csr_array,
+    dtype: DTypeLike,
+    max_rows: int,
+    scaling: Scaling | None = None,
+    subset: NDArray | None = None,
+) -> RowSource:
+    """Return the source of rows that fits `X`.
+
+    Parameters
+    ----------
+    X : ndarray or CSR array of shape (n_all, n_features)
+        Any numeric dtype.
+    dtype : dtype-like
+        Computing dtype.
+    max_rows : int
+        The most rows that will be asked for at once.
+    scaling : Scaling or None
+        Applied as rows are cast.
+    subset : ndarray of int or None
+        Which rows of X to present; None for all.
+
+    Returns
+    -------
+    DenseRows or SparseRows
+    """
+    if sparse.issparse(X):
+        return SparseRows(X, dtype, scaling, subset)
+    return DenseRows(X, dtype, min(max_rows, X.shape[0]), scaling, subset)
+
+
+def laid_out_by_rows(X: NDArray | sparse.sparray, dtype: DTypeLike) -> NDArray | sparse.csr_array:
+    """Return `X` in a layout from which rows can be gathered, itself if it has one.
+
+    A column-major array is copied once, in the narrower of its own and the computing
+    dtype: gathering a row from it would touch a cache line for every number.
+
+    Parameters
+    ----------
+    X : ndarray or sparse array of shape (n_rows, n_features)
+        Any numeric dtype.
+    dtype : dtype-like
+        Computing dtype.
+
+    Returns
+    -------
+    ndarray or CSR array of shape (n_rows, n_features)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.engine.rows import laid_out_by_rows
+    >>> laid_out_by_rows(np.ones((4, 3), order="F"), np.float32).dtype
+    dtype('float32')
+    """
+    if sparse.issparse(X):
+        return sparse.csr_array(X)
+    if X.flags.c_contiguous or abs(X.strides[0]) > abs(X.strides[1]):
+        return X
+    dtype = np.dtype(dtype)
+    by_rows = np.empty(X.shape, dtype if dtype.itemsize < X.dtype.itemsize else X.dtype)
+    for start in range(0, len(X), _PASS_ROWS):
+        by_rows[start : start + _PASS_ROWS] = X[start : start + _PASS_ROWS]
+    return by_rows
