@@ -1,15 +1,16 @@
 """A neural-network classifier for scikit-learn users, on NumPy alone."""
 
 from skann.classifier import ANNClassifier
-from skann.inspection import show_versions
 from skann.plotting import (
     MisclassifiedDisplay,
     SearchDisplay,
     TrainingCurveDisplay,
     WeightsDisplay,
 )
+from skann.summary import show_versions
+from skann.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "ANNClassifier",

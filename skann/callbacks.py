@@ -1,35 +1,28 @@
-"""Callbacks to attach with `set_callbacks`, and the adapter that runs them epoch by epoch."""
+"""Callbacks to attach with `set_callbacks`."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.callback import CallbackContext
 
-from skann.checkpoint import FitInProgress, FitStart, SavedFit, remove_leftovers
-from skann.outcome import history_attributes
-from skann.progress import SearchProgress
+from skann.base import BaseANN
+from skann.checkpoint import save
+from skann.npz_tree import remove_leftovers
 
-if TYPE_CHECKING:
-    from skann.classifier import ANNClassifier
-    from skann.engine.network import Network
-    from skann.engine.stopping import Stopping
-    from skann.engine.training import MiniBatchTraining
-
-__all__ = ["Checkpoint", "OptunaPruning", "SearchProgress"]
+__all__ = ["Checkpoint", "OptunaPruning"]
 
 
 class Checkpoint:
     """Save a fit as it goes, so that `ANNClassifier.resume` can go on after it was killed.
 
     Set it on the classifier itself, also within a pipeline or a search. The first file is
-    written before the first epoch, the last after the last one; it stays. A file is written
+    written after the first epochs, the last after the last one; it stays. A file is written
     beside the one that it replaces and then renamed, so that at every moment there is a whole
     one. It holds arrays and JSON, no code, and no rows of the data.
 
-    A fit to whose end another callback has put a stop resumes with its last epoch, where that
-    callback, if it is set again, can stop it again.
+    A fit that another callback has stopped goes on with its next epoch when it is resumed.
 
     In a search such as `GridSearchCV` each fit writes a file of its own: the path's name is
     followed by the numbers of the tasks that lead to the fit, as in ``fit-0-3.npz`` for the
@@ -80,7 +73,7 @@ class Checkpoint:
 
     def setup(self, estimator: Any, context: CallbackContext) -> None:
         """Raise an error if the fits of an estimator cannot be saved."""
-        if not hasattr(estimator, "resume"):
+        if not isinstance(estimator, BaseANN):
             raise TypeError(
                 f"Checkpoint saves fits of ANNClassifier, not of {type(estimator).__name__}. Set"
                 " it on the classifier inside, in a Pipeline pipeline[-1].set_callbacks(...): it"
@@ -96,24 +89,22 @@ class Checkpoint:
         """Do nothing: the file stays."""
 
     def on_fit_task_begin(self, estimator: Any, context: CallbackContext) -> None:
-        """Save what the epochs before have led to, now that no callback has stopped the fit."""
+        """Tidy up what a fit that was killed has left."""
         if context.task_name != "epoch":
             remove_leftovers(_path_of_fit(self.path, context))
-        elif context.task_id % self.every == 0:
-            self._save(estimator, context)
 
-    def on_fit_task_end(self, estimator: Any, context: CallbackContext) -> None:
-        """Save the end of the fit, which no other epoch begins after."""
-        if context.task_name != "epoch":
+    def on_fit_task_end(
+        self, estimator: Any, context: CallbackContext, *, fitted_estimator: Any
+    ) -> None:
+        """Save what the epochs so far have led to."""
+        if context.task_name != "epoch" or fitted_estimator is None:
             return
-        training = estimator._training_in_progress.training
-        # Ctrl-C comes in the middle of an epoch, from which nothing can go on.
-        if training.is_over and training.training.stopping.reason != "interrupted":
-            self._save(estimator, context)
-
-    def _save(self, estimator: Any, context: CallbackContext) -> None:
-        assert context.parent is not None
-        estimator._training_in_progress.save(_path_of_fit(self.path, context.parent))
+        epochs = fitted_estimator._model.state.epochs
+        is_last = context.task_id + 1 == fitted_estimator.max_iter_
+        is_last |= epochs["stopping"]["reason"] is not None
+        if is_last or (context.task_id + 1) % self.every == 0:
+            assert context.parent is not None
+            save(_path_of_fit(self.path, context.parent), fitted_estimator._model)
 
 
 def _path_of_fit(path: Path, context: CallbackContext) -> Path:
@@ -191,116 +182,3 @@ class OptunaPruning:
             from optuna import TrialPruned
 
             raise TrialPruned(f"Pruned after epoch {context.task_id + 1}.")
-
-
-class EpochTasks:
-    """Reports a fit and its epochs as scikit-learn's callback tasks, and prints them.
-
-    The root task is "fit", with a subtask "epoch" for every epoch or iteration of L-BFGS.
-    Callbacks get a `fitted_estimator` if they ask for one, with a copy of the weights.
-
-    Parameters
-    ----------
-    estimator : ANNClassifier
-        The estimator that is being fitted.
-    max_iter : int
-        Most epochs.
-    X, y : array-like
-        Training data, as validated.
-    start : FitStart
-        What the fit starts from.
-    saved : SavedFit or None
-        What it goes on from.
-    """
-
-    def __init__(
-        self,
-        estimator: "ANNClassifier",
-        max_iter: int,
-        X: Any,
-        y: Any,
-        start: FitStart,
-        saved: SavedFit | None = None,
-    ) -> None:
-        self._estimator = estimator
-        self._start, self._saved = start, saved
-        # Contexts cost microseconds that only callbacks are worth.
-        self._has_callbacks = hasattr(estimator, "_skl_callbacks")
-        self._fit_task: CallbackContext = estimator._init_callback_context(max_subtasks=max_iter)
-        self._epoch_task: CallbackContext | None = None
-        weights = start.sample_weight
-        metadata = None if weights is None else {"sample_weight": weights}
-        self._data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        self._fit_task.call_on_fit_task_begin(**self._data)
-
-    def begin_training(self, training: "MiniBatchTraining") -> None:
-        """Let callbacks that save the state of training find it; count epochs done before."""
-        if self._saved is not None:
-            self._saved.check_threads()
-        self._estimator._training_in_progress = FitInProgress(
-            self._estimator, self._start, training
-        )
-        if self._has_callbacks:
-            for _ in training.training.stopping.history:
-                self._fit_task.subcontext(task_name="epoch")
-
-    def begin_epoch(self) -> None:
-        """Begin an epoch's task."""
-        if self._has_callbacks:
-            self._epoch_task = self._fit_task.subcontext(task_name="epoch")
-            self._epoch_task.call_on_fit_task_begin(**self._data)
-
-    def end_epoch(self, network: "Network", stopping: "Stopping") -> bool:
-        """End the epoch's task; return whether a callback asks to stop."""
-        if self._estimator.verbose:
-            _print_epoch(stopping)
-        if self._epoch_task is None:
-            return False
-        task, self._epoch_task = self._epoch_task, None
-        return task.call_on_fit_task_end(
-            **self._data,
-            reconstruction_attributes=lambda: self._fitted_attributes(network.copy(), stopping),
-        )
-
-    def abandon_epoch(self) -> None:
-        """End the task of an epoch that has begun, without a result."""
-        if self._epoch_task is not None:
-            task, self._epoch_task = self._epoch_task, None
-            task.call_on_fit_task_end(**self._data)
-
-    def end_fit(self) -> None:
-        """End the root task, of an estimator that is fitted by now."""
-        network = self._estimator._network
-        self._fit_task.call_on_fit_task_end(
-            **self._data, reconstruction_attributes=lambda: {"_network": network.copy()}
-        )
-
-    def _fitted_attributes(self, network: "Network", stopping: "Stopping") -> dict[str, Any]:
-        early_stopping = self._estimator.early_stopping
-        return {"_network": network, **history_attributes(stopping.history, early_stopping)}
-
-
-class Unwatched:
-    """Watches nothing: `partial_fit` runs no callbacks."""
-
-    def begin_training(self, training: "MiniBatchTraining") -> None:
-        """Do nothing."""
-
-    def begin_epoch(self) -> None:
-        """Do nothing."""
-
-    def end_epoch(self, network: "Network", stopping: "Stopping") -> bool:
-        """Do nothing; never stop."""
-        return False
-
-    def abandon_epoch(self) -> None:
-        """Do nothing."""
-
-
-def _print_epoch(stopping: "Stopping") -> None:
-    epoch = stopping.history[-1]
-    line = f"Iteration {len(stopping.history)}, loss = {epoch.loss:.8f}"
-    if epoch.validation_score is not None:
-        line += f", validation score = {epoch.validation_score:.6f}"
-        line += f", validation loss = {epoch.validation_loss:.8f}"
-    print(line)

@@ -1,52 +1,37 @@
-"""The state of a running fit, to a file and back.
-
-A checkpoint is one ``.npz`` file: arrays, and a JSON text with all that is no array. Reading it
-runs no code.
-"""
+"""A `TrainingState` with the fingerprint of its fit, to a file and back."""
 
 import hashlib
-import json
 import os
 import re
-import threading
-import time
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skann import npz_tree
 from skann.engine.batches import Examples
-from skann.engine.network import Architecture
 from skann.engine.optimizers import OPTIMIZERS
+from skann.engine.rows import Scaling
+from skann.engine.settings import Architecture, Settings
+from skann.engine.state import TrainingState
 from skann.engine.stopping import Epoch, Reason
 from skann.engine.threads import blas_threads
+from skann.model import FittedModel
 from skann.targets import Labels
-
-if TYPE_CHECKING:
-    from skann.classifier import ANNClassifier
-    from skann.engine.training import MiniBatchTraining
+from skann.version import VERSION
 
 _FORMAT = 1
-_JSON = "json"
-_ARRAY = "__array__"
 # No count of a fit is larger; NumPy and floats have no room for integers that are.
 _LARGEST = 2**63
 # Rows of X that its fingerprint looks at: milliseconds, however large X is.
 _FINGERPRINT_ROWS = 1000
-# What a write that was killed has left behind is removed once it is this old; a write that goes
-# on is younger.
-_LEFTOVER_SECONDS = 600.0
-
-
-# What a checkpoint holds ------------------------------------------------------------------------
 
 
 class RowSample(NamedTuple):
@@ -99,11 +84,13 @@ def _native(array: Any) -> NDArray:
 
 
 @dataclass
-class FitStart:
-    """What a fit starts from, beside the parameters of its estimator.
+class Origin:
+    """What a fit starts from, as its checkpoints note it.
 
     Parameters
     ----------
+    parameters : mapping of str to object
+        All parameters of the estimator.
     labels : Labels
         The labels of the codes.
     sample : RowSample
@@ -114,16 +101,33 @@ class FitStart:
         Without the class weights.
     held_out : Examples or None
         The validation data given to `fit`.
-    stream : dict
+    stream : mapping
         State of the random stream before anything is drawn.
     """
 
+    parameters: Mapping[str, Any]
     labels: Labels
     sample: RowSample
     targets: NDArray
     sample_weight: NDArray | None
     held_out: Examples | None
     stream: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        # Before the fit sets limits of its own, which go by the sizes of its products.
+        self.blas_threads = blas_threads()
+
+    @cached_property
+    def header(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the state of training."""
+        return {
+            "format": _FORMAT,
+            "versions": _versions(),
+            "parameters": _comparable_parameters(self.parameters),
+            "fingerprint": self.fingerprint,
+            "blas_threads": self.blas_threads,
+            "stream": self.stream,
+        }
 
     @cached_property
     def fingerprint(self) -> dict[str, str | None]:
@@ -139,9 +143,9 @@ class FitStart:
         if self.sample_weight is not None:
             fingerprint["sample_weight"] = _hash(self.sample_weight)
         if self.held_out is not None:
-            X, codes, weights, _ = self.held_out
+            X, weights = self.held_out.X, self.held_out.weights
             fingerprint["X_val"] = RowSample(X.shape, X).hash
-            fingerprint["y_val"] = _hash(codes, classes)
+            fingerprint["y_val"] = _hash(self.held_out.targets, classes)
             fingerprint["sample_weight_val"] = None if weights is None else _hash(weights)
         return fingerprint
 
@@ -157,59 +161,31 @@ def _hash(*parts: NDArray | str) -> str:
     return digest.hexdigest()
 
 
-@dataclass
-class FitInProgress:
-    """A fit between two epochs, which can be saved.
+def save(path: Path, model: FittedModel) -> None:
+    """Write the model of a running fit; a file that is there is lost only to a complete new one.
 
     Parameters
     ----------
-    estimator : ANNClassifier
-        The estimator that is being fitted.
-    start : FitStart
-        What it has started from.
-    training : MiniBatchTraining
-        The training.
+    path : Path
+        The file.
+    model : FittedModel
+        With `state` and `origin`.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
     """
-
-    estimator: "ANNClassifier"
-    start: FitStart
-    training: "MiniBatchTraining"
-
-    @cached_property
-    def _header(self) -> dict[str, Any]:
-        return {
-            "format": _FORMAT,
-            "versions": _versions(),
-            "parameters": _comparable_parameters(self.estimator),
-            "fingerprint": self.start.fingerprint,
-            "blas_threads": blas_threads(),
-            "stream": self.start.stream,
-            "rows_seen_before": self.estimator.t_,
-            "scaling": getattr(self.estimator, "_scaling", None),
-        }
-
-    def save(self, path: Path) -> None:
-        """Write a checkpoint; one that is there already is lost only to a complete new one.
-
-        Parameters
-        ----------
-        path : Path
-            The file.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written.
-        """
-        tree = {**self._header, "training": self.training.state()}
-        try:
-            write(path, tree)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"The checkpoint {path} cannot be written: {error.strerror}. Give a path in a"
-                " folder that exists, has room and may be written to",
-            ) from error
+    scaling = None if model.scaling is None else list(model.scaling)
+    tree = {**model.origin.header, "scaling": scaling, "training": vars(model.state)}
+    try:
+        npz_tree.write(path, tree)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"The checkpoint {path} cannot be written: {error.strerror}. Give a path in a"
+            " folder that exists, has room and may be written to",
+        ) from error
 
 
 class SavedFit(NamedTuple):
@@ -219,38 +195,29 @@ class SavedFit(NamedTuple):
     ----------
     path : Path
         The file.
-    fingerprint : dict
-        Of the data (see `FitStart`).
-    blas_threads : int
-        Threads that BLAS used.
-    stream : dict
-        State of the random stream before anything was drawn.
-    rows_seen_before : int
-        `t_` when the fit began.
-    scaling : list or None
-        Of the inputs, the values of a `skann.engine.batches.Scaling`.
-    training : dict
-        State of the training (see `MiniBatchTraining.state`).
+    header : dict
+        As in `Origin`.
+    scaling : Scaling or None
+        Of the inputs.
+    state : TrainingState
+        Of the run.
     """
 
     path: Path
-    fingerprint: dict[str, str | None]
-    blas_threads: int
-    stream: dict[str, Any]
-    rows_seen_before: int
-    scaling: list | None
-    training: dict[str, Any]
+    header: dict[str, Any]
+    scaling: Scaling | None
+    state: TrainingState
 
     @classmethod
-    def read(cls, path: str | os.PathLike, estimator: "ANNClassifier") -> Self:
-        """Read a checkpoint of a fit with the parameters of an estimator.
+    def read(cls, path: str | os.PathLike, parameters: Mapping[str, Any]) -> Self:
+        """Read a checkpoint of a fit with the same parameters.
 
         Parameters
         ----------
         path : str or path-like
             The file.
-        estimator : ANNClassifier
-            The estimator that is to go on.
+        parameters : mapping of str to object
+            Of the estimator that is to go on.
 
         Returns
         -------
@@ -264,7 +231,7 @@ class SavedFit(NamedTuple):
             If it is no checkpoint or damaged, or of a fit with other parameters.
         """
         path = Path(path)
-        tree = read(path)
+        tree = npz_tree.read(path)
         if not isinstance(tree, dict) or not {"format", "versions"} <= set(tree):
             raise ValueError(f"{path} is not a checkpoint of ANNClassifier.")
         _check_form(path, tree["format"], int, "format")
@@ -275,104 +242,65 @@ class SavedFit(NamedTuple):
             )
         _check_form(path, tree, _HEADER_FORM, "the file")
         # No fit writes arrays there, which cannot be compared as the other values are.
-        parameters = {name: _comparable(value) for name, value in tree["parameters"].items()}
-        _check_parameters(path, parameters, _comparable_parameters(estimator))
+        saved = {name: _comparable(value) for name, value in tree["parameters"].items()}
+        _check_parameters(path, saved, _comparable_parameters(parameters))
         if tree["versions"] != _versions():
             warnings.warn(
                 f"The checkpoint {path} was written with {tree['versions']}; these are"
                 f" {_versions()}. The last bits of the result may differ.",
                 stacklevel=4,
             )
+        scaling, training = tree.pop("scaling"), tree.pop("training")
+        _check_form(path, set(training), set(_STATE_FIELDS), "training")
         return cls(
             path,
-            tree["fingerprint"],
-            tree["blas_threads"],
-            tree["stream"],
-            tree["rows_seen_before"],
-            tree["scaling"],
-            tree["training"],
+            tree,
+            None if scaling is None else Scaling(*scaling),
+            TrainingState(**training),
         )
 
-    def check_training(self, estimator: "ANNClassifier", architecture: Architecture) -> None:
-        """Raise an error if scaling or training are not what such a fit writes to its file.
+    def check(self, origin: Origin, settings: Settings) -> None:
+        """Raise an error if a fit cannot go on with what the checkpoint holds.
 
         Parameters
         ----------
-        estimator : ANNClassifier
-            The estimator that is to go on.
-        architecture : Architecture
-            Of its network.
+        origin : Origin
+            What the fit has been given.
+        settings : Settings
+            What it is to do.
 
         Raises
         ------
         ValueError
-            Names what is wrong.
+            Names what differs or is damaged.
         """
-        if estimator.solver not in OPTIMIZERS:
-            raise ValueError(f"{self.path} is damaged: solver='lbfgs' writes no checkpoints.")
-        _check_form(self.path, self.scaling, _scaling_form(architecture), "scaling")
-        _check_form(self.path, self.training, _training_form(estimator, architecture), "training")
-        history = self.training["stopping"]["history"]
-        _check_form(self.path, self.training["n_epochs"], len(history), "training.n_epochs")
-
-    def restore(self, estimator: "ANNClassifier") -> None:
-        """Give an estimator what the fit had found out before the first epoch.
-
-        Parameters
-        ----------
-        estimator : ANNClassifier
-            The estimator that is to go on.
-        """
-        estimator.t_ = self.rows_seen_before
-        if self.scaling is not None:
-            estimator._scaling = tuple(self.scaling)
-
-    def random_stream(self) -> np.random.Generator:
-        """Return the random stream as it was before the fit."""
-        rng = np.random.default_rng()
-        rng.bit_generator.state = self.stream
-        return rng
-
-    def check_data(self, start: FitStart) -> None:
-        """Raise an error if the data is not that of the fit.
-
-        Parameters
-        ----------
-        start : FitStart
-            Holds the data.
-
-        Raises
-        ------
-        ValueError
-            Names what differs.
-        """
-        given = start.fingerprint
-        different = [name for name in given if given[name] != self.fingerprint[name]]
+        saved, given = self.header["fingerprint"], origin.fingerprint
+        different = [name for name in given if given[name] != saved[name]]
         if different:
             raise ValueError(
                 f"The checkpoint {self.path} is of a fit to other data: {', '.join(different)}"
                 f" {'differs' if len(different) == 1 else 'differ'} in shape, dtype or values, or"
                 " in being given at all. Give what the interrupted fit was given."
             )
-
-    def check_threads(self) -> None:
-        """Raise an error if BLAS uses another number of threads than in the fit.
-
-        Raises
-        ------
-        ValueError
-            With both numbers.
-        """
-        if blas_threads() != self.blas_threads:
+        scaling = None if self.scaling is None else list(self.scaling)
+        _check_form(self.path, scaling, _scaling_form(settings.architecture), "scaling")
+        training = vars(self.state)
+        _check_form(self.path, training, _training_form(settings), "training")
+        epochs = training["epochs"]
+        n_epochs = len(epochs["stopping"]["history"])
+        _check_form(self.path, epochs["n_epochs"], n_epochs, "training.epochs.n_epochs")
+        n_threads = self.header["blas_threads"]
+        if origin.blas_threads != n_threads:
             raise ValueError(
-                f"The checkpoint {self.path} is of a fit with {self.blas_threads} BLAS thread(s);"
-                f" now there are {blas_threads()}, which sum in another order and so give other"
-                f" bits. Start Python with OPENBLAS_NUM_THREADS={self.blas_threads} (or"
+                f"The checkpoint {self.path} is of a fit with {n_threads} BLAS thread(s); now"
+                f" there are {origin.blas_threads}, which sum in another order and so give other"
+                f" bits. Start Python with OPENBLAS_NUM_THREADS={n_threads} (or"
                 " MKL_NUM_THREADS), or resume inside"
-                f" threadpoolctl.threadpool_limits({self.blas_threads}, 'blas')."
+                f" threadpoolctl.threadpool_limits({n_threads}, 'blas')."
             )
 
 
+_STATE_FIELDS = tuple(TrainingState.__dataclass_fields__)
 _FINGERPRINT = ("X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val")
 _STREAM = object()
 _HEADER_FORM = {
@@ -382,7 +310,6 @@ _HEADER_FORM = {
     "fingerprint": dict.fromkeys(_FINGERPRINT, (str, None)),
     "blas_threads": int,
     "stream": _STREAM,
-    "rows_seen_before": int,
     "scaling": (list, None),
     "training": dict,
 }
@@ -390,38 +317,42 @@ _HEADER_FORM = {
 
 def _scaling_form(architecture: Architecture) -> tuple:
     features = np.empty(architecture.layer_sizes[0])
-    with_factor = [(features, None), features, (float, None), bool]
-    return with_factor, [None, None, float, False], None
+    with_factor = [(features, None), features, (float, None), bool, str]
+    return with_factor, [None, None, float, False, None], None
 
 
-def _training_form(estimator: "ANNClassifier", architecture: Architecture) -> dict[str, Any]:
-    parameters = np.empty(architecture.n_parameters, estimator.dtype)
+def _training_form(settings: Settings) -> dict[str, Any]:
+    architecture = settings.architecture
+    parameters = np.empty(architecture.n_parameters, settings.dtype)
     trainable = parameters[: architecture.n_trainable]
     names = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")
-    settings = {name: getattr(estimator, name) for name in names}
-    optimizer = OPTIMIZERS[estimator.solver](trainable, trainable, 0, **settings).state()
-    average = {"values": parameters, "n_updates": int}
+    hyperparameters = {name: getattr(settings, name) for name in names}
+    optimizer = OPTIMIZERS[settings.solver](trainable, trainable, 0, **hyperparameters).state()
+    average = {"decay": settings.ema_decay, "values": parameters, "n_updates": int}
     epoch = dict.fromkeys(Epoch._fields, (float, None)) | {"loss": float, "seconds": float}
     return {
-        "n_epochs": int,
-        "n_rows_seen": int,
-        "learning_rate_init": float,
         "parameters": parameters,
-        "proven": parameters,
-        "average": None if estimator.ema_decay is None else average,
+        "stream": _STREAM,
+        "n_rows_seen": int,
+        "solver": settings.solver,
         "optimizer": {
             name: value if isinstance(value, np.ndarray) else type(value)
             for name, value in optimizer.items()
         },
-        "stopping": {
-            "history": _Repeated(epoch),
-            "best_loss": float,
-            "best_validation_score": float,
-            "best_parameters": (parameters, None),
-            "n_without_improvement": int,
-            "reason": (*get_args(Reason), None),
+        "average": None if settings.ema_decay is None else average,
+        "epochs": {
+            "n_epochs": int,
+            "learning_rate": float,
+            "proven": parameters,
+            "stopping": {
+                "history": _Repeated(epoch),
+                "best_loss": float,
+                "best_validation_score": float,
+                "best_parameters": (parameters, None),
+                "n_without_improvement": int,
+                "reason": (*get_args(Reason), None),
+            },
         },
-        "rng": _STREAM,
     }
 
 
@@ -490,19 +421,17 @@ def _is_stream(value: Any) -> bool:
 
 
 def _versions() -> dict[str, str]:
-    from skann import __version__  # It imports this module.
-
-    return {"skann": __version__, "numpy": np.__version__}
+    return {"skann": VERSION, "numpy": np.__version__}
 
 
-def _comparable_parameters(estimator: "ANNClassifier") -> dict[str, Any]:
+def _comparable_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that a resumed fit must share, as JSON holds them."""
-    parameters = estimator.get_params(deep=False)
-    del parameters["verbose"]
+    comparable = {name: _comparable(value) for name, value in parameters.items()}
+    del comparable["verbose"]
     # Any other is used up: the state of the stream is in the file.
     if not isinstance(parameters["random_state"], Integral):
-        parameters["random_state"] = None
-    return {name: _comparable(value) for name, value in parameters.items()}
+        comparable["random_state"] = None
+    return comparable
 
 
 def _comparable(value: Any) -> Any:
@@ -532,143 +461,3 @@ def _check_parameters(path: Path, saved: dict[str, Any], given: dict[str, Any]) 
             f"The checkpoint {path} is of a fit with other parameters: {'; '.join(different)}."
             " Set those of the interrupted fit."
         )
-
-
-# The file ---------------------------------------------------------------------------------------
-
-
-def write(path: Path, tree: dict[str, Any]) -> None:
-    """Write a tree of arrays, numbers and strings to a file, at once or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        The file. What is there is replaced when everything new is on the disk.
-    tree : dict
-        With string keys; dicts, lists, arrays, numbers and strings inside.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import numpy as np
-    >>> from skann.checkpoint import read, write
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write(Path(folder, "a.npz"), {"numbers": [2**100, np.arange(2)], "name": "a"})
-    ...     read(Path(folder, "a.npz"))
-    {'numbers': [1267650600228229401496703205376, array([0, 1])], 'name': 'a'}
-    """
-    arrays: dict[str, Any] = {}
-    text = json.dumps(_without_arrays(tree, "", arrays))
-    arrays[_JSON] = np.frombuffer(text.encode(), np.uint8)
-    # A name for each process and thread, in case several write to one path.
-    writer = f"{os.getpid()}-{threading.get_native_id()}"
-    temporary = path.with_name(f"{_leftover_prefix(path)}{writer}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_folder(path.parent)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Read what `write` wrote.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    OSError
-        If there is no such file or it may not be read.
-    ValueError
-        If it is incomplete, damaged or something else.
-    """
-    with open(path, "rb") as file:
-        try:
-            with np.load(file, allow_pickle=False) as npz:
-                arrays = {name: npz[name] for name in npz.files}
-            if _JSON not in arrays:
-                raise ValueError("it has no state of a fit")
-            return _with_arrays(json.loads(arrays[_JSON].tobytes()), arrays)
-        # NumPy, zipfile and json raise a dozen kinds, depending on which byte is wrong.
-        except Exception as error:
-            raise ValueError(
-                f"{path} is not a checkpoint, or it is incomplete or damaged: {error}"
-            ) from error
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove what writes to `path` that were killed have left beside it.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    """
-    with suppress(OSError):  # Not tidy, but no reason not to train.
-        for leftover in path.parent.glob("*.tmp"):
-            age = time.time() - leftover.stat().st_mtime
-            if leftover.name.startswith(_leftover_prefix(path)) and age > _LEFTOVER_SECONDS:
-                leftover.unlink()
-
-
-def _leftover_prefix(path: Path) -> str:
-    return f".{path.name}."
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the new name of a file to the disk, where folders can be synchronised."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _without_arrays(value: Any, name: str, arrays: dict[str, NDArray]) -> Any:
-    """Put the arrays of a tree into `arrays`; return the tree with their names instead."""
-    if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {_ARRAY: name}
-    if isinstance(value, np.generic):
-        return value.item()
-    prefix = f"{name}." if name else ""
-    if isinstance(value, dict):
-        return {
-            key: _without_arrays(entry, f"{prefix}{key}", arrays) for key, entry in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [
-            _without_arrays(entry, f"{prefix}{position}", arrays)
-            for position, entry in enumerate(value)
-        ]
-    return value
-
-
-def _with_arrays(value: Any, arrays: dict[str, NDArray]) -> Any:
-    if isinstance(value, dict):
-        if _ARRAY in value:
-            return arrays[value[_ARRAY]]
-        return {key: _with_arrays(entry, arrays) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_with_arrays(entry, arrays) for entry in value]
-    return value

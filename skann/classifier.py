@@ -2,64 +2,18 @@
 
 from __future__ import annotations  # help() then names types in place of what they stand for.
 
-import copy
-import math
-import os
-from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skann.callbacks import EpochTasks, Unwatched
-from skann.checkpoint import FitStart, RowSample, SavedFit
-from skann.defaults import STREAM_ROWS, Resolved, resolve
-from skann.engine.batches import Examples
-from skann.engine.calibration import best_temperature, divide_logits, undo_division
-from skann.engine.fitting import Outcome, Settings, chunk_rows, fit_network
+from skann.base import BaseANN
 from skann.engine.losses import LOSSES
-from skann.engine.memory import aligned_copy
-from skann.engine.network import Architecture, Network, ParameterViews
-from skann.engine.rows import Scaling, make_rows
-from skann.engine.schedules import SCHEDULES
-from skann.engine.stopping import Epoch
-from skann.engine.training import DivergenceError, EpochWatcher
-from skann.export import OnnxMixin
-from skann.inputs import (
-    check_X,
-    check_X_y,
-    labels_for_partial_fit,
-    lay_out,
-    make_examples,
-    validation_examples,
-)
-from skann.inspection import InspectionMixin
-from skann.outcome import DIVERGED, history_attributes, warn_of
-from skann.parameters import (
-    CONSTRAINTS,
-    check_can_continue,
-    check_partial_fit,
-    check_rows,
-    check_together,
-    dropout_rates,
-    make_architecture,
-)
-from skann.scaling import measure_scaling
-from skann.scoring import make_scoring
-from skann.targets import Labels, hold_out, mean_positive_weight, plain_labels
-
-_SETTINGS = [field.name for field in fields(Settings)]
+from skann.targets import plain_labels
 
 
-class ANNClassifier(
-    OnnxMixin, InspectionMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator
-):
+class ANNClassifier(ClassifierMixin, BaseANN):
     r"""Multi-layer perceptron classifier, trained by NumPy alone.
 
     Minimises the mean log-loss plus an L2 penalty on the weights,
@@ -235,11 +189,6 @@ class ANNClassifier(
         ``scoring(estimator, X, y) -> float``, greater being better. A named metric of one
         positive class takes 1, or ``classes_[1]`` where 1 is no class. Choose "loss" when
         validation rows are few or probabilities count.
-    calibration : {"temperature"} or None, default=None
-        "temperature": after training, divide the scores by the number that makes the log-loss
-        on the validation data least [9]_, and so the probabilities as certain as they should
-        be; few rows, which cannot tell, leave it near 1. Without `X_val`, `validation_fraction`
-        of the training rows are held out. Use it when decisions depend on the probabilities.
 
     Attributes
     ----------
@@ -281,8 +230,6 @@ class ANNClassifier(
         "loss", "validation_score", "validation_loss", "learning_rate" and "gradient_norm" of
         its last step (the norm before clipping, without the penalty), and "seconds" without
         validation and callbacks. None where there is no such number.
-    temperature_ : float
-        What `calibration` has divided the scores by.
     alpha_ : float
         What "auto" was resolved to, as in those that follow.
     batch_size_ : int
@@ -313,10 +260,7 @@ class ANNClassifier(
     epoch; one whose `on_fit_task_end` returns True ends training. Ctrl-C ends training with a
     warning and keeps what was learned.
 
-    `skann.callbacks.Checkpoint` saves a fit as it goes, and `resume` goes on from there. A
-    callback of your own finds the state that it saves in the private attribute
-    `_training_in_progress`, a `skann.checkpoint.FitInProgress`; there is one only while `fit`
-    works on mini-batches, from before the first epoch to the end of the last.
+    `skann.callbacks.Checkpoint` saves a fit as it goes, and `resume` goes on from there.
 
     References
     ----------
@@ -335,8 +279,6 @@ class ANNClassifier(
     .. [7] Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
        reducing internal covariate shift", ICML 2015, https://arxiv.org/abs/1502.03167
     .. [8] Ba, Kiros and Hinton, "Layer normalization", 2016, https://arxiv.org/abs/1607.06450
-    .. [9] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML
-       2017, https://arxiv.org/abs/1706.04599
 
     Examples
     --------
@@ -350,8 +292,6 @@ class ANNClassifier(
     >>> bool(cross_val_score(classifier, X, y).mean() > 0.94)
     True
     """
-
-    _parameter_constraints: dict = CONSTRAINTS
 
     def __init__(
         self,
@@ -394,7 +334,6 @@ class ANNClassifier(
         warmup=0.0,
         ema_decay=None,
         scoring=None,
-        calibration=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -434,170 +373,6 @@ class ANNClassifier(
         self.warmup = warmup
         self.ema_decay = ema_decay
         self.scoring = scoring
-        self.calibration = calibration
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_val: ArrayLike | None = None,
-        y_val: ArrayLike | None = None,
-        sample_weight_val: ArrayLike | None = None,
-    ) -> Self:
-        """Fit the network to training data.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows, of any numeric dtype. A row-major array is never copied whole.
-        y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
-            Labels of any type, or zeros and ones with a column for each label.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None for equal ones.
-        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Rows to measure the network on after every epoch. They decide when to stop if
-            ``early_stopping=True``, in place of a split of the training rows; otherwise the
-            curves are only recorded. In a `Pipeline`, ``transform_input=["X_val"]``
-            transforms them as `X`.
-        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
-            Labels of `X_val`.
-        sample_weight_val : array-like of shape (n_val,), default=None
-            Weights of the rows of `X_val`.
-
-        Returns
-        -------
-        self : ANNClassifier
-            The fitted classifier.
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data cannot be used, or if the loss is not a finite number
-            from the first epoch on. Raised before training, but for the last.
-        MemoryError
-            If `hidden_layer_sizes` asks for a network larger than memory. Raised before training.
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def resume(
-        self,
-        path: str | os.PathLike,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_val: ArrayLike | None = None,
-        y_val: ArrayLike | None = None,
-        sample_weight_val: ArrayLike | None = None,
-    ) -> Self:
-        """Go on with an interrupted `fit` from the file of a `skann.callbacks.Checkpoint`.
-
-        The result has the same bits as if the fit had not been interrupted, but for the seconds
-        in `history_`. That takes the same parameters, data, versions and number of BLAS threads.
-        A fit that had ended is returned as it ended.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file.
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            As given to `fit`, like all that follows.
-        y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
-            Labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Validation rows.
-        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
-            Their labels.
-        sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights.
-
-        Returns
-        -------
-        self : ANNClassifier
-            The fitted classifier. What it had learned before is forgotten.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be read.
-        ValueError
-            If the file is damaged, or if a parameter, the data or the number of BLAS threads
-            differs from that of the interrupted fit. `verbose` may differ, and `random_state` if
-            neither is an int. Functions are compared by name, X by its shape, its dtype and up to
-            1000 rows spread evenly over it, in any memory order, labels and weights in full.
-        """
-        saved = SavedFit.read(path, self)
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), saved)
-
-    @available_if(lambda self: self._check_stochastic())
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        classes: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Go on training with one epoch over the given rows.
-
-        The rate is constant: `learning_rate_init`, and for ``"auto"`` 0.001 with Adam, 0.01
-        with SGD. The rows of a call say nothing about those of the stream, so that ``"auto"``
-        means an `alpha` of 0.05 and batches of 128 rows, or of a call's where they are fewer. The
-        penalty is divided by `batch_size_` in either case: how rows are cut into calls does not
-        change it. Weights, moments of the optimizer, `t_` and the random stream are kept from
-        call to call. Not available with ``solver="lbfgs"``; callbacks are not run.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, of any numeric dtype.
-        y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
-            Their labels.
-        classes : array-like of shape (n_classes,), default=None
-            All labels that will ever come; needed in the first call, unless `y` is an
-            indicator matrix or the classifier is fitted.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None for equal ones.
-
-        Returns
-        -------
-        self : ANNClassifier
-            The classifier.
-
-        Raises
-        ------
-        ValueError
-            If the data cannot be used, if `y` has labels that are not among the classes, or
-            with ``early_stopping=True`` or ``class_weight="balanced"``, which need all rows
-            at once.
-        """
-        check_partial_fit(self)
-        check_together(self)
-        continues = hasattr(self, "_network")
-        X, y = check_X_y(self, X, y, reset=not continues)
-        X = lay_out(self, X, self._computing_dtype)
-        labels = labels_for_partial_fit(y, classes, self._labels if continues else None)
-        examples, _ = make_examples(X, y, sample_weight, self.class_weight, labels)
-        architecture = make_architecture(self, labels.n_outputs)
-        if continues:
-            check_can_continue(self, labels, architecture)
-        check_rows(self, examples)
-        rng = self._random_stream(continues)
-        at_once = {"max_iter": 1, "learning_rate": "constant", "warmup": 0.0}
-        settings = self._settings(examples, labels, architecture, STREAM_ROWS, **at_once)
-        self._prepare(labels, architecture, settings, continues)
-        earlier = getattr(self, "_history", [])
-        outcome = self._train(examples, None, architecture, settings, rng, Unwatched())
-        self._history: list[Epoch] = earlier + self._history
-        self._set_history()
-        self.n_iter_ = len(outcome.stopping.history)
-        return self
 
     def predict(self, X: ArrayLike) -> NDArray:
         """Predict labels.
@@ -612,7 +387,8 @@ class ANNClassifier(
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             The most probable label; for multilabel targets zeros and ones.
         """
-        return self._predict(X, lambda logits: self._labels.decode(logits))
+        X = self._validated_rows(X)
+        return self._model.predict(X, self._model.labels.decode)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Compute the accuracy; for multilabel targets the share of rows without an error.
@@ -631,7 +407,7 @@ class ANNClassifier(
         float
         """
         check_is_fitted(self)
-        return super().score(X, self._labels.as_classes(plain_labels(y)), sample_weight)
+        return super().score(X, self._model.labels.as_classes(plain_labels(y)), sample_weight)
 
     def predict_proba(self, X: ArrayLike) -> NDArray:
         """Predict probabilities, inside the open interval (0, 1).
@@ -647,7 +423,8 @@ class ANNClassifier(
             Columns in the order of `classes_`. Rows sum to 1, but for multilabel targets,
             where each column is a probability of its own.
         """
-        return self._predict(X, lambda logits: LOSSES[self._target_kind].probabilities(logits))
+        X = self._validated_rows(X)
+        return self._model.predict(X, LOSSES[self._model.labels.kind].probabilities)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray:
         """Predict logarithms of probabilities.
@@ -665,7 +442,8 @@ class ANNClassifier(
         ndarray of shape (n_samples, n_classes), in the computing dtype
             Columns in the order of `classes_`.
         """
-        return self._predict(X, lambda logits: LOSSES[self._target_kind].log_probabilities(logits))
+        X = self._validated_rows(X)
+        return self._model.predict(X, LOSSES[self._model.labels.kind].log_probabilities)
 
     def decision_function(self, X: ArrayLike) -> NDArray:
         """Compute raw scores (logits).
@@ -680,282 +458,14 @@ class ANNClassifier(
         ndarray of shape (n_samples,) or (n_samples, n_classes), in the computing dtype
             For two classes one score, positive for ``classes_[1]``.
         """
-        return self._predict(X, _by_row)
+        X = self._validated_rows(X)
+        return self._model.predict(X, _by_row)
 
-    @property
-    def coefs_(self) -> ParameterViews:
-        """Weight matrices, views of the one parameter vector; assigning writes into it."""
-        check_is_fitted(self)
-        return self._network.coefs
-
-    @coefs_.setter
-    def coefs_(self, values: list[NDArray]) -> None:
-        self.coefs_[:] = values
-
-    @property
-    def intercepts_(self) -> ParameterViews:
-        """Bias vectors, views of the one parameter vector; assigning writes into it."""
-        check_is_fitted(self)
-        return self._network.intercepts
-
-    @intercepts_.setter
-    def intercepts_(self, values: list[NDArray]) -> None:
-        self.intercepts_[:] = values
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_network")
-
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The flat vector is the stored state: pickled views of it would be stored twice.
-        state = {**super().__getstate__()}
-        state.pop("_training_in_progress", None)
-        network = state.pop("_network", None)
-        if network is not None:
-            state["_stored_network"] = tuple(network.architecture), network.parameters
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = {**state}
-        stored = state.pop("_stored_network", None)
-        super().__setstate__(state)
-        if stored is not None:
-            architecture, parameters = stored
-            self._network = Network(Architecture(*architecture), parameters)
-
-    @property
-    def _labels(self) -> Labels:
-        return Labels(self._target_kind, self.classes_)
-
-    @property
-    def _computing_dtype(self) -> str:
-        return "float64" if self.solver == "lbfgs" else self.dtype
-
-    def _check_stochastic(self) -> bool:
-        if self.solver == "lbfgs":
-            raise AttributeError("partial_fit is not available with solver='lbfgs'.")
-        return True
-
-    def _random_stream(self, continues: bool) -> np.random.Generator:
-        if continues and hasattr(self, "_stream"):
-            return copy.deepcopy(self._stream)
-        return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _settings(
-        self,
-        examples: Examples,
-        labels: Labels,
-        architecture: Architecture,
-        n_rows: int,
-        **changes: Any,
-    ) -> Settings:
-        """Resolve every ``"auto"``; try a schedule of the user's, which may be bad."""
-        values: dict[str, Any] = {name: getattr(self, name, None) for name in _SETTINGS}
-        # A NumPy float64 would make arrays in float32 compute in float64: slower, other bits.
-        values = {n: v.item() if isinstance(v, np.generic) else v for n, v in values.items()}
-        values |= {"loss": labels.kind, **changes}
-        if self.solver == "lbfgs":
-            values["learning_rate"] = "constant"
-        has_end = callable(values["learning_rate"]) or SCHEDULES[values["learning_rate"]].has_end
-        given = {name: values[name] for name in Resolved._fields}
-        n_hidden = len(architecture.activations)
-        mean_weight = mean_positive_weight(examples.weights)
-        resolved = resolve(self.solver, n_rows, n_hidden, has_end, mean_weight, **given)
-        values |= resolved._asdict()
-        settings = Settings(**values | {"dropout": dropout_rates(resolved.dropout, n_hidden)})
-        settings.factor(-(-n_rows // settings.batch_size), n_rows)
-        return settings
-
-    def _clear(self) -> None:
-        """Delete what training sets; what validation sets has been set anew."""
-        kept = {"n_features_in_", "feature_names_in_"}
-        fitted = {name for name in vars(self) if name.endswith("_") and name[0] != "_"} - kept
-        private = {"_network", "_optimizer_state", "_stream", "_scaling", "_history"}
-        private |= {"_fit_record", "_uncalibrated"}
-        for name in fitted | private:
-            self.__dict__.pop(name, None)
-
-    def _prepare(
-        self, labels: Labels, architecture: Architecture, settings: Settings, continues: bool
-    ) -> None:
-        """Drop what an earlier fit left, if it does not go on; set what training does not."""
-        if not continues:
-            self._clear()
-            self.classes_ = labels.classes
-            self._target_kind = labels.kind
-            self.n_outputs_ = labels.n_outputs
-            self.n_layers_ = len(architecture.layer_sizes)
-            self.out_activation_ = LOSSES[labels.kind].out_activation
-            self.t_ = 0
-        self.__dict__.update({f"{name}_": getattr(settings, name) for name in Resolved._fields})
-
-    def _input_scaling(self) -> Scaling | None:
-        return Scaling(*self._scaling) if hasattr(self, "_scaling") else None
-
-    def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        validation: tuple[Any, Any, Any],
-        saved: SavedFit | None = None,
-    ) -> Self:
-        check_together(self)
-        continues = self.warm_start and hasattr(self, "_network") and saved is None
-        X, y = check_X_y(self, X, y, reset=not continues)
-        by_rows = lay_out(self, X, self._computing_dtype)
-        sample, X = RowSample.of(X, by_rows), by_rows
-        labels = Labels.of(y)
-        examples, sample_weight = make_examples(X, y, sample_weight, self.class_weight, labels)
-        held_out = validation_examples(self, *validation, labels)
-        architecture = make_architecture(self, labels.n_outputs)
-        if continues:
-            check_can_continue(self, labels, architecture)
-            labels = self._labels
-        rng = self._random_stream(continues) if saved is None else saved.random_stream()
-        stream = rng.bit_generator.state
-        start = FitStart(labels, sample, examples.targets, sample_weight, held_out, stream)
-        if saved is not None:
-            saved.check_data(start)
-            saved.check_training(self, architecture)
-        if (self.early_stopping or self.calibration) and held_out is None:
-            seed = int(rng.integers(2**31))
-            why = "early_stopping=True" if self.early_stopping else "calibration='temperature'"
-            examples, held_out = hold_out(examples, labels, self.validation_fraction, seed, why)
-        check_rows(self, examples)
-        settings = self._settings(examples, labels, architecture, len(examples))
-        scoring = make_scoring(self, held_out, labels)
-        self._prepare(labels, architecture, settings, continues)
-        tasks = EpochTasks(self, settings.max_iter, X, y, start, saved)
-        outcome = self._train(
-            examples, held_out, architecture, settings, rng, tasks, scoring, saved
-        )
-        if self.calibration is not None and held_out is not None:
-            self._calibrate(held_out)
-        if not self.warm_start:
-            del self._optimizer_state, self._stream
-        tasks.end_fit()
-        warn_of(outcome, settings, examples)
-        return self
-
-    def _train(
-        self,
-        examples: Examples,
-        held_out: Examples | None,
-        architecture: Architecture,
-        settings: Settings,
-        rng: np.random.Generator,
-        watcher: EpochWatcher,
-        scoring: Callable[[Network, float], float] | None = None,
-        saved: SavedFit | None = None,
-    ) -> Outcome:
-        """Train a new network, a saved one or a copy of the old one, then take it over."""
-        if saved is not None:
-            network = Network(architecture, aligned_copy(saved.training["parameters"]))
-            saved.restore(self)
-        elif hasattr(self, "_network"):
-            parameters = aligned_copy(self._network.parameters, self._computing_dtype)
-            network = Network(architecture, parameters)
-            if hasattr(self, "temperature_"):
-                undo_division(network, getattr(self, "_uncalibrated", None), self.temperature_)
-        else:
-            network = Network.random(
-                architecture, self._computing_dtype, rng, self.kernel_initializer
-            )
-            self._scale_inputs(examples)
-        solver, state = getattr(self, "_optimizer_state", (None, None))
-        try:
-            outcome = fit_network(
-                network,
-                examples,
-                held_out,
-                self._input_scaling(),
-                settings,
-                rng,
-                state if solver == self.solver else None,
-                watcher,
-                scoring,
-                None if saved is None else saved.training,
-            )
-        except BaseException as error:
-            if not hasattr(self, "_network"):
-                self._clear()
-            if isinstance(error, DivergenceError):
-                raise ValueError(f"{DIVERGED} Nothing was learned.") from None
-            raise
-        finally:
-            self.__dict__.pop("_training_in_progress", None)
-        self._record_fit()
-        for name in ("temperature_", "_uncalibrated"):
-            self.__dict__.pop(name, None)
-        self._network = network
-        self._optimizer_state = self.solver, outcome.optimizer_state
-        self._stream = rng
-        self._history = outcome.stopping.history
-        self._set_history()
-        self.t_ += outcome.n_rows_seen
-        return outcome
-
-    def _scale_inputs(self, examples: Examples) -> None:
-        """Measure the scaling of the inputs, if there is to be one."""
-        scaling = Scaling(None, None)
-        if self.input_scaling is not None:
-            scaling = measure_scaling(self.input_scaling, examples)
-        if self.input_scaling is not None or self.input_clip is not None:
-            clip = None if self.input_clip is None else float(self.input_clip)
-            self._scaling: Any = tuple(scaling._replace(clip=clip))
-
-    def _set_history(self) -> None:
-        self.__dict__.update(history_attributes(self._history, self.early_stopping))
-
-    def _calibrate(self, held_out: Examples) -> None:
-        """Divide the scores by the temperature that suits the validation rows."""
-        network = self._network
-        at_once = chunk_rows(max(network.architecture.layer_sizes))
-        rows = make_rows(
-            held_out.X, network.parameters.dtype, at_once, self._input_scaling(), held_out.subset
-        )
-        logits = network.decision_function(rows, at_once)
-        loss = LOSSES[self._target_kind](len(logits), len(rows), np.float64)
-        self.temperature_ = best_temperature(logits, held_out.targets, held_out.weights, loss)
-        self._uncalibrated = divide_logits(network, self.temperature_)
-
-    def _predict(self, X: Any, answer: Callable[[NDArray], NDArray]) -> NDArray:
-        """Validate rows; return what `answer` makes of their raw scores, chunk by chunk."""
-        if not hasattr(self, "_network"):  # The check costs more than predicting a row.
-            check_is_fitted(self)
-        X = check_X(self, X)
-        network = self._network
-        at_once = chunk_rows(max(network.architecture.layer_sizes))
-        rows = make_rows(X, network.parameters.dtype, at_once, self._input_scaling())
-        result: Any = None
-        with np.errstate(over="ignore", invalid="ignore"):
-            if X.shape[0] <= at_once:
-                return answer(_finite(network.decision_function(rows, at_once)))
-            for part, logits in network.scores_by_chunk(rows, at_once):
-                answers = answer(_finite(logits))
-                if result is None:
-                    result = np.empty((len(rows), *answers.shape[1:]), answers.dtype)
-                result[part] = answers
-        return result
-
-
-def _finite(logits: NDArray) -> NDArray:
-    """Return raw scores, if they are finite."""
-    values = logits.ravel()
-    # A finite sum of squares tells it of a single row faster.
-    if not (math.isfinite(values.dot(values)) or np.isfinite(values).all()):
-        raise ValueError(
-            f"X has values too large to compute with in {logits.dtype}. Were they scaled like the"
-            " training rows? If they are right, set dtype='float64' or input_scaling='standard'"
-            " and fit again."
-        )
-    return logits
 
 
 def _by_row(logits: NDArray) -> NDArray:

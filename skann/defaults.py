@@ -1,8 +1,15 @@
-"""What ``"auto"`` stands for, by solver and number of training rows."""
+"""What ``"auto"`` stands for: from parameters and the shape of the data to `Settings`."""
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skann.engine.schedules import find_schedule
+from skann.engine.settings import Architecture, Settings
+from skann.parameters import dropout_rates
 
 
 class Resolved(NamedTuple):
@@ -56,34 +63,20 @@ _LBFGS_ITERATIONS = 2000
 
 
 def resolve(
-    solver: str,
-    n_rows: int,
-    n_hidden: int,
-    has_end: bool,
-    mean_weight: float,
-    alpha: float | str,
-    batch_size: int | str,
-    learning_rate_init: float | str,
-    max_iter: int | str,
-    dropout: float | str | Sequence[float],
-    label_smoothing: float | str,
+    parameters: Mapping[str, Any], n_rows: int, n_hidden: int, mean_weight: float = 1.0
 ) -> Resolved:
     """Replace ``"auto"`` by the rules that the docstring of `ANNClassifier` states.
 
     Parameters
     ----------
-    solver : {"adam", "adamw", "sgd", "lbfgs"}
-        The solver.
+    parameters : mapping of str to object
+        Gives `solver`, `learning_rate` and all that `Resolved` holds.
     n_rows : int
         Training rows.
     n_hidden : int
         Hidden layers.
-    has_end : bool
-        Whether the learning-rate schedule has an end, near zero.
     mean_weight : float
         Of the rows' weights above 0.
-    alpha, batch_size, learning_rate_init, max_iter, dropout, label_smoothing : number or "auto"
-        As given to the estimator.
 
     Returns
     -------
@@ -91,10 +84,15 @@ def resolve(
 
     Examples
     --------
+    >>> from skann import ANNClassifier
     >>> from skann.defaults import resolve
-    >>> resolve("adam", 60_000, 2, True, 1.0, *["auto"] * 6).batch_size
+    >>> resolve(ANNClassifier().get_params(), 60_000, 2).batch_size
     256
     """
+    solver, has_end = parameters["solver"], find_schedule(parameters["learning_rate"]).has_end
+    alpha, batch_size, learning_rate_init, max_iter, dropout, label_smoothing = (
+        parameters[name] for name in Resolved._fields
+    )
     if solver == "lbfgs":
         batch_size = n_rows
     elif batch_size == "auto":
@@ -135,3 +133,51 @@ def _automatic_max_iter(solver: str, n_rows: int, has_end: bool) -> int:
         return 200
     epochs = math.ceil(_ROWS_SHOWN / n_rows)
     return min(max(epochs, _MIN_EPOCHS), _MAX_EPOCHS)
+
+
+def make_settings(
+    parameters: Mapping[str, Any],
+    architecture: Architecture,
+    loss: str,
+    n_rows: int,
+    mean_weight: float,
+) -> Settings:
+    """Return what a fit is to do.
+
+    Parameters
+    ----------
+    parameters : mapping of str to object
+        All parameters of the estimator.
+    architecture : Architecture
+        Of its network.
+    loss : str
+        Name of the loss.
+    n_rows : int
+        Training rows.
+    mean_weight : float
+        Of the rows' weights above 0.
+
+    Returns
+    -------
+    Settings
+    """
+    # A NumPy float64 would make arrays in float32 compute in float64: slower, other bits.
+    values = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in parameters.items()
+    }
+    n_hidden = len(architecture.activations)
+    resolved = resolve(values, n_rows, n_hidden, mean_weight)
+    values |= resolved._asdict()
+    values |= {
+        "architecture": architecture,
+        "dtype": computing_dtype(parameters),
+        "loss": loss,
+        "dropout": dropout_rates(resolved.dropout, n_hidden),
+    }
+    return Settings(**{field.name: values[field.name] for field in fields(Settings)})
+
+
+def computing_dtype(parameters: Mapping[str, Any]) -> str:
+    """Return the dtype that a fit computes in: L-BFGS needs float64."""
+    return "float64" if parameters["solver"] == "lbfgs" else str(parameters["dtype"])

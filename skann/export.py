@@ -1,22 +1,17 @@
 """Fitted classifiers for other runtimes and for files that are safe to load: ONNX and skops.
 
-skl2onnx converts an `ANNClassifier`, also as a step of a pipeline, as it converts the
-classifiers of scikit-learn. The graph is made of basic operators: MatMul, Exp, Max and the like
-are in every operator set that runtimes still read, for float and for double.
-
-`register_onnx` uses what skl2onnx offers to converters of other libraries. That a classifier also
-registers itself rests on private names (`_parse_again`), which may go with any release: the extra
-`onnx` in pyproject.toml has the versions of skl2onnx that the tests pass with.
+After `register_onnx`, skl2onnx converts an `ANNClassifier`, also as a step of a pipeline, as it
+converts the classifiers of scikit-learn. The graph is made of basic operators: MatMul, Exp, Max and
+the like are in every operator set that runtimes still read, for float and for double.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
+from skann.classifier import ANNClassifier
 from skann.engine.activations import _LEAK, _MISH_LINEAR, _SELU_ALPHA, _SELU_SCALE
 from skann.engine.layers import BatchNormalization, LayerNormalization
 from skann.engine.network import Network
@@ -24,9 +19,9 @@ from skann.engine.rows import Scaling
 
 __all__ = ["TRUSTED_TYPES", "register_onnx"]
 
-#: The types in a skops file of a fitted classifier alone, beside those that skops trusts by
+#: The type in a skops file of a fitted classifier alone, beside those that skops trusts by
 #: itself. There are others only where a parameter is one, such as a function as `scoring`.
-TRUSTED_TYPES = ["skann.classifier.ANNClassifier", "skann.engine.stopping.Epoch"]
+TRUSTED_TYPES = ["skann.classifier.ANNClassifier"]
 
 _OPTIONS = {
     "zipmap": [True, False, "columns"],
@@ -35,41 +30,15 @@ _OPTIONS = {
 }
 
 
-# How skl2onnx finds the converter --------------------------------------------------------------
-
-
-class OnnxMixin:
-    """Lets skl2onnx find the converter by itself."""
-
-    def onnx_parser(self) -> Callable[..., list] | None:
-        """Register the converter the first time that skl2onnx meets the class.
-
-        Returns
-        -------
-        callable or None
-            What skl2onnx has to call in this conversion; None from the second one on.
-        """
-        check_is_fitted(self)
-        from skl2onnx import get_model_alias
-
-        try:
-            get_model_alias(type(self))
-        except RuntimeError:
-            register_onnx(type(self))
-            return partial(_parse_again, self)
-        return None
-
-
-def register_onnx(estimator_class: type | None = None) -> None:
+def register_onnx(estimator_class: type = ANNClassifier) -> None:
     """Register the ONNX converter with skl2onnx.
 
-    Converting a classifier or a pipeline does so by itself. Call it before a conversion in which
-    the classifier is inside another estimator, such as `VotingClassifier`.
+    Call it once before the first conversion.
 
     Parameters
     ----------
-    estimator_class : type, default=None
-        A subclass of `ANNClassifier` to register; None for `ANNClassifier`.
+    estimator_class : type, default=ANNClassifier
+        A subclass of `ANNClassifier` to register, or the class itself.
 
     Raises
     ------
@@ -95,29 +64,10 @@ def register_onnx(estimator_class: type | None = None) -> None:
         raise ImportError(
             'ONNX export needs skl2onnx: python -m pip install "skl2onnx>=1.19.1,<1.21"'
         ) from error
-    if estimator_class is None:
-        from skann import ANNClassifier  # which imports this module
-
-        estimator_class = ANNClassifier
     alias = f"Skann{estimator_class.__name__}"
     update_registered_converter(
         estimator_class, alias, _set_output_types, _convert, options=_OPTIONS
     )
-
-
-def _parse_again(classifier: Any, scope: Any, inputs: list) -> list:
-    """Parse a classifier as skl2onnx does from now on, in place of what it has begun.
-
-    It had declared an operator of unknown type before it asked. That one is taken away; its
-    outputs, which skl2onnx goes on with, become those of the operators declared here.
-    """
-    from skl2onnx._parse import sklearn_parsers_map
-
-    unknown = next(reversed(scope.operators.values()))
-    del scope.operators[unknown.onnx_name]
-    unknown.init_status(is_evaluated=True)
-    unknown.outputs = sklearn_parsers_map[type(classifier)](scope, classifier, inputs)
-    return []  # There are no others.
 
 
 # The graph -------------------------------------------------------------------------------------
@@ -193,7 +143,7 @@ def _set_output_types(operator: Any) -> None:
     is_double = isinstance(inputs.type, DoubleTensorType) and not is_zipped
     operator.outputs[1].set_type((DoubleTensorType if is_double else FloatTensorType)(shape))
     label_type = Int64TensorType if classes.dtype == np.int64 else StringTensorType
-    is_multilabel = classifier._target_kind == "multilabel-indicator"
+    is_multilabel = classifier._model.labels.kind == "multilabel-indicator"
     operator.outputs[0].set_type(label_type(shape if is_multilabel else [n_rows]))
 
 
@@ -203,16 +153,16 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     from skl2onnx.common.data_types import guess_proto_type
 
     classifier = operator.raw_operator
-    network: Network = classifier._network
+    network: Network = classifier._model.network
     graph = _Graph(scope, container, network.parameters.dtype)
     given, (label, probabilities) = operator.inputs[0], operator.outputs
     given_dtype = tensor_dtype_to_np_dtype(guess_proto_type(given.type))
-    scaling = classifier._input_scaling() or Scaling(None, None)
+    scaling = classifier._model.scaling or Scaling(None, None)
     logits = _add_network(graph, network, _add_inputs(graph, given.full_name, given_dtype, scaling))
 
-    if classifier._target_kind == "binary":
+    if classifier._model.labels.kind == "binary":
         logits = graph("Concat", graph("Neg", logits), logits, axis=1)
-    if classifier._target_kind == "multilabel-indicator":
+    if classifier._model.labels.kind == "multilabel-indicator":
         graph.cast(graph("Greater", logits, 0.0), np.int64, label.full_name)
     else:
         codes = graph("ArgMax", logits, axis=1, keepdims=0)

@@ -1,107 +1,25 @@
-"""What `fit` is given, validated: rows that can be gathered, coded targets, weights."""
+"""What `fit` is given: rows that can be gathered, coded targets, weights."""
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
-from scipy import sparse
+from numpy.typing import NDArray
 from sklearn import config_context
-from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
+from sklearn.utils.validation import _check_sample_weight
 
 from skann.engine.batches import Examples
-from skann.engine.rows import laid_out_by_rows
 from skann.targets import Labels, combine_weights, plain_labels
 
-if TYPE_CHECKING:
-    from skann.classifier import ANNClassifier
+
+def as_numpy() -> Any:
+    """Return a context in which scikit-learn makes arrays of any library those of NumPy."""
+    return config_context(array_api_dispatch=False)
 
 
-# Under scikit-learn's array-API dispatch, arrays of any library become those of NumPy.
-_as_numpy = config_context(array_api_dispatch=False)
-
-
-@_as_numpy
-def check_X_y(estimator: "ANNClassifier", X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-    """Validate training data.
-
-    Parameters
-    ----------
-    estimator : ANNClassifier
-        The estimator to be fitted.
-    X, y : array-like
-        As given to `fit`.
-    reset : bool
-        Whether number and names of the features are those of a new fit.
-
-    Returns
-    -------
-    X : ndarray, CSR or CSC array or matrix of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,), or indicator matrix (n_samples, n_labels)
-    """
-    y = plain_labels(y)
-    return _validated(estimator, X, y, accept_sparse=("csr", "csc"), multi_output=True, reset=reset)
-
-
-def lay_out(estimator: "ANNClassifier", X: Any, dtype: DTypeLike) -> NDArray | sparse.csr_array:
-    """Bring validated rows into a layout that they can be gathered from.
-
-    Parameters
-    ----------
-    estimator : ANNClassifier
-        The estimator to be fitted.
-    X : ndarray, CSR or CSC array or matrix of shape (n_samples, n_features)
-        As `check_X_y` returned it.
-    dtype : dtype-like
-        Computing dtype.
-
-    Returns
-    -------
-    ndarray or CSR array of shape (n_samples, n_features)
-    """
-    # What is to be scaled keeps its precision: rounded first, less of it would be left, and a
-    # copy would train to other bits than rows that need none.
-    is_scaled = estimator.input_scaling is not None or hasattr(estimator, "_scaling")
-    return laid_out_by_rows(X, X.dtype if is_scaled else dtype)
-
-
-def check_X(estimator: "ANNClassifier", X: Any) -> Any:
-    """Validate rows to predict.
-
-    In a plain array of finite numbers there is nothing for `check_array` to find or convert,
-    and for a single row it takes longer than the network: such rows skip it.
-
-    Parameters
-    ----------
-    estimator : ANNClassifier
-        The fitted estimator.
-    X : array-like
-        As given to a method that predicts.
-
-    Returns
-    -------
-    ndarray or CSR array of shape (n_samples, n_features)
-    """
-    if _is_plain(X):
-        return validate_data(estimator, X, reset=False, skip_check_array=True)
-    with config_context(array_api_dispatch=False):
-        return _validated(estimator, X, accept_sparse="csr", reset=False)
-
-
-def _validated(estimator: "ANNClassifier", X: Any, *y: Any, **options: Any) -> Any:
-    """Return what `validate_data` returns, after a look for what it lets pass."""
-    _refuse_dates(X, "X")
-    if sparse.issparse(X):
-        _check_indices(X)
-    checked = validate_data(estimator, X, *y, **options)
-    _refuse_dates(checked[0] if y else checked, "X")
-    return checked
-
-
-def _refuse_dates(values: Any, name: str) -> None:
+def refuse_dates(values: Any, name: str) -> None:
     """Raise an error for dates and durations, whose numbers are in any unit."""
     dtypes = getattr(values, "dtypes", None)  # Of a DataFrame's columns.
     if not isinstance(dtypes, Iterable):
@@ -116,7 +34,7 @@ def _refuse_dates(values: Any, name: str) -> None:
         )
 
 
-def _check_indices(X: Any) -> None:
+def check_indices(X: Any) -> None:
     """Raise an error if entries of a sparse matrix lie outside of it."""
     try:
         # On a view: the check may change the dtype of the indices.
@@ -133,7 +51,7 @@ def _check_indices(X: Any) -> None:
         ) from error
 
 
-def _is_plain(X: Any) -> bool:
+def is_plain(X: Any) -> bool:
     """Tell whether `X` is an array of finite numbers, quickly; False where that is open."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0:
         return False
@@ -146,7 +64,7 @@ def _is_plain(X: Any) -> bool:
         return math.isfinite(values.dot(values))
 
 
-@_as_numpy
+@as_numpy()
 def make_examples(
     X: Any, y: Any, sample_weight: Any, class_weight: Any, labels: Labels, suffix: str = ""
 ) -> tuple[Examples, NDArray | None]:
@@ -172,7 +90,7 @@ def make_examples(
         Checked, without the class weights.
     """
     if sample_weight is not None:
-        _refuse_dates(sample_weight, f"sample_weight{suffix}")
+        refuse_dates(sample_weight, f"sample_weight{suffix}")
         sample_weight = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
@@ -181,58 +99,7 @@ def make_examples(
     return Examples(X, codes, weights), sample_weight
 
 
-@_as_numpy
-def validation_examples(
-    estimator: "ANNClassifier", X_val: Any, y_val: Any, sample_weight_val: Any, labels: Labels
-) -> Examples | None:
-    """Validate and encode validation data.
-
-    Parameters
-    ----------
-    estimator : ANNClassifier
-        The estimator that is being fitted.
-    X_val, y_val, sample_weight_val : array-like or None
-        As given to `fit`.
-    labels : Labels
-        The labels of the codes.
-
-    Returns
-    -------
-    Examples or None
-        None if nothing is given.
-
-    Raises
-    ------
-    ValueError
-        If one of `X_val` and `y_val` is missing or they cannot be used.
-    """
-    given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
-    given = {name: value for name, value in given.items() if value is not None}
-    if not given:
-        return None
-    if "X_val" not in given or "y_val" not in given:
-        raise ValueError(
-            f"Validation data needs both X_val and y_val; given was only {' and '.join(given)}."
-        )
-    try:
-        X_val = _validated(estimator, X_val, accept_sparse="csr", reset=False)
-        y_val = check_array(
-            plain_labels(y_val, "y_val"),
-            ensure_2d=False,
-            accept_sparse="csr",
-            dtype=None,
-            input_name="y_val",
-        )
-        check_consistent_length(X_val, y_val)
-        return make_examples(
-            X_val, y_val, sample_weight_val, estimator.class_weight, labels, "_val"
-        )[0]
-    # Scikit-learn's messages say X where X_val is meant.
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"X_val, y_val and sample_weight_val cannot be used: {error}") from error
-
-
-@_as_numpy
+@as_numpy()
 def labels_for_partial_fit(y: Any, classes: Any, known: Labels | None) -> Labels:
     """Return the labels that a call of `partial_fit` works with.
 

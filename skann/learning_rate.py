@@ -1,20 +1,16 @@
 """Find a learning rate: train for some steps while the rate rises, and look at the loss."""
 
 import math
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.callback import CallbackContext
 
-from skann.outcome import DIVERGED
+from skann.base import BaseANN, Given
+from skann.diagnosis import DIVERGED
+from skann.engine.run import Observer
 from skann.plotting.common import divide, ink
-
-if TYPE_CHECKING:
-    from skann.classifier import ANNClassifier
-    from skann.engine.losses import Loss
 
 # Share of the earlier batches in the smoothed loss, and how many times its least it may become
 # before the test ends. The least loss is reached where steps have just become too large; a tenth
@@ -26,7 +22,7 @@ _MIN_STEPS = 10
 
 
 def find_learning_rate(
-    estimator: "ANNClassifier",
+    estimator: BaseANN,
     X: ArrayLike,
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
@@ -85,10 +81,10 @@ def find_learning_rate(
     >>> classifier.set_params(learning_rate_init=display.suggested).fit(X, y).score(X, y) > 0.99
     True
     """
-    if not hasattr(estimator, "resume"):
+    if not isinstance(estimator, BaseANN):
         raise TypeError(
-            f"find_learning_rate takes an ANNClassifier; got a {type(estimator).__name__}. Give"
-            " the classifier itself, and the rows as the steps before it transform them."
+            f"find_learning_rate takes an ANNClassifier; got: {type(estimator).__name__}. Give the"
+            " classifier itself, and the rows as the steps before it transform them."
         )
     if estimator.solver == "lbfgs":
         raise ValueError("solver='lbfgs' has no learning rate to be found. Choose another solver.")
@@ -98,20 +94,19 @@ def find_learning_rate(
             f" min_rate={min_rate!r}, max_rate={max_rate!r}."
         )
     if not isinstance(n_steps, int | np.integer) or n_steps < _MIN_STEPS:
-        raise ValueError(f"n_steps must be a whole number from {_MIN_STEPS} on; got {n_steps!r}.")
+        raise ValueError(f"n_steps must be an integer from {_MIN_STEPS} on; got {n_steps!r}.")
     rates = np.geomspace(min_rate, max_rate, n_steps)
     test = _RangeTest(n_steps)
-    model = clone(estimator).set_params(
+    model = clone(estimator)
+    # Attributes: a subclass need not take all of them as parameters.
+    model.__dict__.update(
         learning_rate=lambda step: rates[min(step, n_steps - 1)] / min_rate,
         learning_rate_init=min_rate,
         warmup=0.0,
-        max_iter=n_steps,  # Epochs of at least one step: the test ends first.
+        max_iter=int(n_steps),  # Epochs of at least one step: the test ends first.
         early_stopping=False,
-        calibration=None,
-        verbose=False,
     )
-    with suppress(_EndOfTest):
-        model.set_callbacks(test).fit(X, y, sample_weight)
+    model._train_only(Given(X, y, sample_weight), test)
     losses, smoothed = np.array(test.losses), np.array(test.smoothed)
     if len(losses) < 2:
         raise ValueError(DIVERGED)
@@ -190,44 +185,21 @@ class LearningRateDisplay:
         return self
 
 
-class _EndOfTest(Exception):  # noqa: N818
-    """All steps are made, or the loss has grown too much."""
-
-
-class _RangeTest:
-    """A callback that puts itself before the loss of a training, and notes what it returns."""
+class _RangeTest(Observer):
+    """Notes the loss of every batch; ends training when that has shown enough."""
 
     def __init__(self, n_steps: int) -> None:
         self._n_steps = n_steps
         self._average = 0.0
-        self._loss: Loss
         self.losses: list[float] = []
         self.smoothed: list[float] = []
 
-    def setup(self, estimator: Any, context: CallbackContext) -> None:
-        """Do nothing."""
-
-    def teardown(self, estimator: Any, context: CallbackContext) -> None:
-        """Do nothing."""
-
-    def on_fit_task_begin(self, estimator: Any, context: CallbackContext) -> None:
-        """Before the first epoch, take the place of the loss."""
-        if context.task_name == "epoch" and not self.losses:
-            training = estimator._training_in_progress.training.training
-            self._loss, training.loss = training.loss, self
-
-    def on_fit_task_end(self, estimator: Any, context: CallbackContext) -> None:
-        """Do nothing."""
-
-    def value_and_gradient(self, *batch: Any) -> float:
-        """Note the loss of a batch; end the test when it has shown enough."""
-        value = self._loss.value_and_gradient(*batch)
-        if not math.isfinite(value):
-            raise _EndOfTest
-        self.losses.append(value)
-        self._average = _SMOOTHING * self._average + (1 - _SMOOTHING) * value
+    def end_step(self, loss: float) -> bool:
+        """Note the loss of a batch before its step."""
+        if not math.isfinite(loss):
+            return True
+        self.losses.append(loss)
+        self._average = _SMOOTHING * self._average + (1 - _SMOOTHING) * loss
         self.smoothed.append(self._average / (1 - _SMOOTHING ** len(self.losses)))
         is_enough = self.smoothed[-1] > _DIVERGED_FACTOR * min(self.smoothed)
-        if is_enough or len(self.losses) == self._n_steps:
-            raise _EndOfTest
-        return value
+        return is_enough or len(self.losses) == self._n_steps

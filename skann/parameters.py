@@ -1,8 +1,8 @@
 """What the parameters of `ANNClassifier` may be, alone and together."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -12,12 +12,9 @@ from sklearn.utils._param_validation import Hidden, Interval, Options, StrOption
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.batches import Examples
 from skann.engine.initializers import INITIALIZERS
-from skann.engine.network import Architecture
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.schedules import SCHEDULES
-
-if TYPE_CHECKING:
-    from skann.targets import Labels
+from skann.engine.settings import Architecture
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -86,7 +83,6 @@ CONSTRAINTS: dict[str, list] = {
         callable,
         None,
     ],
-    "calibration": [StrOptions({"temperature"}), None],
 }
 
 
@@ -111,11 +107,11 @@ class Exclusion(NamedTuple):
     value: Any
     because: str
 
-    def applies(self, estimator: Any) -> bool:
-        """Return whether an estimator's parameters are such a pair."""
-        value = getattr(estimator, self.parameter)
+    def applies(self, parameters: Mapping[str, Any]) -> bool:
+        """Return whether parameters are such a pair."""
+        value = parameters[self.parameter]
         is_given = not _leaves_out(value) if self.values is None else value in self.values
-        return is_given and bool(getattr(estimator, self.other) == self.value)
+        return is_given and bool(parameters[self.other] == self.value)
 
 
 _NOISE = "L-BFGS compares losses from step to step, which must not be random"
@@ -134,6 +130,7 @@ EXCLUSIONS: list[Exclusion] = [
     ),
     Exclusion("max_norm", None, "solver", "lbfgs", _STEPS),
     Exclusion("gradient_clip_norm", None, "solver", "lbfgs", _STEPS),
+    Exclusion("learning_rate", None, "solver", "lbfgs", _STEPS),
     Exclusion("warmup", None, "solver", "lbfgs", _STEPS),
     Exclusion("ema_decay", None, "solver", "lbfgs", _STEPS),
     Exclusion(
@@ -142,13 +139,13 @@ EXCLUSIONS: list[Exclusion] = [
 ]
 
 
-def check_together(estimator: Any) -> None:
+def check_together(parameters: Mapping[str, Any]) -> None:
     """Raise an error if parameters cannot be used together.
 
     Parameters
     ----------
-    estimator : ANNClassifier
-        Its parameters are valid each for itself.
+    parameters : mapping of str to object
+        All parameters, valid each for itself.
 
     Raises
     ------
@@ -156,53 +153,48 @@ def check_together(estimator: Any) -> None:
         If `EXCLUSIONS` has a pair of them.
     """
     for exclusion in EXCLUSIONS:
-        if exclusion.applies(estimator):
+        if exclusion.applies(parameters):
             name, other = exclusion.parameter, exclusion.other
             raise ValueError(
-                f"{name}={getattr(estimator, name)!r} cannot be used with"
+                f"{name}={parameters[name]!r} cannot be used with"
                 f" {other}={exclusion.value!r}: {exclusion.because}. Leave {name} at its default"
                 f" or choose another {other}."
             )
 
 
-def check_partial_fit(estimator: Any) -> None:
+def check_partial_fit(parameters: Mapping[str, Any]) -> None:
     """Raise an error if parameters cannot be used with `partial_fit`.
 
     Parameters
     ----------
-    estimator : ANNClassifier
-        Its parameters are valid each for itself.
+    parameters : mapping of str to object
+        All parameters, valid each for itself.
 
     Raises
     ------
     ValueError
         If one of them needs all rows at once.
     """
-    if estimator.early_stopping:
+    if parameters["early_stopping"]:
         raise ValueError(
             "partial_fit does not work with early_stopping=True: it sees one batch of rows"
             " at a time and cannot hold a part back. Set early_stopping=False."
         )
-    if estimator.class_weight == "balanced":
+    if parameters["class_weight"] == "balanced":
         raise ValueError(
             "partial_fit does not work with class_weight='balanced', which needs the counts"
             " of all rows. Compute them with sklearn.utils.class_weight.compute_class_weight"
             " and give a dict."
         )
-    if estimator.calibration is not None:
-        raise ValueError(
-            "partial_fit does not work with calibration, which needs all rows to hold some"
-            " back. Set calibration=None."
-        )
 
 
-def check_rows(estimator: Any, examples: Examples) -> None:
+def check_rows(parameters: Mapping[str, Any], examples: Examples) -> None:
     """Raise an error if parameters cannot be used with the training rows.
 
     Parameters
     ----------
-    estimator : ANNClassifier
-        Its parameters are valid.
+    parameters : mapping of str to object
+        All parameters.
     examples : Examples
         The rows, without those that are held out.
 
@@ -211,12 +203,12 @@ def check_rows(estimator: Any, examples: Examples) -> None:
     ValueError
         If `input_noise` would fill a sparse X, or batch normalisation has a single row.
     """
-    if estimator.input_noise and sparse.issparse(examples.X):
+    if parameters["input_noise"] and sparse.issparse(examples.X):
         raise ValueError(
-            f"input_noise={estimator.input_noise!r} cannot be used with sparse X, whose zeros it"
-            " would fill. Set input_noise=0, or give X.toarray()."
+            f"input_noise={parameters['input_noise']!r} cannot be used with sparse X, whose zeros"
+            " it would fill. Set input_noise=0, or give X.toarray()."
         )
-    if estimator.normalization == "batch" and len(examples) == 1:
+    if parameters["normalization"] == "batch" and len(examples) == 1:
         raise ValueError(
             "normalization='batch' needs the variance of several rows, but there is one to train"
             " on. Set normalization='layer' or None, or give more rows."
@@ -226,20 +218,22 @@ def check_rows(estimator: Any, examples: Examples) -> None:
 def _leaves_out(value: Any) -> bool:
     """Return whether a value means that a regulariser or the like is not used."""
     if value is None or isinstance(value, str):
-        return value is None or value == "auto"
+        return value in (None, "auto", "one_cycle")
     return not (value if _is_one(value) else any(np.any(entry) for entry in value))
 
 
-def make_architecture(estimator: Any, n_outputs: int) -> Architecture:
-    """Return what the network of an estimator is made of.
+def make_architecture(
+    parameters: Mapping[str, Any], n_features: int, n_outputs: int
+) -> Architecture:
+    """Return what a network is made of.
 
     Parameters
     ----------
-    estimator : ANNClassifier
-        Gives `hidden_layer_sizes`, `activation`, `normalization` and the number of features;
-        `dropout` is checked against them.
-    n_outputs : int
-        Outputs of the network.
+    parameters : mapping of str to object
+        Gives `hidden_layer_sizes`, `activation` and `normalization`; `dropout` is checked against
+        them.
+    n_features, n_outputs : int
+        Inputs and outputs of the network.
 
     Returns
     -------
@@ -250,82 +244,77 @@ def make_architecture(estimator: Any, n_outputs: int) -> Architecture:
     ValueError
         If `hidden_layer_sizes`, `activation` or `dropout` is a list of the wrong length or has
         an entry that cannot be used.
-    MemoryError
-        If memory does not hold the parameters with what training needs beside them.
     """
-    hidden = estimator.hidden_layer_sizes
+    hidden = parameters["hidden_layer_sizes"]
     sizes = [hidden] if _is_one(hidden) else list(hidden)
     for size in sizes:
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise ValueError(
-                "hidden_layer_sizes must be a whole number above 0 or a sequence of them, one"
-                " for each hidden layer, such as 100, (128, 64) or () for none; got"
-                f" {hidden!r}."
+                "hidden_layer_sizes must be a positive integer or a sequence of them, one for"
+                f" each hidden layer, such as 100, (128, 64) or () for none; got {hidden!r}."
             )
     activations = _one_per_layer(
         "activation",
-        estimator.activation,
+        parameters["activation"],
         len(sizes),
         lambda name: isinstance(name, str) and name in ACTIVATIONS,
         f"one of {', '.join(sorted(ACTIVATIONS))}",
     )
-    if not isinstance(estimator.dropout, str):
-        dropout_rates(estimator.dropout, len(sizes))  # An error here costs no earlier fit.
-    architecture = Architecture(
-        (estimator.n_features_in_, *map(int, sizes), n_outputs),
+    if not isinstance(parameters["dropout"], str):
+        dropout_rates(parameters["dropout"], len(sizes))
+    return Architecture(
+        (n_features, *map(int, sizes), n_outputs),
         tuple(map(str, activations)),
-        estimator.normalization,
+        parameters["normalization"],
     )
-    _check_memory(estimator, architecture)
-    return architecture
 
 
-def _check_memory(estimator: Any, architecture: Architecture) -> None:
-    """Raise an error if there is not enough memory for training, before an earlier fit is lost."""
-    dtype = np.dtype("float64" if estimator.solver == "lbfgs" else estimator.dtype)
-    n_numbers = _VECTORS * architecture.n_parameters
+def check_memory(architecture: Architecture, dtype: str) -> None:
+    """Raise an error if there is not enough memory to train a network.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Of the network.
+    dtype : str
+        Computing dtype.
+
+    Raises
+    ------
+    MemoryError
+        If memory does not hold the parameters with what training needs beside them.
+    """
+    n_bytes = _VECTORS * architecture.n_parameters * np.dtype(dtype).itemsize
     try:
-        np.empty(n_numbers, dtype)  # Takes no memory as long as nothing is written to it.
+        np.empty(n_bytes, np.uint8)  # Takes no memory as long as nothing is written to it.
     except (MemoryError, ValueError) as error:
+        n_features, *hidden, _ = architecture.layer_sizes
         raise MemoryError(
-            f"hidden_layer_sizes={estimator.hidden_layer_sizes!r} makes a network of"
-            f" {architecture.n_parameters:,} parameters for {estimator.n_features_in_:,} features;"
-            f" training it takes at least {n_numbers * dtype.itemsize / 1e9:,.0f} GB of memory,"
+            f"hidden_layer_sizes={tuple(hidden)!r} makes a network of"
+            f" {architecture.n_parameters:,} parameters for {n_features:,} features;"
+            f" training it takes at least {n_bytes / 1e9:,.0f} GB of memory,"
             " which this machine does not give. Choose smaller layers."
         ) from error
 
 
-def check_can_continue(estimator: Any, labels: "Labels", architecture: Architecture) -> None:
-    """Raise an error if a fitted estimator cannot go on with these classes and parameters.
+def check_same_architecture(wanted: Architecture, known: Architecture) -> None:
+    """Raise an error if a fitted network cannot go on as what the parameters ask for.
 
     Parameters
     ----------
-    estimator : ANNClassifier
-        The fitted estimator.
-    labels : Labels
-        The labels to go on with.
-    architecture : Architecture
-        What its parameters ask for now.
+    wanted, known : Architecture
+        What the parameters ask for now, and what the network is made of.
 
     Raises
     ------
     ValueError
-        If the classes or the layers are others.
+        If they differ.
     """
-    known = estimator._labels
-    if not labels.are_those_of(known):
-        raise ValueError(
-            "warm_start=True needs the classes of the previous fit,"
-            f" {known.classes.tolist()}; y has {labels.classes.tolist()}. Set"
-            " warm_start=False to start again."
-        )
-    for made, going in zip(architecture, estimator._network.architecture, strict=True):
+    for made, going in zip(wanted, known, strict=True):
         if made != going:
             raise ValueError(
-                f"hidden_layer_sizes={estimator.hidden_layer_sizes!r},"
-                f" activation={estimator.activation!r} and"
-                f" normalization={estimator.normalization!r} make a network of {made}, but the"
-                f" one to go on with has {going}. Fit a clone to start again."
+                "hidden_layer_sizes, activation and normalization make a network of"
+                f" {made}, but the one to go on with has {going}. Fit a clone to start again."
             )
 
 

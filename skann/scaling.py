@@ -57,7 +57,7 @@ def measure_scaling(kind: InputScaling, examples: Examples) -> Scaling:
             shift, factor = _standard(examples)
     factor = np.minimum(factor, _MOST)
     is_wide = factor.max() > _COMFORT or factor.min() < 1 / _COMFORT
-    return Scaling(shift, factor, is_wide=bool(is_wide))
+    return Scaling(shift, factor, is_wide=bool(is_wide), kind=kind)
 
 
 def _standard(examples: Examples) -> tuple[NDArray | None, NDArray]:
@@ -98,7 +98,7 @@ def _largest(examples: Examples) -> NDArray:
 
 def _passes(examples: Examples) -> Iterator[tuple[Any, NDArray | None]]:
     """Yield the rows that have weight, in float64 and a few at a time, with their weights."""
-    X, _, weights, subset = examples
+    X, weights, subset = examples.X, examples.weights, examples.subset
     n_rows = len(examples)
     places = np.arange(n_rows) if weights is None else np.flatnonzero(weights)
     # Sparse rows all at once: to slice them takes longer than to look at them.

@@ -1,37 +1,40 @@
 """Which metric decides on the validation rows."""
 
-import copy
 import math
 import warnings
 from collections.abc import Callable
 from inspect import signature
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import get_scorer
 
 from skann.engine.batches import Examples
-from skann.engine.network import Architecture, Network
+from skann.engine.network import Network
+from skann.engine.settings import Architecture
+from skann.engine.validation import Scoring
 from skann.targets import Labels
-
-if TYPE_CHECKING:
-    from skann.classifier import ANNClassifier
 
 
 def make_scoring(
-    estimator: "ANNClassifier", held_out: Examples | None, labels: Labels
-) -> Callable[[Network, float], float] | None:
+    scoring: Any,
+    held_out: Examples | None,
+    labels: Labels,
+    as_fitted: Callable[[Network], Any],
+) -> Scoring | None:
     """Return how to score a network on the validation rows.
 
     Parameters
     ----------
-    estimator : ANNClassifier
-        Its `scoring` says how.
+    scoring : str, callable or None
+        As given to the estimator.
     held_out : Examples or None
         The validation rows, if there are any.
     labels : Labels
         The labels of the codes.
+    as_fitted : callable (network) -> estimator
+        Makes a network an estimator that a scorer can ask for predictions.
 
     Returns
     -------
@@ -44,12 +47,16 @@ def make_scoring(
         If a named metric cannot be used with the weights, the labels or the classes of the
         validation rows; when the result is called, if the metric is no number.
     """
-    scoring = estimator.scoring
     if scoring is None or held_out is None:
         return None
     if isinstance(scoring, str) and scoring == "loss":
         return _negative_loss
-    X, codes, weights, subset = held_out
+    X, codes, weights, subset = (
+        held_out.X,
+        held_out.targets,
+        held_out.weights,
+        held_out.subset,
+    )
     rows = X if subset is None else X[subset]
     y = codes if labels.kind == "multilabel-indicator" else labels.classes[codes]
     is_name = isinstance(scoring, str)
@@ -72,10 +79,12 @@ def make_scoring(
 
     if is_name:
         scorer._kwargs = _about_classes(scorer, labels) | scorer._kwargs
-        _try_untrained(measure, estimator, labels, by_labels=scorer._response_method == "predict")
+        network = _untrained(X.shape[1], labels.n_outputs)
+        by_labels = scorer._response_method == "predict"
+        _try(lambda: measure(as_fitted(network)), scoring, by_labels)
 
     def score(network: Network, loss: float) -> float:
-        value = measure(_fitted(estimator, network))
+        value = measure(as_fitted(network))
         if not isinstance(value, Real) or math.isnan(value):
             raise ValueError(
                 f"scoring={scoring!r} returned {value!r} for the validation rows; it must return"
@@ -102,21 +111,20 @@ def _about_classes(scorer: Any, labels: Labels) -> dict[str, Any]:
     return arguments
 
 
-def _try_untrained(
-    measure: Callable[[Any], Any], estimator: "ANNClassifier", labels: Labels, *, by_labels: bool
-) -> None:
+def _untrained(n_features: int, n_outputs: int) -> Network:
+    architecture = Architecture((n_features, n_outputs), ())
+    return Network(architecture, np.zeros(architecture.n_parameters))
+
+
+def _try(measure: Callable[[], Any], scoring: str, by_labels: bool) -> None:
     """Measure a network that knows nothing: what cannot be measured shows before training."""
-    architecture = Architecture((estimator.n_features_in_, labels.n_outputs), ())
-    fitted = _fitted(estimator, Network(architecture, np.zeros(architecture.n_parameters)))
-    fitted.classes_, fitted._target_kind = labels.classes, labels.kind
-    fitted.__dict__.pop("_scaling", None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        value = measure(fitted)
+        value = measure()
     # Of predicted labels it may depend on them whether a metric is defined.
     if not by_labels and not math.isfinite(value):
         raise ValueError(
-            f"scoring={estimator.scoring!r} is not defined for the validation rows, whatever is"
+            f"scoring={scoring!r} is not defined for the validation rows, whatever is"
             " predicted: they may lack a class. Give rows of every class as X_val and y_val, or"
             " choose another metric."
         )
@@ -124,12 +132,3 @@ def _try_untrained(
 
 def _negative_loss(network: Network, loss: float) -> float:
     return -loss
-
-
-def _fitted(estimator: "ANNClassifier", network: Network) -> Any:
-    """Return a shallow copy of an estimator that predicts with `network`."""
-    fitted = copy.copy(estimator)
-    fitted._network = network
-    # The rows have been validated already, as arrays without names.
-    fitted.__dict__.pop("feature_names_in_", None)
-    return fitted

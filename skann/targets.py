@@ -387,7 +387,7 @@ def _for_classes(class_weight: Any, classes: NDArray, possible: list | None = No
 
 
 def hold_out(
-    examples: Examples, labels: Labels, fraction: float, seed: int, why: str
+    examples: Examples, labels: Labels, fraction: float, seed: int
 ) -> tuple[Examples, Examples]:
     """Split off validation rows, stratified but for multilabel targets.
 
@@ -404,8 +404,6 @@ def hold_out(
         Share of the rows to hold out.
     seed : int
         Seed of the draw.
-    why : str
-        The parameter that asks for it, for error messages.
 
     Returns
     -------
@@ -421,9 +419,9 @@ def hold_out(
     codes = examples.targets
     n_samples = len(codes)
     if labels.kind != "multilabel-indicator":
-        _check_split(codes, labels, fraction, why)
+        _check_split(codes, labels, fraction)
     elif n_samples < 2:
-        raise ValueError(f"{why} needs at least 2 rows to hold one out.")
+        raise ValueError("early_stopping=True needs at least 2 rows to hold one out.")
     weights = examples.weights
     rows = np.arange(n_samples) if weights is None else np.flatnonzero(weights)
     strata = np.zeros(n_samples, dtype=np.intp) if codes.ndim == 2 else codes
@@ -431,8 +429,8 @@ def hold_out(
     n_strata = len(np.unique(strata[rows]))
     if n_strata == 0:
         raise ValueError(
-            f"{why} needs at least 2 rows of a class with a weight above 0 to hold one out. Give"
-            " more of them, or validation data of your own as X_val and y_val."
+            "early_stopping=True needs at least 2 rows of a class with a weight above 0 to hold one"
+            " out. Give more of them, or validation data of your own as X_val and y_val."
         )
     n_validation = max(int(np.ceil(fraction * len(rows))), n_strata)
     train, validation = train_test_split(
@@ -445,7 +443,7 @@ def hold_out(
     return examples.at(train), examples.at(validation)
 
 
-def _check_split(codes: NDArray, labels: Labels, fraction: float, why: str) -> None:
+def _check_split(codes: NDArray, labels: Labels, fraction: float) -> None:
     """Raise an error if a part of a split would lack a class."""
     n_samples = len(codes)
     n_validation = int(np.ceil(fraction * n_samples))
@@ -453,7 +451,7 @@ def _check_split(codes: NDArray, labels: Labels, fraction: float, why: str) -> N
     rarest = labels.classes.tolist()[present[counts.argmin()]]
     if counts.min() < 2 or min(n_validation, n_samples - n_validation) < len(present):
         raise ValueError(
-            f"{why} holds out {n_validation} of {n_samples} rows, stratified by"
+            f"early_stopping=True holds out {n_validation} of {n_samples} rows, stratified by"
             f" {len(present)} classes: too few. The rarest class, {rarest!r}, has"
             f" {counts.min()} row(s), each class needs 2 and each part a row of every class."
             " Give more rows, another validation_fraction, or validation data of your own"

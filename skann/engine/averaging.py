@@ -1,7 +1,6 @@
 """An average of the parameters over the steps of training."""
 
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,24 +56,15 @@ class Average:
         self._scratch *= (1 - self._decay) / (1 - self._decay**self.n_updates)
         self.values += self._scratch
 
-    def state(self, parameters: NDArray) -> dict[str, Any]:
-        """Return what to go on from later, where `parameters` are those of the last step."""
-        return {
-            "decay": self._decay,
-            "n_updates": self.n_updates,
-            "checksum": crc32(self.values.data),
-            "last_parameters": parameters.copy(),
-        }
+    def state(self) -> dict[str, Any]:
+        """Return what to go on from later; the values are shared, not copied."""
+        return {"decay": self._decay, "n_updates": self.n_updates, "values": self.values}
 
-    def load_state(self, state: dict[str, Any], parameters: NDArray) -> None:
-        """Go on from `state`, where `parameters` are the average; make them the last step's.
-
-        If they are not that average any more, somebody has changed them: both start anew.
-        """
-        if state["decay"] == self._decay and state["checksum"] == crc32(parameters.data):
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned, unless that decayed otherwise."""
+        if state["decay"] == self._decay:
             self.n_updates = state["n_updates"]
-            self.values[...] = parameters
-            parameters[...] = state["last_parameters"]
+            self.values[...] = state["values"]
 
     def swap(self, parameters: NDArray) -> None:
         """Exchange the average and the parameters."""

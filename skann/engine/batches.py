@@ -1,6 +1,8 @@
 """Mini-batches of rows with their targets and weights."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,10 +17,11 @@ from skann.engine.rows import Scaling, make_rows
 _GATHERED = 65_536
 
 
-class Examples(NamedTuple):
+@dataclass(frozen=True)
+class Examples:
     """Rows of X, with what is known about each of them.
 
-    Attributes
+    Parameters
     ----------
     X : ndarray or CSR array of shape (n_all, n_features)
         In a layout that rows can be gathered from (see `laid_out_by_rows`).
@@ -36,12 +39,20 @@ class Examples(NamedTuple):
     subset: NDArray | None = None
 
     def __len__(self) -> int:
+        """Return the number of rows."""
         return len(self.targets)
 
-    def at(self, rows: NDArray) -> "Examples":
+    def at(self, places: NDArray) -> "Examples":
         """Return some of the rows; X is not copied."""
-        weights = None if self.weights is None else self.weights[rows]
-        return Examples(self.X, self.targets[rows], weights, rows)
+        weights = None if self.weights is None else self.weights[places]
+        subset = places if self.subset is None else self.subset[places]
+        return Examples(self.X, self.targets[places], weights, subset)
+
+    def spread_evenly(self, n_rows: int) -> "Examples":
+        """Return at most `n_rows` that have weight, from all over: they may be sorted by class."""
+        weights = self.weights
+        places = np.arange(len(self)) if weights is None else np.flatnonzero(weights)
+        return self.at(places[:: math.ceil(len(places) / n_rows)])
 
 
 class Batch(NamedTuple):
@@ -89,7 +100,7 @@ class Batches:
     def __init__(
         self, examples: Examples, batch_size: int, dtype: DTypeLike, scaling: Scaling | None
     ) -> None:
-        X, targets, weights, subset = examples
+        X, targets, weights = examples.X, examples.targets, examples.weights
         self.n_rows = len(examples)
         self.batch_size = batch_size
         self._bounds = _batch_bounds(self.n_rows, batch_size)
@@ -99,7 +110,7 @@ class Batches:
         if not sparse.issparse(X):
             self._n_at_once = max(_GATHERED // (batch_size * X.shape[1]), 1)
         rows_at_once = min(self._n_at_once * batch_size, self.n_rows)
-        self._rows = make_rows(X, dtype, rows_at_once, scaling, subset)
+        self._rows = make_rows(X, dtype, rows_at_once, scaling, examples.subset)
         self._targets = targets
         # Relative weights: their scale may be beyond the computing dtype.
         self._weights = None if weights is None else (weights / self.mean_weight).astype(dtype)

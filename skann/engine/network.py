@@ -13,6 +13,7 @@ from skann.engine.activations import ACTIVATIONS, Activation
 from skann.engine.initializers import INITIALIZERS
 from skann.engine.layers import BatchNormalization, Dense, LayerNormalization
 from skann.engine.memory import aligned_copy, aligned_empty
+from skann.engine.settings import Architecture
 
 if TYPE_CHECKING:
     from skann.engine.rows import RowSource
@@ -42,41 +43,6 @@ class ParameterViews(list):
             )
         for view, value in zip(views, values, strict=True):
             view[...] = value
-
-
-class Architecture(NamedTuple):
-    """What a network is made of.
-
-    Attributes
-    ----------
-    layer_sizes : tuple of int
-        Units of every layer, from the inputs to the outputs.
-    activations : tuple of str
-        Activation of each hidden layer, names in `skann.engine.activations.ACTIVATIONS`.
-    normalization : {"batch", "layer"} or None
-        Of the hidden layers, before their activations.
-    """
-
-    layer_sizes: tuple[int, ...]
-    activations: tuple[str, ...]
-    normalization: str | None = None
-
-    @property
-    def n_weights(self) -> int:
-        """Number of weights, the first part of the parameter vector."""
-        return sum(fan_in * fan_out for fan_in, fan_out in pairwise(self.layer_sizes))
-
-    @property
-    def n_trainable(self) -> int:
-        """Number of weights, biases, scales and shifts, which have a gradient."""
-        norms = 2 * sum(self.layer_sizes[1:-1]) if self.normalization else 0
-        return self.n_weights + sum(self.layer_sizes[1:]) + norms
-
-    @property
-    def n_parameters(self) -> int:
-        """Length of the parameter vector: batch normalisation keeps averages at its end."""
-        averages = 2 * sum(self.layer_sizes[1:-1]) if self.normalization == "batch" else 0
-        return self.n_trainable + averages
 
 
 class VectorViews(NamedTuple):

@@ -12,6 +12,10 @@ from skann.engine.memory import aligned_empty
 # Rows that are laid out anew at once: few enough for those of a wide table to stay in cache, many
 # enough for Python's share not to count.
 _PASS_ROWS = 512
+# Numbers in the widest layer of rows that are computed at once, outside of mini-batches: about two
+# megabytes, so that inputs and activations stay in cache. Wide rows come by the dozen still.
+_CHUNK_NUMBERS = 500_000
+_MIN_CHUNK_ROWS = 32
 
 
 class Scaling(NamedTuple):
@@ -29,12 +33,15 @@ class Scaling(NamedTuple):
     is_wide : bool
         Whether to scale in float64 whatever the computing dtype, which may not hold the factors
         or the rows before they are scaled.
+    kind : str or None
+        What it is called.
     """
 
     shift: NDArray | None
     factor: NDArray | None
     clip: float | None = None
     is_wide: bool = False
+    kind: str | None = None
 
 
 class RowSource(Protocol):
@@ -88,7 +95,7 @@ class DenseRows:
         self._shift = self._factor = self._clip = None
         if scaling is None:
             return
-        self._shift, self._factor, self._clip, is_wide = scaling
+        self._shift, self._factor, self._clip, is_wide, _ = scaling
         if is_wide:
             self._unit, self._factor = _split(self._factor)
             self._shift = None if self._shift is None else self._shift * self._unit
@@ -211,7 +218,7 @@ class SparseRows:
         return self._cast(self._X[rows if self._subset is None else self._subset[rows]])
 
     def _cast(self, rows: sparse.csr_array) -> NDArray | sparse.csr_array:
-        shift, factor, clip, _ = self._scaling or Scaling(None, None)
+        shift, factor, clip, *_ = self._scaling or Scaling(None, None)
         n_rows = rows.shape[0]
         if shift is not None:
             return make_rows(rows.toarray(), self._dtype, n_rows, self._scaling).chunk(0, n_rows)
@@ -309,3 +316,8 @@ def laid_out_by_rows(X: NDArray | sparse.sparray, dtype: DTypeLike) -> NDArray |
     for start in range(0, len(X), _PASS_ROWS):
         by_rows[start : start + _PASS_ROWS] = X[start : start + _PASS_ROWS]
     return by_rows
+
+
+def chunk_rows(width: int) -> int:
+    """Return how many rows to compute at once in layers up to `width` without mini-batches."""
+    return max(_CHUNK_NUMBERS // width, _MIN_CHUNK_ROWS)

@@ -287,3 +287,24 @@ SCHEDULES: dict[str, Schedule] = {
     "linear": Schedule(linear, has_end=True),
     "exponential": Schedule(exponential, has_end=True),
 }
+
+
+def find_schedule(learning_rate: str | Callable[[int], Any]) -> Schedule:
+    """Return the schedule that a `learning_rate` names or is.
+
+    Parameters
+    ----------
+    learning_rate : str or callable (step) -> float
+        As given to `ANNClassifier`.
+
+    Returns
+    -------
+    Schedule
+
+    Examples
+    --------
+    >>> from skann.engine.schedules import find_schedule
+    >>> find_schedule("cosine").has_end
+    True
+    """
+    return from_callable(learning_rate) if callable(learning_rate) else SCHEDULES[learning_rate]

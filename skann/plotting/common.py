@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skann.base import BaseANN
+
 # Colours that people with any kind of colour vision can tell apart (Okabe and Ito, 2008).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 BLUE, ORANGE, GREEN = COLORS[:3]
@@ -153,7 +155,7 @@ def strongest(weights: NDArray, axis: int, at_most: int) -> NDArray:
 def fitted_network(estimator: Any, who: str) -> Any:
     """Return the fitted ANNClassifier that an estimator is or ends in."""
     network = last_step(getattr(estimator, "best_estimator_", estimator))
-    if not hasattr(network, "resume"):
+    if not isinstance(network, BaseANN):
         not_refitted = getattr(estimator, "refit", None) is False
         why = " with refit=False, which has no best_estimator_" if not_refitted else ""
         raise TypeError(

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from skann.base import BaseANN
 from skann.parameters import make_architecture
 from skann.plotting.common import (
     ALL_DIGITS,
@@ -611,7 +612,7 @@ def _count_weights(search: Any) -> NDArray:
     counts = np.full(len(candidates), np.nan)
     best = getattr(search, "best_estimator_", None)
     network = last_step(best)
-    if not hasattr(network, "resume"):
+    if not isinstance(network, BaseANN):
         return counts
     step = best.steps[-1][0] if isinstance(best, Pipeline) else ""
     prefix = f"{step}__" if step else ""
@@ -626,13 +627,13 @@ def _count_weights(search: Any) -> NDArray:
 
     for place, candidate in enumerate(candidates):
         model = candidate.get(step, last_step(search.estimator))
-        if not hasattr(model, "resume") or before(candidate) != before(search.best_params_):
+        if not isinstance(model, BaseANN) or before(candidate) != before(search.best_params_):
             continue
         own = {n.removeprefix(prefix): v for n, v in candidate.items() if n.startswith(prefix)}
         model = clone(model).set_params(**own)
-        model.n_features_in_ = network.n_features_in_
+        sizes = network.n_features_in_, network.n_outputs_
         try:
-            counts[place] = make_architecture(model, network.n_outputs_).n_trainable
+            counts[place] = make_architecture(model._parameters(), *sizes).n_trainable
         except (TypeError, ValueError):  # Its fits failed for the same reason.
             continue
     return counts

@@ -1,0 +1,157 @@
+"""What a fit has learned, as one value."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skann.engine.network import Network
+from skann.engine.rows import Scaling, chunk_rows, make_rows
+from skann.engine.settings import Architecture
+from skann.engine.state import TrainingState
+from skann.engine.stopping import Epoch
+from skann.targets import Labels
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A trained network with all that prediction and further training need.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    labels : Labels
+        What its outputs stand for.
+    scaling : Scaling or None
+        Of the inputs.
+    history : list of Epoch
+        A record of each epoch.
+    n_rows : int
+        Training rows of an epoch.
+    n_rows_seen : int
+        Rows that steps have been made on.
+    state : TrainingState or None
+        What a warm start, `partial_fit` or a checkpoint goes on from; None where it is not kept.
+    origin : object
+        While a fit runs, what its checkpoints note of its data (`skann.checkpoint.Origin`).
+    """
+
+    network: Network
+    labels: Labels
+    scaling: Scaling | None
+    history: list[Epoch]
+    n_rows: int
+    n_rows_seen: int
+    state: TrainingState | None = None
+    origin: Any = None
+
+    def predict(self, X: Any, answer: Callable[[NDArray], NDArray]) -> NDArray:
+        """Return what `answer` makes of the raw scores of rows, chunk by chunk.
+
+        Parameters
+        ----------
+        X : ndarray or CSR array of shape (n_samples, n_features)
+            Validated rows.
+        answer : callable (logits) -> ndarray
+            Takes raw scores of shape (n_outputs, n_rows) and returns an entry for each row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, ...)
+
+        Raises
+        ------
+        ValueError
+            If raw scores are not finite.
+        """
+        network = self.network
+        at_once = chunk_rows(max(network.architecture.layer_sizes))
+        rows = make_rows(X, network.parameters.dtype, at_once, self.scaling)
+        result: Any = None
+        with np.errstate(over="ignore", invalid="ignore"):
+            if X.shape[0] <= at_once:
+                return answer(_finite(network.decision_function(rows, at_once)))
+            for part, logits in network.scores_by_chunk(rows, at_once):
+                answers = answer(_finite(logits))
+                if result is None:
+                    result = np.empty((len(rows), *answers.shape[1:]), answers.dtype)
+                result[part] = answers
+        return result
+
+    def continuation(self, ema_decay: float | None, new_stream: Any) -> TrainingState:
+        """Return what a further training goes on from.
+
+        Parameters
+        ----------
+        ema_decay : float or None
+            Decay of the average that the training is to keep.
+        new_stream : mapping
+            State of a random stream, for a model that has kept none.
+
+        Returns
+        -------
+        TrainingState
+            With the weights that the network has now, which may have been assigned to. Where
+            they are still the average that training left, it goes on from the last weights.
+        """
+        parameters, state = self.network.parameters, self.state
+        if state is None:
+            return TrainingState(parameters, new_stream, self.n_rows_seen)
+        average = state.average
+        if average is None or average["decay"] != ema_decay:
+            return replace(state, parameters=parameters, average=None)
+        if np.array_equal(average["values"], parameters):
+            return state
+        return replace(state, parameters=parameters, average=None)
+
+    def to_tree(self) -> dict[str, Any]:
+        """Return the model as arrays, numbers, strings and containers of them, to be pickled."""
+        state = None if self.state is None else dict(vars(self.state))
+        # Stored once where the two are the same.
+        if state is not None and state["parameters"] is self.network.parameters:
+            state["parameters"] = None
+        return {
+            "architecture": tuple(self.network.architecture),
+            "parameters": self.network.parameters,
+            "labels": tuple(self.labels),
+            "scaling": None if self.scaling is None else tuple(self.scaling),
+            "history": [tuple(epoch) for epoch in self.history],
+            "n_rows": self.n_rows,
+            "n_rows_seen": self.n_rows_seen,
+            "state": state,
+        }
+
+    @classmethod
+    def from_tree(cls, tree: dict[str, Any]) -> Self:
+        """Return the model that `to_tree` was called on."""
+        state, scaling = tree["state"], tree["scaling"]
+        if state is not None:
+            state = dict(state)
+            if state["parameters"] is None:
+                state["parameters"] = tree["parameters"]
+        return cls(
+            network=Network(Architecture(*tree["architecture"]), tree["parameters"]),
+            labels=Labels(*tree["labels"]),
+            scaling=None if scaling is None else Scaling(*scaling),
+            history=[Epoch(*epoch) for epoch in tree["history"]],
+            n_rows=tree["n_rows"],
+            n_rows_seen=tree["n_rows_seen"],
+            state=None if state is None else TrainingState(**state),
+        )
+
+
+def _finite(logits: NDArray) -> NDArray:
+    """Return raw scores, if they are finite."""
+    values = logits.ravel()
+    # A finite sum of squares tells it of a single row faster.
+    if not (math.isfinite(values.dot(values)) or np.isfinite(values).all()):
+        raise ValueError(
+            f"X has values too large to compute with in {logits.dtype}. Were they scaled like the"
+            " training rows? If they are right, set dtype='float64' or input_scaling='standard'"
+            " and fit again."
+        )
+    return logits

@@ -1,0 +1,158 @@
+"""Nested arrays and JSON in one ``.npz`` file, written whole or not at all.
+
+Reading it runs no code.
+"""
+
+import json
+import os
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_JSON = "json"
+_ARRAY = "__array__"
+# What a write that was killed has left behind is removed once it is this old; a write that goes
+# on is younger.
+_LEFTOVER_SECONDS = 600.0
+
+
+def write(path: Path, tree: dict[str, Any]) -> None:
+    """Write a tree of arrays, numbers and strings to a file, at once or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file. What is there is replaced when everything new is on the disk.
+    tree : dict
+        With string keys; dicts, lists, arrays, numbers and strings inside.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from skann.npz_tree import read, write
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Path(folder, "a.npz"), {"numbers": [2**100, np.arange(2)], "name": "a"})
+    ...     read(Path(folder, "a.npz"))
+    {'numbers': [1267650600228229401496703205376, array([0, 1])], 'name': 'a'}
+    """
+    arrays: dict[str, Any] = {}
+    text = json.dumps(_without_arrays(tree, "", arrays))
+    arrays[_JSON] = np.frombuffer(text.encode(), np.uint8)
+    # A name for each process and thread, in case several write to one path.
+    writer = f"{os.getpid()}-{threading.get_native_id()}"
+    temporary = path.with_name(f"{_leftover_prefix(path)}{writer}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read what `write` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    OSError
+        If there is no such file or it may not be read.
+    ValueError
+        If it is incomplete, damaged or something else.
+    """
+    with open(path, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as npz:
+                arrays = {name: npz[name] for name in npz.files}
+            if _JSON not in arrays:
+                raise ValueError("it has no JSON")
+            return _with_arrays(json.loads(arrays[_JSON].tobytes()), arrays)
+        # NumPy, zipfile and json raise a dozen kinds, depending on which byte is wrong.
+        except Exception as error:
+            raise ValueError(
+                f"{path} is not such a file, or it is incomplete or damaged: {error}"
+            ) from error
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what writes to `path` that were killed have left beside it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+    with suppress(OSError):  # Not tidy, but no reason not to train.
+        for leftover in path.parent.glob("*.tmp"):
+            age = time.time() - leftover.stat().st_mtime
+            if leftover.name.startswith(_leftover_prefix(path)) and age > _LEFTOVER_SECONDS:
+                leftover.unlink()
+
+
+def _leftover_prefix(path: Path) -> str:
+    return f".{path.name}."
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the new name of a file to the disk, where folders can be synchronised."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _without_arrays(value: Any, name: str, arrays: dict[str, NDArray]) -> Any:
+    """Put the arrays of a tree into `arrays`; return the tree with their names instead."""
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {_ARRAY: name}
+    if isinstance(value, np.generic):
+        return value.item()
+    prefix = f"{name}." if name else ""
+    if isinstance(value, dict):
+        return {
+            key: _without_arrays(entry, f"{prefix}{key}", arrays) for key, entry in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [
+            _without_arrays(entry, f"{prefix}{position}", arrays)
+            for position, entry in enumerate(value)
+        ]
+    return value
+
+
+def _with_arrays(value: Any, arrays: dict[str, NDArray]) -> Any:
+    if isinstance(value, dict):
+        if _ARRAY in value:
+            return arrays[value[_ARRAY]]
+        return {key: _with_arrays(entry, arrays) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_arrays(entry, arrays) for entry in value]
+    return value
