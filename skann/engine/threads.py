@@ -1,5 +1,6 @@
 """How many BLAS threads a fit uses."""
 
+import ctypes
 import os
 import sys
 import threading
@@ -28,21 +29,26 @@ class _Limits:
     Each holder is a tuple of a thread's identifier and an object for each of its fits.
     """
 
-    def __init__(
-        self, library: LibController, set_number: Callable[[int], None], is_of_scipy: bool
-    ) -> None:
+    def __init__(self, library: LibController) -> None:
         self.library = library
-        self.is_of_scipy = is_of_scipy
+        self.is_of_scipy = _is_of_scipy(library)
         self.held: dict[tuple[int, object], int] = {}
-        self._set_number = set_number
         self._before = 0
         self._last: tuple[int, object] | None = None
+        self._get_number, self._set_number = self._functions()
+
+    def _functions(self) -> tuple[Callable[[], int], Callable[[int], object]]:
+        # Any thread may set the number, but threadpoolctl does nothing where another thread has
+        # set it first. Calls in a `PyDLL` let no other thread run in between.
+        functions = ctypes.PyDLL(self.library.filepath, handle=self.library.dynlib._handle)
+        name = next(name for name in self.library.check_symbols if hasattr(functions, name))
+        return getattr(functions, name), getattr(functions, name.replace("get", "set"))
 
     def hold(self, holder: tuple[int, object], n_threads: int) -> None:
         """Set a limit, which `release` takes back."""
         last = self._last
         if not self.held:
-            before = self.library.num_threads
+            before = self._get_number()
             # It may be the limit of a fit that has begun, and even ended, in the meantime.
             if not self.held and self._last is last:
                 self._before = before
@@ -62,7 +68,7 @@ class _Limits:
         is_set = None
         while (limits := list(self.held.values())) != is_set:
             n_threads = min([self._before, *limits])
-            if n_threads != self.library.num_threads:
+            if n_threads != self._get_number():
                 self._set_number(n_threads)
             is_set = limits
 
@@ -70,30 +76,31 @@ class _Limits:
 class _LimitsOfThread(_Limits, threading.local):
     """The limits of a BLAS where each thread has a number of its own."""
 
+    def _functions(self) -> tuple[Callable[[], int], Callable[[int], object]]:
+        return self.library.get_num_threads, self.library.set_num_threads
+
+
+def _is_of_scipy(library: LibController) -> bool:
+    """Tell whether this is a BLAS that SciPy's wheels bring beside that of NumPy."""
+    folder = os.path.realpath(os.path.dirname(scipy.__file__))
+    folders = folder + os.sep, folder + ".libs" + os.sep
+    return os.path.realpath(library.filepath).startswith(folders)
+
+
+def _make_limits(library: LibController) -> _Limits:
+    is_of_process = library.internal_api == "openblas" and library.threading_layer != "openmp"
+    return _Limits(library) if is_of_process else _LimitsOfThread(library)
+
 
 _limits: dict[str, _Limits] = {}
 
 
 @cache
 def _libraries() -> list[_Limits]:
-    """Return each BLAS, with the same limits to every thread."""
+    """Return each BLAS; the same object in every thread, also if two are first."""
     # Finding the libraries takes milliseconds, limiting them microseconds.
     found = ThreadpoolController().select(user_api="blas").lib_controllers
     return [_limits.setdefault(library.filepath, _make_limits(library)) for library in found]
-
-
-def _make_limits(library: LibController) -> _Limits:
-    # SciPy's wheels bring a BLAS beside that of NumPy.
-    folder = os.path.realpath(os.path.dirname(scipy.__file__))
-    folders = folder + os.sep, folder + ".libs" + os.sep
-    is_of_scipy = os.path.realpath(library.filepath).startswith(folders)
-    if library.internal_api != "openblas" or library.threading_layer == "openmp":
-        return _LimitsOfThread(library, library.set_num_threads, is_of_scipy)
-    # The number is the process's, and any thread may set it. The method of threadpoolctl does
-    # nothing where another thread has called it first.
-    names = [name.replace("get", "set") for name in library.check_symbols]
-    name = next(name for name in names if hasattr(library.dynlib, name))
-    return _Limits(library, getattr(library.dynlib, name), is_of_scipy)
 
 
 def _forget_other_threads() -> None:
