@@ -1,3 +1,6 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
+from skann.engine import batches
 from skann.engine.batches import (
     Batches,
     DenseRows,
@@ -315,3 +319,28 @@ class TestSparseScalingIsThatOfTheSameDenseRows:
         X = np.array([[-128, 1], [3, -2]], dtype=np.int8)
         factor = column_scaling("maxabs", Examples(sparse.csr_array(X), np.zeros(2), None)).factor
         np.testing.assert_allclose(factor, [1 / 128, 1 / 2])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("subset", [None, np.arange(2)])
+def test_rows_do_not_wait_for_the_rows_of_another_fit(monkeypatch, dtype, subset):
+    is_in, may_go_on = threading.Event(), threading.Event()
+
+    def slow_empty(shape, dtype):
+        is_in.set()
+        may_go_on.wait(60)
+        return np.empty(shape, dtype)
+
+    def gather():
+        return DenseRows(np.ones((2, 3), dtype), np.float32, 2, None, subset).gather(np.arange(2))
+
+    with ThreadPoolExecutor(2) as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(batches, "aligned_empty", slow_empty)
+            slow = pool.submit(gather)
+            is_in.wait(60)
+        try:
+            assert pool.submit(gather).result(timeout=10).tolist() == [[1] * 3] * 2
+        finally:
+            may_go_on.set()
+        assert slow.result().tolist() == [[1] * 3] * 2

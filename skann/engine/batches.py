@@ -1,14 +1,13 @@
 """Rows of X, as it is, gathered, scaled and cast one batch at a time."""
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-from skann.engine.memory import aligned_empty
+from skann.engine.memory import aligned_empty, made_on_first_use
 
 # Rows of a pass over all of X (column statistics, laying out by rows): few enough for the
 # rows of a wide table to stay in cache, many enough for Python's share not to count.
@@ -147,21 +146,21 @@ class DenseRows:
 
     # Made on first use: a prediction that needs no cast needs none of them.
 
-    @cached_property
+    @made_on_first_use
     def _buffer(self) -> NDArray:
         return aligned_empty((self._max_rows, self._X.shape[1]), self._dtype)
 
-    @cached_property
+    @made_on_first_use
     def _raw(self) -> NDArray:
         if self._as_is:
             return self._buffer
         return aligned_empty(self._buffer.shape, self._X.dtype)
 
-    @cached_property
+    @made_on_first_use
     def _scratch(self) -> NDArray:
         return np.empty_like(self._buffer)
 
-    @cached_property
+    @made_on_first_use
     def _index(self) -> NDArray:
         return np.empty(self._max_rows, dtype=np.intp)
 
