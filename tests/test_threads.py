@@ -242,7 +242,7 @@ class InterruptAfter:
         if frame.f_code.co_filename != threads.__file__:
             return None
         frame.f_trace_opcodes = True
-        if event == "opcode":
+        if event in ("line", "opcode"):
             self.n_left -= 1
             if self.n_left == 0:
                 raise KeyboardInterrupt
