@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skann.engine.batches import Examples
+from skann.engine.memory import made_on_first_use
 from skann.engine.network import Architecture
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.stopping import Epoch, Reason
@@ -125,9 +125,9 @@ class FitStart:
     held_out: Examples | None
     stream: Mapping[str, Any]
 
-    @cached_property
+    @made_on_first_use
     def fingerprint(self) -> dict[str, str | None]:
-        """A hash of each array given to `fit`, None where there is none.
+        """Hash each array given to `fit`; None where there is none.
 
         Of X they are those of its shape, its dtype and up to 1000 rows spread evenly over it; of
         labels and weights, of all of them.
@@ -175,7 +175,7 @@ class FitInProgress:
     start: FitStart
     training: "MiniBatchTraining"
 
-    @cached_property
+    @made_on_first_use
     def _header(self) -> dict[str, Any]:
         return {
             "format": _FORMAT,
