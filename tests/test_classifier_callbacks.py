@@ -602,7 +602,8 @@ class TestInterrupt:
         whole = quick().partial_fit(X, y, [0, 1, 2])
         monkeypatch.setattr(Unwatched, "end_epoch", lambda *_: press_ctrl_c())
         model = quick()
-        with pytest.warns(UserWarning) as caught, pytest.raises(KeyboardInterrupt):
+        message = "Training interrupted by user"
+        with pytest.warns(UserWarning, match=message) as caught, pytest.raises(KeyboardInterrupt):
             model.partial_fit(X, y, [0, 1, 2])
         assert [warning.filename for warning in caught] == [__file__]
         assert model.t_ == len(X)
