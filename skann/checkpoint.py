@@ -28,6 +28,7 @@ from skann.engine.network import Architecture
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.stopping import Epoch, Reason
 from skann.engine.threads import blas_threads
+from skann.parameters import CONSTRAINTS
 from skann.targets import Labels
 
 if TYPE_CHECKING:
@@ -497,7 +498,9 @@ def _versions() -> dict[str, str]:
 
 def _comparable_parameters(estimator: "ANNClassifier") -> dict[str, Any]:
     """Return the parameters that a resumed fit must share, as JSON holds them."""
-    parameters = estimator.get_params(deep=False)
+    # A subclass may take fewer, which decide on all others, and some of its own.
+    ours = {name: getattr(estimator, name) for name in CONSTRAINTS}
+    parameters = estimator.get_params(deep=False) | ours
     del parameters["verbose"]
     # Any other is used up: the state of the stream is in the file.
     if not isinstance(parameters["random_state"], Integral):

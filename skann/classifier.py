@@ -5,7 +5,8 @@ from __future__ import annotations  # help() then names types in place of what t
 import copy
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, Self
 
@@ -40,7 +41,7 @@ from skann.inputs import (
     validation_examples,
 )
 from skann.inspection import InspectionMixin
-from skann.outcome import DIVERGED, history_attributes, warn_of
+from skann.outcome import DIVERGED, history_attributes, stop_if_interrupted, warn_of
 from skann.parameters import (
     CONSTRAINTS,
     check_can_continue,
@@ -310,8 +311,13 @@ class ANNClassifier(
     Notes
     -----
     A callback set with `set_callbacks` sees the task "fit" with a subtask "epoch" for every
-    epoch; one whose `on_fit_task_end` returns True ends training. Ctrl-C ends training with a
-    warning and keeps what was learned.
+    epoch; one whose `on_fit_task_end` returns True ends training.
+
+    Ctrl-C in `fit`, `resume` or `partial_fit` ends training with a warning, keeps what was learned
+    and raises `KeyboardInterrupt` again, so that a search, a cross-validation or an ensemble stops
+    as well. Who calls `fit` directly, in a notebook or with ``except KeyboardInterrupt``, has a
+    fitted estimator. Before the first epoch has ended, nothing is learned: the estimator stays as
+    it was.
 
     `skann.callbacks.Checkpoint` saves a fit as it goes, and `resume` goes on from there. A
     callback of your own finds the state that it saves in the private attribute
@@ -479,8 +485,11 @@ class ANNClassifier(
             from the first epoch on. Raised before training, but for the last.
         MemoryError
             If `hidden_layer_sizes` asks for a network larger than memory. Raised before training.
+        KeyboardInterrupt
+            After Ctrl-C. What was learned in the epochs until then is kept.
         """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+        with self._unchanged_by_early_ctrl_c():
+            return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     @_fit_context(prefer_skip_nested_validation=True)
     def resume(
@@ -531,9 +540,12 @@ class ANNClassifier(
             differs from that of the interrupted fit. `verbose` may differ, and `random_state` if
             neither is an int. Functions are compared by name, X by its shape, its dtype and up to
             1000 rows spread evenly over it, in any memory order, labels and weights in full.
+        KeyboardInterrupt
+            After Ctrl-C, as by `fit`.
         """
         saved = SavedFit.read(path, self)
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), saved)
+        with self._unchanged_by_early_ctrl_c():
+            return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), saved)
 
     @available_if(lambda self: self._check_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -576,7 +588,13 @@ class ANNClassifier(
             If the data cannot be used, if `y` has labels that are not among the classes, or
             with ``early_stopping=True`` or ``class_weight="balanced"``, which need all rows
             at once.
+        KeyboardInterrupt
+            After Ctrl-C. Unless all rows were done, the classifier stays as it was.
         """
+        with self._unchanged_by_early_ctrl_c():
+            return self._partial_fit(X, y, classes, sample_weight)
+
+    def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> Self:
         check_partial_fit(self)
         check_together(self)
         continues = hasattr(self, "_network")
@@ -597,6 +615,7 @@ class ANNClassifier(
         self._history: list[Epoch] = earlier + self._history
         self._set_history()
         self.n_iter_ = len(outcome.stopping.history)
+        stop_if_interrupted(outcome)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray:
@@ -771,14 +790,31 @@ class ANNClassifier(
         settings.factor(-(-n_rows // settings.batch_size), n_rows)
         return settings
 
-    def _clear(self) -> None:
-        """Delete what training sets; what validation sets has been set anew."""
-        kept = {"n_features_in_", "feature_names_in_"}
-        fitted = {name for name in vars(self) if name.endswith("_") and name[0] != "_"} - kept
+    def _fitted_state(self) -> dict[str, Any]:
         private = {"_network", "_optimizer_state", "_stream", "_scaling", "_history"}
-        private |= {"_fit_record", "_uncalibrated"}
-        for name in fitted | private:
-            self.__dict__.pop(name, None)
+        private |= {"_fit_record", "_uncalibrated", "_target_kind"}
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name in private or (name.endswith("_") and name[0] != "_")
+        }
+
+    def _clear(self, kept: Collection[str] = ("n_features_in_", "feature_names_in_")) -> None:
+        """Delete what training sets; what validation sets has been set anew."""
+        for name in self._fitted_state().keys() - kept:
+            del self.__dict__[name]
+
+    @contextmanager
+    def _unchanged_by_early_ctrl_c(self) -> Iterator[None]:
+        """Take the state before a fit back if Ctrl-C ends it before it has learned anything."""
+        before = self._fitted_state()
+        try:
+            yield
+        except KeyboardInterrupt:
+            if getattr(self, "_network", None) in (None, before.get("_network")):
+                self._clear(kept=())
+                self.__dict__.update(before)
+            raise
 
     def _prepare(
         self, labels: Labels, architecture: Architecture, settings: Settings, continues: bool
@@ -840,6 +876,7 @@ class ANNClassifier(
         if not self.warm_start:
             del self._optimizer_state, self._stream
         tasks.end_fit()
+        stop_if_interrupted(outcome)
         warn_of(outcome, settings, examples)
         return self
 

@@ -101,7 +101,9 @@ def find_learning_rate(
         raise ValueError(f"n_steps must be a whole number from {_MIN_STEPS} on; got {n_steps!r}.")
     rates = np.geomspace(min_rate, max_rate, n_steps)
     test = _RangeTest(n_steps)
-    model = clone(estimator).set_params(
+    model = clone(estimator)
+    # Attributes, as a subclass may not take them as parameters.
+    vars(model).update(
         learning_rate=lambda step: rates[min(step, n_steps - 1)] / min_rate,
         learning_rate_init=min_rate,
         warmup=0.0,

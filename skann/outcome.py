@@ -38,9 +38,6 @@ def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
     """
     stopping = outcome.stopping
     n_iter = len(stopping.history)
-    if stopping.reason == "interrupted":
-        warnings.warn("Training interrupted by user.", stacklevel=5)
-        return
     message = ""
     if stopping.reason == "diverged":
         kept = "the best epoch" if settings.early_stopping else f"epoch {n_iter - 1}"
@@ -66,6 +63,27 @@ def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
         )
     if message:
         warnings.warn(message, ConvergenceWarning, stacklevel=5)
+
+
+def stop_if_interrupted(outcome: Outcome) -> None:
+    """Warn if Ctrl-C has ended training, and raise it for the callers of `fit` to stop as well.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        How training ended.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C has ended training.
+    """
+    if outcome.stopping.reason != "interrupted":
+        return
+    try:
+        warnings.warn("Training interrupted by user.", stacklevel=5)
+    finally:
+        raise KeyboardInterrupt  # Also where warnings are errors, which a search goes on after.
 
 
 def _failure(outcome: Outcome, examples: Examples) -> str:

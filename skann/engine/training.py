@@ -234,6 +234,8 @@ class MiniBatchTraining:
         DivergenceError
             When the loss is not finite in the first two epochs. Later, training ends with the
             weights that the last finished epoch began with.
+        KeyboardInterrupt
+            When Ctrl-C comes before an epoch has ended. Later, it ends training.
         """
         training, stopping = self.training, self.training.stopping
         parameters = training.network.parameters
@@ -247,8 +249,10 @@ class MiniBatchTraining:
                 with self._averaged():
                     self._finish(epoch)
         except KeyboardInterrupt:
-            stopping.reason = "interrupted"
             training.watcher.abandon_epoch()
+            if not stopping.history:
+                raise
+            stopping.reason = "interrupted"
         except DivergenceError:
             training.watcher.abandon_epoch()
             self.give_up()
@@ -268,13 +272,18 @@ class MiniBatchTraining:
         ------
         DivergenceError
             If those are the weights that training began with.
+        KeyboardInterrupt
+            If they are, and Ctrl-C has ended training.
         """
         self.optimizer.settle()  # What is pending is for the weights that are given up.
         self.continuation.pop("average", None)
         self.training.network.parameters[...] = self._proven
-        if len(self.training.stopping.history) < 2:
-            raise DivergenceError
-        self.training.stopping.reason = "diverged"
+        stopping = self.training.stopping
+        is_interrupted = stopping.reason == "interrupted"
+        if len(stopping.history) < 2:
+            raise KeyboardInterrupt if is_interrupted else DivergenceError
+        if not is_interrupted:
+            stopping.reason = "diverged"
 
     def go_on_from(self, continuation: dict[str, Any]) -> None:
         """Go on from the `continuation` of an earlier training, before `run`."""
@@ -427,6 +436,8 @@ def train_in_full(training: Training, minimize: Callable, max_fun: int, tol: flo
     ------
     DivergenceError
         When the solver ends without a finite loss.
+    KeyboardInterrupt
+        When Ctrl-C comes before an iteration has ended. Later, it ends training.
     """
     stopping, parameters = training.stopping, training.network.parameters
     objective = _Objective(training)
@@ -461,11 +472,14 @@ def train_in_full(training: Training, minimize: Callable, max_fun: int, tol: flo
         if not result.success and stopping.reason is None:
             message = str(result.message)
     except KeyboardInterrupt:
+        training.watcher.abandon_epoch()
+        if not stopping.history:
+            raise
         stopping.reason = "interrupted"
     except _CallbackError as error:
         raise StopIteration(*error.args) from error
     if objective.in_iteration:
-        # Begun, but interrupted, or the line search found nothing better.
+        # Begun, but the line search found nothing better.
         training.watcher.abandon_epoch()
     if not stopping.history:
         objective.in_iteration = True
