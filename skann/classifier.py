@@ -838,7 +838,7 @@ class ANNClassifier(
         if not self.warm_start:
             del self._optimizer_state, self._stream
         tasks.end_fit()
-        warn_of(outcome, settings, examples)
+        warn_of(outcome, settings, examples, self._network, self._input_scaling())
         return self
 
     def _train(
