@@ -128,7 +128,7 @@ def _advice_to_scale(
         return ""
     return (
         "The features are on very different scales: the standard deviation of the widest is"
-        f" {ratio:.2g} times that of a narrow one. The training rows are not learned well (accuracy"
+        f" {ratio:.3g} times that of a narrow one. The training rows are not learned well (accuracy"
         f" {score:.3g}, log-loss {loss:.3g}), and this may be why. Try input_scaling='standard', or"
         " a StandardScaler in a Pipeline."
     )

@@ -111,7 +111,7 @@ class TestFindLearningRate:
 
     def test_a_pipeline_is_told_what_to_do(self):
         with pytest.raises(
-            TypeError, match="takes an ANNClassifier, not Pipeline. Give the classifier itself"
+            TypeError, match="ANNClassifier, not Pipeline. Give the classifier itself"
         ):
             find_learning_rate(make_pipeline(quick()), X, y)
 
