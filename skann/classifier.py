@@ -877,7 +877,7 @@ class ANNClassifier(
             del self._optimizer_state, self._stream
         tasks.end_fit()
         stop_if_interrupted(outcome)
-        warn_of(outcome, settings, examples)
+        warn_of(outcome, settings, examples, self._network, self._input_scaling())
         return self
 
     def _train(

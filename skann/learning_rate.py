@@ -87,7 +87,7 @@ def find_learning_rate(
     """
     if not hasattr(estimator, "resume"):
         raise TypeError(
-            f"find_learning_rate takes an ANNClassifier; got a {type(estimator).__name__}. Give"
+            f"find_learning_rate takes an ANNClassifier, not {type(estimator).__name__}. Give"
             " the classifier itself, and the rows as the steps before it transform them."
         )
     if estimator.solver == "lbfgs":

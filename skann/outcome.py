@@ -5,12 +5,16 @@ import warnings
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from scipy.special import entr
 from sklearn.exceptions import ConvergenceWarning
 
 from skann.engine.batches import Examples
-from skann.engine.fitting import Outcome, Settings
+from skann.engine.fitting import FEW_EPOCHS, Outcome, Settings, measure, spread_evenly
+from skann.engine.network import Network
+from skann.engine.rows import Scaling
 from skann.engine.stopping import Epoch
+from skann.scaling import measure_scaling
 from skann.targets import mean_positive_weight
 
 DIVERGED = (
@@ -22,9 +26,25 @@ DIVERGED = (
 # What a network must have won of the accuracy that a constant prediction leaves open, or of its
 # log-loss, to have learned.
 _WON, _LOWER = 0.1, 0.05
+# The same for having learned well. At defaults, raw wine, breast cancer, credit_g, spambase,
+# covertype and magic win at most 0.84 and keep 0.32 of the log-loss; scaled, the first two win
+# 0.97 and keep 0.07, and so do raw iris and digits, with 0.96 and 0.1.
+_WON_WELL, _LOWER_WELL = 0.9, 0.8
+# How many times the spread of a narrow feature (the lower quartile) the widest one's may be. It is
+# at least 150 in those raw tables, at most 12 in twelve scaled ones and in pixels, and 26 in word
+# counts of texts of 200 words.
+_WIDE = 100
+# Rows that tell the order of magnitude of a spread.
+_SPREAD_ROWS = 200
 
 
-def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
+def warn_of(
+    outcome: Outcome,
+    settings: Settings,
+    examples: Examples,
+    network: Network,
+    scaling: Scaling | None,
+) -> None:
     """Warn if training ended otherwise than it should, at the line that called `fit`.
 
     Parameters
@@ -35,6 +55,10 @@ def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
         What it was to do.
     examples : Examples
         The training rows.
+    network : Network
+        As trained.
+    scaling : Scaling or None
+        Of the inputs.
     """
     stopping = outcome.stopping
     n_iter = len(stopping.history)
@@ -61,6 +85,8 @@ def warn_of(outcome: Outcome, settings: Settings, examples: Examples) -> None:
             f"lbfgs failed to converge after {n_iter} iterations: {outcome.message}. Raise"
             " max_iter or max_fun, scale the data, or take a smooth activation such as 'tanh'."
         )
+    elif n_iter >= FEW_EPOCHS and (scaling is None or scaling.factor is None):
+        message = _advice_to_scale(network, examples, scaling, settings)
     if message:
         warnings.warn(message, ConvergenceWarning, stacklevel=5)
 
@@ -106,6 +132,44 @@ def _failure(outcome: Outcome, examples: Examples) -> str:
         f" {loss:.4g}, are hardly better than those of always predicting the frequencies of the"
         f" classes, {constant_score:.3g} and {constant_loss:.4g}."
     )
+
+
+def _advice_to_scale(
+    network: Network, examples: Examples, scaling: Scaling | None, settings: Settings
+) -> str:
+    """Return what to do about features on very different scales; empty if they do no harm."""
+    ratio = _ratio_of_spreads(examples)
+    if not ratio >= _WIDE:
+        return ""
+    score, loss = measure(network, examples, scaling, settings)
+    constant_score, constant_loss = _constant_prediction(examples)
+    is_right = math.isclose(score, 1) or score > constant_score + _WON_WELL * (1 - constant_score)
+    if is_right or loss < (1 - _LOWER_WELL) * constant_loss:
+        return ""
+    return (
+        "The features are on very different scales: the standard deviation of the widest is"
+        f" {ratio:.3g} times that of a narrow one. The training rows are not learned well (accuracy"
+        f" {score:.3g}, log-loss {loss:.3g}), and this may be why. Try input_scaling='standard', or"
+        " a StandardScaler in a Pipeline."
+    )
+
+
+def _ratio_of_spreads(examples: Examples) -> float:
+    """Return how many times wider the widest feature is than a narrow one."""
+    sample = spread_evenly(examples, _SPREAD_ROWS)
+    factor = measure_scaling("standard", sample).factor
+    assert factor is not None
+    rows = sample.X[sample.subset]
+    varies = rows.max(axis=0) != rows.min(axis=0)
+    if sparse.issparse(varies):
+        varies = varies.toarray()
+    if not varies.any():
+        return 1.0
+    # A rare word and a pixel at the edge vary little because they are mostly zero, and a scale
+    # of their own would not help.
+    filled = (rows != 0).mean(axis=0)[varies]
+    spreads = 1 / (factor[varies] * np.sqrt(filled))
+    return float(spreads.max() / np.quantile(spreads, 0.25, method="lower"))
 
 
 def _beside_weights(examples: Examples) -> str:

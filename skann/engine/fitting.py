@@ -98,7 +98,7 @@ class Settings:
 # Times the loss of predicting all classes alike: random weights on scaled inputs stay below.
 _BLOWN_UP = 10
 # Fewer epochs than that are too short to judge by.
-_FEW_EPOCHS = 5
+FEW_EPOCHS = 5
 # Training rows that tell whether anything was learned, and rows for a first look.
 _SAMPLE, _FIRST_LOOK = 2000, 50
 # Scores that differ by less than this between rows are the same.
@@ -238,7 +238,7 @@ def fit_network(
         mini_batch_training.run()
         n_rows = _SAMPLE if _blew_up(stopping, settings, layer_sizes[-1]) else _FIRST_LOOK
         # The last steps may have led to weights that no loss was measured with.
-        if not np.isfinite(_scores(network, _spread_evenly(examples, n_rows), scaling)).all():
+        if not np.isfinite(_scores(network, spread_evenly(examples, n_rows), scaling)).all():
             mini_batch_training.give_up()
         measured = _measured_if_doubtful(network, examples, scaling, settings, stopping)
         state = mini_batch_training.continuation
@@ -253,18 +253,44 @@ def _measured_if_doubtful(
     stopping: Stopping,
 ) -> Measured | None:
     """Look at training rows if one may doubt that anything was learned."""
-    is_short = len(stopping.history) < _FEW_EPOCHS and settings.solver != "lbfgs"
+    is_short = len(stopping.history) < FEW_EPOCHS and settings.solver != "lbfgs"
     if is_short or stopping.reason in ("interrupted", "diverged"):
         return None
     blew_up = _blew_up(stopping, settings, network.architecture.layer_sizes[-1])
-    few = _spread_evenly(examples, _FIRST_LOOK)
+    few = spread_evenly(examples, _FIRST_LOOK)
     if not blew_up and not _all_the_same(network, few, scaling):
         return None
-    sample = _spread_evenly(examples, _SAMPLE)
-    rows = _validation(network, sample, scaling, settings, None)
-    assert rows is not None
+    sample = spread_evenly(examples, _SAMPLE)
     is_constant = _all_the_same(network, sample, scaling) and _differ(sample)
-    return Measured(*rows.measure(network), is_constant) if blew_up or is_constant else None
+    if not blew_up and not is_constant:
+        return None
+    return Measured(*measure(network, sample, scaling, settings), is_constant)
+
+
+def measure(
+    network: Network, examples: Examples, scaling: Scaling | None, settings: Settings
+) -> tuple[float, float]:
+    """Measure a network on a sample of rows, as in prediction.
+
+    Parameters
+    ----------
+    network : Network
+        As trained.
+    examples : Examples
+        Rows to draw from.
+    scaling : Scaling or None
+        Of the inputs.
+    settings : Settings
+        Those of the fit.
+
+    Returns
+    -------
+    score, loss : float
+        Accuracy and log-loss.
+    """
+    rows = _validation(network, spread_evenly(examples, _SAMPLE), scaling, settings, None)
+    assert rows is not None
+    return rows.measure(network)
 
 
 def _blew_up(stopping: Stopping, settings: Settings, n_outputs: int) -> bool:
@@ -291,8 +317,21 @@ def _differ(examples: Examples) -> bool:
     return bool((X.max(axis=0) != X.min(axis=0)).sum())
 
 
-def _spread_evenly(examples: Examples, n_rows: int) -> Examples:
-    """Return some of the rows that have weight, spread evenly: they may be sorted by class."""
+def spread_evenly(examples: Examples, n_rows: int) -> Examples:
+    """Return some of the rows that have weight, spread evenly: they may be sorted by class.
+
+    Parameters
+    ----------
+    examples : Examples
+        All rows.
+    n_rows : int
+        How many to return at most.
+
+    Returns
+    -------
+    sample : Examples
+        With a subset.
+    """
     X, targets, weights, subset = examples
     rows = np.arange(len(targets)) if weights is None else np.flatnonzero(weights)
     rows = rows[:: math.ceil(len(rows) / n_rows)]
