@@ -20,7 +20,6 @@ import argparse
 import os
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -62,10 +61,6 @@ QUICK_LAYERS = ((32,), (64,), (64, 32))
 QUICK_EPOCHS = 5
 QUICK_TRAIN, QUICK_TEST = 6_000, 2_000
 MAX_UNITS = 10_000
-
-
-class Interrupted(BaseException):
-    """Ctrl-C. Not KeyboardInterrupt, which a fit takes as "keep what you have learned"."""
 
 
 # Options ----------------------------------------------------------------------------------------
@@ -411,20 +406,6 @@ class Folder:
 # Ctrl-C -----------------------------------------------------------------------------------------
 
 
-def stop_on_ctrl_c() -> None:
-    """Turn Ctrl-C into `Interrupted`; a second one soon after does not disturb the tidying up."""
-    pressed_at = -np.inf
-
-    def handle(signum: int, frame: Any) -> None:
-        nonlocal pressed_at
-        now = time.monotonic()
-        if now - pressed_at > 2:
-            pressed_at = now
-            raise Interrupted
-
-    signal.signal(signal.SIGINT, handle)
-
-
 def deaf_workers() -> joblib.parallel_config:
     """Have worker processes leave Ctrl-C to this process, which ends them without a traceback."""
     return joblib.parallel_config(
@@ -534,9 +515,9 @@ def prepare(parser: OneLineParser, options: argparse.Namespace) -> tuple[ImageDa
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the example and return its exit code."""
-    stop_on_ctrl_c()
     # Scaling is quick and shows no progress of its own, which is no news.
     warnings.filterwarnings("ignore", "The estimator MinMaxScaler does not support callbacks")
+    warnings.filterwarnings("ignore", "Training interrupted by user")  # the last line says so
     folder = None
     try:
         parser, options = parse_options(arguments)
@@ -551,7 +532,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, say
         complain(f"{parser.prog}: error: {error}")
         return 1
-    except Interrupted:
+    except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
         kept = ", ".join(folder.written) if folder and folder.written else "nothing yet"
         complain(f"Stopped. Written to {options.output}: {kept}.")

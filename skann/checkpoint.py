@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, Self, get_args
@@ -131,7 +130,7 @@ class Origin:
 
     @cached_property
     def fingerprint(self) -> dict[str, str | None]:
-        """A hash of each array given to `fit`, None where there is none.
+        """Hash each array given to `fit`; None where there is none.
 
         Of X they are those of its shape, its dtype and up to 1000 rows spread evenly over it; of
         labels and weights, of all of them.

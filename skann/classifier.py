@@ -257,8 +257,13 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     Notes
     -----
     A callback set with `set_callbacks` sees the task "fit" with a subtask "epoch" for every
-    epoch; one whose `on_fit_task_end` returns True ends training. Ctrl-C ends training with a
-    warning and keeps what was learned.
+    epoch; one whose `on_fit_task_end` returns True ends training.
+
+    Ctrl-C in `fit`, `resume` or `partial_fit` ends training with a warning, keeps what was learned
+    and raises `KeyboardInterrupt` again, so that a search, a cross-validation or an ensemble stops
+    as well. Who calls `fit` directly, in a notebook or with ``except KeyboardInterrupt``, has a
+    fitted estimator. Before the first epoch has ended, nothing is learned: the estimator stays as
+    it was.
 
     `skann.callbacks.Checkpoint` saves a fit as it goes, and `resume` goes on from there.
 

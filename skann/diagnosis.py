@@ -5,6 +5,7 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from scipy.special import entr
 from sklearn.exceptions import ConvergenceWarning
 
@@ -90,6 +91,8 @@ def warn_of(run: FittedRun, settings: Settings, data: Data) -> None:
             f"lbfgs failed to converge after {n_iter} iterations: {run.message}. Raise"
             " max_iter or max_fun, scale the data, or take a smooth activation such as 'tanh'."
         )
+    elif n_iter >= FEW_EPOCHS and (scaling is None or scaling.factor is None):
+        message = _advice_to_scale(network, examples, scaling, settings)
     if message:
         warnings.warn(message, ConvergenceWarning, stacklevel=5)
 

@@ -119,10 +119,12 @@ def labels_for_partial_fit(y: Any, classes: Any, known: Labels | None) -> Labels
     Raises
     ------
     ValueError
-        If `classes` is missing or contradicts `y` or an earlier call.
+        If `classes` is missing, contradicts `y` or an earlier call, or holds weights.
     """
     if classes is None and known is not None:
         return known
+    if classes is not None:
+        _check_no_weights(classes, y)
     has_columns = type_of_target(y).startswith("multilabel")
     if has_columns:
         columns = np.arange(y.shape[1])
@@ -140,3 +142,22 @@ def labels_for_partial_fit(y: Any, classes: Any, known: Labels | None) -> Labels
             f" {known.classes.tolist()}. Leave classes out, or start with a new classifier."
         )
     return known or labels
+
+
+def _check_no_weights(classes: Any, y: Any) -> None:
+    """Raise an error if `classes` has a number for each row and cannot be the classes of `y`."""
+    values = np.asarray(classes)
+    if values.shape != (y.shape[0],) or values.dtype.kind not in "iuf":
+        return
+    found = set(values.tolist())
+    if y.ndim == 2:
+        are_classes = found == set(range(y.shape[1]))
+    else:
+        are_whole = bool((values == np.floor(values)).all())
+        are_classes = are_whole and len(found) > 1 and found.issuperset(y.ravel().tolist())
+    if not are_classes:
+        raise ValueError(
+            "partial_fit takes its third argument as classes. It got a number for each row of y,"
+            " which are not the classes of these labels. To give weights, write sample_weight=...;"
+            " classes lists all labels that will ever come, two at least."
+        )

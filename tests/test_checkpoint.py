@@ -297,7 +297,7 @@ class TestEnds:
         model = quick().set_callbacks(Checkpoint(path))
         with monkeypatch.context() as patch:
             patch.setattr(Adam, "step", interrupted)
-            with pytest.warns(UserWarning, match="interrupted"):
+            with pytest.warns(UserWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
                 model.fit(X, y)
         assert n_epochs(path) == 2
         assert_same(results(quick().resume(path, X, y)), results(quick().fit(X, y)))

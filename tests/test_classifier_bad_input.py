@@ -298,6 +298,38 @@ class TestTargets:
         with pytest.raises(ValueError, match="greater than one"):
             quick().partial_fit(X, np.zeros(60), [0])
 
+    @pytest.mark.parametrize(
+        "weights",
+        [
+            np.ones(60),
+            np.full(60, 2),
+            np.linspace(0.1, 3, 60),
+            np.append([0.5, 1, 2], np.zeros(57)),  # The labels are among them.
+            np.arange(60, 120),
+            pd.Series(np.linspace(0.1, 3, 60)),
+            [0.5, 1.5] * 30,
+        ],
+        ids=["ones", "twos", "floats", "and labels", "whole", "series", "list"],
+    )
+    @pytest.mark.parametrize("kind", ["numbers", "strings", "indicators"])
+    def test_partial_fit_with_weights_in_the_place_of_the_classes(self, kind, weights):
+        y_first, classes = {
+            "numbers": (y, [0, 1, 2]),
+            "strings": (np.array(["a", "b", "c"])[y], ["a", "b", "c"]),
+            "indicators": (np.eye(3, dtype=int)[y], None),
+        }[kind]
+        fitted = quick().partial_fit(X, y_first, classes)
+        for model in (quick(), fitted):
+            with pytest.raises(ValueError, match="third argument as classes.*sample_weight=..."):
+                model.partial_fit(X, y_first, weights)
+
+    def test_partial_fit_with_as_many_classes_as_rows(self):
+        quick().partial_fit(X[:3], [0, 2, 1], [0, 1, 2]).partial_fit(X[:2], [1, 1])
+        quick().partial_fit(X[:3], ["a", "b", "d"], ["d", "b", "a"])
+        quick().partial_fit(X[:3], np.eye(3, dtype=int), [0, 1, 2])
+        with pytest.raises(ValueError, match=r"not among the classes: \['d'\]"):
+            quick().partial_fit(X[:3], ["a", "b", "d"], ["a", "b", "c"])
+
     def test_partial_fit_with_other_classes_than_before(self):
         model = quick().partial_fit(X, y, [0, 1, 2])
         with pytest.raises(ValueError, match="is not the same as on last call"):

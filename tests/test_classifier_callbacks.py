@@ -1,5 +1,6 @@
 """scikit-learn's callbacks, ours by the protocol, and Ctrl-C."""
 
+import copy
 import signal
 import sys
 import types
@@ -15,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skann import ANNClassifier
-from skann.callbacks import OptunaPruning
+from skann.callbacks import Checkpoint, OptunaPruning, Unwatched
 from skann.engine.network import Network
 from skann.engine.optimizers import Adam
 from tests.data import KINDS, SOLVERS, STOCHASTIC_SOLVERS, constant_rate, problem, quick
@@ -451,13 +452,26 @@ class TestOptunaPruning:
         monkeypatch.setattr(Adam, "step", interrupted)
         trial = Trial()
         model = quick().set_callbacks(OptunaPruning(trial, "loss"))
-        with pytest.warns(UserWarning, match="interrupted"):
-            model.fit(X, y)
+        fit_until_ctrl_c(model)
         assert list(trial.reported) == [0, 1]
 
 
 def press_ctrl_c():
     signal.raise_signal(signal.SIGINT)
+
+
+class EarlyCtrlC(Recorder):
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "epoch":
+            press_ctrl_c()
+
+
+def fit_until_ctrl_c(model, **more):
+    """Return the warnings of a fit that Ctrl-C ends."""
+    message = "Training interrupted by user"
+    with pytest.warns(UserWarning, match=message) as caught, pytest.raises(KeyboardInterrupt):
+        model.fit(X, y, **more)
+    return caught
 
 
 class TestInterrupt:
@@ -466,32 +480,75 @@ class TestInterrupt:
     def test_keeps_what_was_learned_and_warns(self, solver, dtype):
         recorder = Recorder(2, press_ctrl_c)
         model = fittable(solver, dtype=dtype).set_callbacks(recorder)
-        with pytest.warns(UserWarning, match="Training interrupted by user") as caught:
-            model.fit(X, y)
-        assert len(caught) == 1
+        (warning,) = fit_until_ctrl_c(model)
+        assert warning.filename == __file__
         assert model.n_iter_ == 3
         stopped = fittable(solver, dtype=dtype).set_callbacks(Recorder(2, lambda: True)).fit(X, y)
         np.testing.assert_array_equal(model.predict_proba(X), stopped.predict_proba(X))
         assert recorder.teardowns == 1
 
     @pytest.mark.parametrize("solver", SOLVERS)
-    def test_before_the_first_epoch_ends_keeps_a_usable_model(self, solver):
-        class Early(Recorder):
-            def on_fit_task_begin(self, estimator, context):
-                if context.task_name == "epoch":
-                    press_ctrl_c()
-
-        model = fittable(solver).set_callbacks(Early())
-        with pytest.warns(UserWarning, match="Training interrupted by user"):
+    def test_before_the_first_epoch_has_ended_leaves_an_unfitted_model_unfitted(self, solver):
+        recorder = EarlyCtrlC()
+        model = fittable(solver).set_callbacks(recorder)
+        before = vars(model).copy()
+        with pytest.raises(KeyboardInterrupt):
             model.fit(X, y)
-        assert np.isfinite(model.predict_proba(X)).all()
-        assert len(model.loss_curve_) == model.n_iter_
+        assert vars(model).keys() == before.keys()
+        assert recorder.teardowns == 1
+
+    @pytest.mark.parametrize("warm_start", [False, True])
+    @pytest.mark.parametrize("solver", SOLVERS)
+    def test_before_the_first_epoch_has_ended_leaves_a_fitted_model_as_it_was(
+        self, solver, warm_start
+    ):
+        model = fittable(solver, warm_start=warm_start, input_scaling="standard").fit(X, y)
+        proba = model.predict_proba(X)
+        model.set_callbacks(EarlyCtrlC())
+        before = vars(model).copy()
+        model.alpha = 0.3
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X if warm_start else 3 * X[:, :3], y)
+        model.alpha = before["alpha"]
+        assert vars(model).keys() == before.keys()
+        assert all(vars(model)[name] is value for name, value in before.items())
+        np.testing.assert_array_equal(model.predict_proba(X), proba)
+
+    def test_whose_warning_is_an_error_is_still_ctrl_c(self):
+        model = quick().set_callbacks(Recorder(2, press_ctrl_c))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(KeyboardInterrupt):
+                model.fit(X, y)
+        assert model.n_iter_ == 3
+
+    @pytest.mark.parametrize("n_epochs", [1, 3])
+    def test_after_steps_that_diverged_is_still_ctrl_c(self, n_epochs, monkeypatch):
+        def diverge(self, rate, decay):
+            model._training_in_progress.training.training.network.parameters[...] = np.inf
+            raise KeyboardInterrupt
+
+        def break_steps():
+            monkeypatch.setattr(Adam, "step", diverge)
+
+        model = quick().set_callbacks(Recorder(n_epochs - 1, break_steps))
+        if n_epochs == 1:
+            with pytest.raises(KeyboardInterrupt):
+                model.fit(X, y)
+            assert not hasattr(model, "n_iter_")
+        else:
+            fit_until_ctrl_c(model)
+            assert np.isfinite(model.predict_proba(X)).all()
+
+    def test_ends_the_task_of_the_fit(self):
+        recorder = Recorder(2, press_ctrl_c)
+        fit_until_ctrl_c(quick().set_callbacks(recorder))
+        assert recorder.events[-2:] == [("end", "epoch", 2), ("end", "fit", 0)]
 
     @pytest.mark.parametrize("solver", SOLVERS)
     def test_leaves_a_model_that_can_be_fitted_again(self, solver):
         model = fittable(solver).set_callbacks(Recorder(0, press_ctrl_c))
-        with pytest.warns(UserWarning, match="interrupted"):
-            model.fit(X, y)
+        fit_until_ctrl_c(model)
         again = model.set_callbacks().fit(X, y)
         fresh = fittable(solver).fit(X, y)
         np.testing.assert_array_equal(again.predict_proba(X), fresh.predict_proba(X))
@@ -500,8 +557,7 @@ class TestInterrupt:
     def test_a_warm_start_goes_on_from_there(self, solver):
         model = constant_rate(solver=solver, warm_start=True, max_iter=6)
         model.set_callbacks(Recorder(2, press_ctrl_c))
-        with pytest.warns(UserWarning, match="interrupted"):
-            model.fit(X, y)
+        fit_until_ctrl_c(model)
         model.set_callbacks().set_params(max_iter=3)
         whole = constant_rate(solver=solver, max_iter=6)
         with warnings.catch_warnings():
@@ -515,12 +571,16 @@ class TestInterrupt:
             early_stopping=True, n_iter_no_change=np.inf, max_iter=60, learning_rate_init=0.1
         )
         model.set_callbacks(Recorder(40, press_ctrl_c))
-        with pytest.warns(UserWarning, match="interrupted"):
-            model.fit(X, y, X_val=X, y_val=y)
+        fit_until_ctrl_c(model, X_val=X, y_val=y)
         assert model.score(X, y) == model.best_validation_score_ == max(model.validation_scores_)
 
-    def test_in_partial_fit_keeps_a_usable_model(self, monkeypatch):
-        model = quick(batch_size=4).partial_fit(X, y, [0, 1, 2])
+    @pytest.mark.parametrize("is_fitted", [False, True])
+    def test_amid_partial_fit_leaves_the_model_as_it_was(self, is_fitted, monkeypatch):
+        model = quick(batch_size=4)
+        if is_fitted:
+            model.partial_fit(X, y, [0, 1, 2])
+            state = copy.deepcopy(model._optimizer_state)
+        before = vars(model).copy()
         steps = iter(range(100))
         step = Adam.step
 
@@ -529,14 +589,38 @@ class TestInterrupt:
                 raise KeyboardInterrupt
             step(self, rate, decay)
 
-        monkeypatch.setattr(Adam, "step", interrupted)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.partial_fit(X, y)
-        except KeyboardInterrupt:
-            pass
-        assert np.isfinite(model.predict_proba(X)).all()
+        with monkeypatch.context() as patch:
+            patch.setattr(Adam, "step", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                model.partial_fit(X, y, [0, 1, 2])
+        assert vars(model).keys() == before.keys()
+        assert all(vars(model)[name] is value for name, value in before.items())
+        if is_fitted:
+            np.testing.assert_equal(model._optimizer_state, state)
+
+    def test_after_the_rows_of_partial_fit_keeps_what_was_learned(self, monkeypatch):
+        whole = quick().partial_fit(X, y, [0, 1, 2])
+        monkeypatch.setattr(Unwatched, "end_epoch", lambda *_: press_ctrl_c())
+        model = quick()
+        message = "Training interrupted by user"
+        with pytest.warns(UserWarning, match=message) as caught, pytest.raises(KeyboardInterrupt):
+            model.partial_fit(X, y, [0, 1, 2])
+        assert [warning.filename for warning in caught] == [__file__]
+        assert model.t_ == len(X)
+        np.testing.assert_array_equal(model.predict_proba(X), whole.predict_proba(X))
+
+    @pytest.mark.parametrize("at_epoch", [0, 3])
+    def test_in_resume_keeps_what_the_file_and_later_epochs_have_learned(self, at_epoch, tmp_path):
+        path = tmp_path / "fit.npz"
+        model = quick()
+        fit_until_ctrl_c(model.set_callbacks(Checkpoint(path), Recorder(2, press_ctrl_c)))
+        resumed = quick().set_callbacks(Recorder(at_epoch, press_ctrl_c))
+        if at_epoch == 0:
+            resumed.set_callbacks(EarlyCtrlC())
+        with pytest.warns(UserWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
+            resumed.resume(path, X, y)
+        assert resumed.n_iter_ == {0: 2, 3: 4}[at_epoch]
+        assert np.isfinite(resumed.predict_proba(X)).all()
 
 
 def test_a_clone_shares_the_callbacks():

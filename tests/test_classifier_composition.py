@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import signal
 import threading
 
 import joblib
@@ -11,7 +12,7 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import BaggingClassifier, StackingClassifier
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
@@ -26,6 +27,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skann import ANNClassifier
+from skann.callbacks import Checkpoint
+from skann.learning_rate import find_learning_rate
 from tests.data import KINDS, SOLVERS, problem, quick
 
 X, y = problem()
@@ -152,6 +155,180 @@ class TestMetaEstimators:
         pipeline = make_pipeline(StandardScaler().set_output(transform="pandas"), quick())
         pipeline.fit(pd.DataFrame(X, columns=list("abcd")), y)
         np.testing.assert_array_equal(pipeline[-1].feature_names_in_, list("abcd"))
+
+
+class CtrlCInSecondFit:
+    """Counts fits and presses Ctrl-C after some epochs of the second."""
+
+    def __init__(self):
+        self.n_fits = 0
+
+    def setup(self, estimator, context):
+        self.n_fits += 1
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        if self.n_fits == 2 and context.task_name == "epoch" and context.task_id == 2:
+            signal.raise_signal(signal.SIGINT)
+
+
+def search(model):
+    GridSearchCV(model, {"alpha": [0.1, 1.0]}, cv=3).fit(X, y)
+
+
+def search_of_pipelines(model):
+    pipeline = make_pipeline(StandardScaler(), model)
+    GridSearchCV(pipeline, {"annclassifier__alpha": [0.1, 1.0]}, cv=3).fit(X, y)
+
+
+def halving_search(model):
+    grid = {"hidden_layer_sizes": [4, 8]}
+    HalvingGridSearchCV(model, grid, resource="max_iter", max_resources=9, cv=2).fit(X, y)
+
+
+def cross_validation(model):
+    cross_val_score(model, X, y, cv=4)
+
+
+def bagging(model):
+    BaggingClassifier(model, 4).fit(X, y)
+
+
+def voting(model):
+    VotingClassifier([(name, model) for name in "abc"]).fit(X, y)
+
+
+def stacking(model):
+    StackingClassifier([(name, model) for name in "abc"]).fit(X, y)
+
+
+def one_against_the_rest(model):
+    OneVsRestClassifier(model).fit(X, y)
+
+
+class TestCtrlC:
+    @pytest.mark.parametrize(
+        "whole",
+        [
+            search,
+            search_of_pipelines,
+            halving_search,
+            cross_validation,
+            bagging,
+            voting,
+            stacking,
+            one_against_the_rest,
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore:The estimator StandardScaler does not support callbacks")
+    @pytest.mark.filterwarnings("ignore:Training interrupted by user")
+    def test_in_a_fit_stops_all_that_are_still_to_come(self, whole):
+        callback = CtrlCInSecondFit()
+        with pytest.raises(KeyboardInterrupt):
+            whole(quick().set_callbacks(callback))
+        assert callback.n_fits == 2
+
+    @pytest.mark.filterwarnings("ignore:Training interrupted by user")
+    def test_in_a_score_of_validation_rows_stops_a_search(self):
+        n_scores = 0
+
+        def scoring(estimator, X, y):
+            nonlocal n_scores
+            n_scores += 1
+            if n_scores == 8:  # Of the five epochs of a fit one in the second.
+                raise KeyboardInterrupt
+            return estimator.score(X, y)
+
+        with pytest.raises(KeyboardInterrupt):
+            search(quick(early_stopping=True, n_iter_no_change=np.inf, scoring=scoring))
+        assert n_scores == 8
+
+    @pytest.mark.filterwarnings("ignore:Training interrupted by user")
+    def test_keeps_the_step_of_a_pipeline(self):
+        callback = CtrlCInSecondFit()
+        callback.n_fits = 1
+        pipeline = make_pipeline(StandardScaler(), good().set_callbacks(callback))
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.fit(X, y)
+        assert pipeline[-1].n_iter_ == 3
+        assert pipeline.predict(X).shape == y.shape
+
+
+class OfOneWidth(ANNClassifier):
+    """Takes fewer parameters, one of them its own, and decides on the others."""
+
+    def __init__(self, width=8, alpha="auto", random_state=0):
+        super().__init__((width,), alpha=alpha, random_state=random_state, max_iter=12)
+        self.width = width
+
+
+class WithoutParameters(ANNClassifier):
+    def __init__(self):
+        super().__init__((8,), random_state=0, max_iter=12)
+
+
+@pytest.mark.parametrize("subclass", [OfOneWidth, WithoutParameters])
+class TestSubclassThatTakesFewerParameters:
+    def test_fits_and_predicts_as_the_classifier_would(self, subclass):
+        same = ANNClassifier((8,), random_state=0, max_iter=12).fit(X, y)
+        model = clone(subclass()).fit(X, y)
+        np.testing.assert_array_equal(model.predict_proba(X), same.predict_proba(X))
+        assert subclass.__name__ in str(model.summary())
+        copied = pickle.loads(pickle.dumps(model))
+        np.testing.assert_array_equal(copied.predict_proba(X), same.predict_proba(X))
+
+    def test_streams(self, subclass):
+        same = ANNClassifier((8,), random_state=0, max_iter=12)
+        model = subclass()
+        for _ in range(2):
+            model.partial_fit(X, y, [0, 1, 2])
+            same.partial_fit(X, y, [0, 1, 2])
+        np.testing.assert_array_equal(model.predict_proba(X), same.predict_proba(X))
+
+    def test_resumes_from_a_checkpoint(self, subclass, tmp_path):
+        path = tmp_path / "fit.npz"
+        model = subclass().set_callbacks(Checkpoint(path)).fit(X, y)
+        resumed = subclass().resume(path, X, y)
+        np.testing.assert_array_equal(resumed.predict_proba(X), model.predict_proba(X))
+
+    def test_does_not_resume_a_fit_with_other_parameters(self, subclass, tmp_path):
+        path = tmp_path / "fit.npz"
+        subclass().set_callbacks(Checkpoint(path)).fit(X, y)
+        other = subclass()
+        other.beta_1 = 0.8
+        with pytest.raises(ValueError, match=r"beta_1 was 0\.9, now it is 0\.8"):
+            other.resume(path, X, y)
+
+    def test_has_its_learning_rate_found(self, subclass):
+        same = ANNClassifier((8,), random_state=0, max_iter=12)
+        expected = find_learning_rate(same, X, y, n_steps=30)
+        found = find_learning_rate(subclass(), X, y, n_steps=30)
+        np.testing.assert_array_equal(found.losses, expected.losses)
+        assert found.suggested == expected.suggested
+
+    def test_is_searched(self, subclass, tmp_path):
+        grid = {"width": [4, 8]} if subclass is OfOneWidth else {}
+        model = subclass().set_callbacks(Checkpoint(tmp_path / "fit.npz"))
+        searched = GridSearchCV(model, grid, cv=2).fit(X, y)
+        assert searched.best_score_ > 1 / 3
+
+
+def test_a_subclass_does_not_resume_a_fit_with_another_parameter_of_its_own(tmp_path):
+    path = tmp_path / "fit.npz"
+
+    class Tagged(ANNClassifier):
+        def __init__(self, tag="a"):
+            super().__init__((4,), max_iter=2)
+            self.tag = tag
+
+    Tagged().set_callbacks(Checkpoint(path)).fit(X, y)
+    with pytest.raises(ValueError, match="tag was 'a', now it is 'b'"):
+        Tagged("b").resume(path, X, y)
 
 
 def fitted(kind="multiclass", **changes):

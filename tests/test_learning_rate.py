@@ -110,7 +110,9 @@ class TestFindLearningRate:
             find_learning_rate(quick(solver="lbfgs"), X, y)
 
     def test_a_pipeline_is_told_what_to_do(self):
-        with pytest.raises(TypeError, match="got a Pipeline. Give the classifier itself"):
+        with pytest.raises(
+            TypeError, match="ANNClassifier, not Pipeline. Give the classifier itself"
+        ):
             find_learning_rate(make_pipeline(quick()), X, y)
 
     def test_a_loss_that_is_no_number_at_once_is_an_error(self):

@@ -186,14 +186,13 @@ def test_bad_values_are_one_line_and_exit_code_2(arguments, message, capsys, tmp
 
 
 @pytest.fixture
-def example(monkeypatch):
+def example():
     """Import the example, as one process for each bad value would take long."""
     from importlib.util import module_from_spec, spec_from_file_location
 
     spec = spec_from_file_location("mnist_grid", EXAMPLE)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "stop_on_ctrl_c", lambda: None)
     return module
 
 

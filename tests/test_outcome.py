@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
-from sklearn.datasets import load_digits, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import cross_val_score
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.preprocessing import scale
 
 from skann import ANNClassifier
@@ -200,3 +201,108 @@ class TestNoFalseAlarm:
     def test_in_cross_validation_at_defaults(self):
         X, y = load_iris(return_X_y=True)
         assert cross_val_score(ANNClassifier(random_state=0), X, y).mean() > 0.9
+
+
+_SCALES = "The features are on very different scales: .*input_scaling='standard'.*StandardScaler"
+
+
+def _wide_table(n_rows=300):
+    """Return rows whose class is told as much by the wide feature as by each of two narrow ones."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_rows, 5))
+    y = (X[:, 0] + X[:, 1] + X[:, 4] > 0).astype(int)
+    return X * [1, 1, 1, 1, 500], y
+
+
+class TestVeryDifferentScales:
+    @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_warn_once_in_every_fold(self, seed, load):
+        X, y = load(return_X_y=True)
+        folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+        for train, _ in folds.split(X, y):
+            with pytest.warns(ConvergenceWarning, match=_SCALES) as caught:
+                ANNClassifier(random_state=seed).fit(X[train], y[train])
+            assert len(caught) == 1
+            assert caught[0].filename == __file__
+
+    @pytest.mark.parametrize("make", [np.float32, sparse.csr_array, sparse.csc_matrix])
+    def test_warn_for_any_container(self, make):
+        X, y = load_wine(return_X_y=True)
+        with pytest.warns(ConvergenceWarning, match=_SCALES):
+            ANNClassifier(random_state=0).fit(make(X), y)
+
+    def test_warn_with_weights_and_rows_held_out(self):
+        X, y = load_wine(return_X_y=True)
+        weights = np.random.default_rng(0).integers(0, 3, len(y))
+        with pytest.warns(ConvergenceWarning, match=_SCALES):
+            ANNClassifier(random_state=0, early_stopping=True).fit(X, y, weights)
+
+    def test_warn_of_one_wide_feature(self):
+        X, y = _wide_table()
+        model = ANNClassifier(random_state=0)
+        with pytest.warns(ConvergenceWarning, match=_SCALES):
+            model.fit(X, y)
+        assert model.set_params(input_scaling="standard").fit(X, y).score(X, y) > 0.95
+
+    def test_warn_for_two_features(self):
+        X = _wide_table()[0][:, [0, 4]]
+        y = (250 * X[:, 0] + X[:, 1] > 0).astype(int)
+        with pytest.warns(ConvergenceWarning, match=_SCALES):
+            ANNClassifier(random_state=0).fit(X, y)
+
+    def test_of_weightless_rows_do_not_count(self):
+        X, y = load_iris(return_X_y=True)
+        X, y = np.vstack([X, 1e4 * X[:5] * [1, 0, 0, 0]]), np.append(y, y[:5])
+        weights = np.repeat([1, 0], [len(y) - 5, 5])
+        ANNClassifier(random_state=0).fit(X, y, weights)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"input_scaling": "standard"}, {"input_scaling": "maxabs"}, {"max_iter": 4}],
+        ids=str,
+    )
+    def test_of_scaled_inputs_or_few_epochs_give_no_warning(self, changes):
+        X, y = load_wine(return_X_y=True)
+        assert ANNClassifier(random_state=0, **changes).fit(X, y).n_iter_ >= 4
+
+    def test_that_do_no_harm_give_no_warning(self):
+        X, y = _wide_table()
+        y = (X[:, 4] > 0).astype(int)  # The wide feature tells all.
+        assert ANNClassifier(random_state=0).fit(X, y).score(X, y) > 0.95
+
+    def test_give_no_warning_in_partial_fit(self):
+        X, y = _wide_table()
+        model = ANNClassifier(random_state=0)
+        for _ in range(6):
+            model.partial_fit(X, y, [0, 1])
+        assert model.score(X, y) < 0.95
+
+
+class TestOneScale:
+    @pytest.mark.parametrize("make", [np.asarray, scale, sparse.csr_array])
+    @pytest.mark.parametrize("dtype", [np.float64, np.uint8])
+    def test_of_pixels(self, dtype, make):
+        X, y = load_digits(return_X_y=True)
+        y = np.random.default_rng(0).permutation(y)  # Not learned: only the spreads decide.
+        model = ANNClassifier(random_state=0, max_iter=5).fit(make(X.astype(dtype)), y)
+        assert model.score(X, y) < 0.9
+
+    @pytest.mark.parametrize("scheme", ["counts", "tfidf"])
+    @pytest.mark.parametrize("make", [sparse.csr_array, sparse.csr_array.toarray])
+    def test_of_words_rare_and_frequent(self, make, scheme):
+        rng = np.random.default_rng(0)
+        frequencies = 1 / np.arange(1, 3001)
+        lengths = rng.poisson(200 * rng.lognormal(0, 0.7, 200))
+        X = sparse.csr_array(rng.multinomial(lengths, frequencies / frequencies.sum()))
+        if scheme == "tfidf":
+            X = sparse.csr_array(TfidfTransformer().fit_transform(X))
+        y = rng.integers(0, 2, 200)
+        model = ANNClassifier((), random_state=0, max_iter=5, learning_rate_init=1e-4)
+        assert model.fit(make(X), y).score(X, y) < 0.9
+
+    def test_of_columns_that_do_not_vary(self):
+        X, y = load_iris(return_X_y=True)
+        y = np.random.default_rng(0).permutation(y)
+        X = np.column_stack([X, np.zeros(len(X)), np.full(len(X), 0.1)])
+        assert ANNClassifier(random_state=0).fit(X, y).score(X, y) < 0.9

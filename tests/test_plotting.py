@@ -1122,7 +1122,7 @@ class TestSearch:
     def test_takes_a_fitted_search(self):
         with pytest.raises(NotFittedError):
             SearchDisplay.from_estimator(GridSearchCV(quick(), {}))
-        with pytest.raises(TypeError, match="fitted search with cv_results_.*got a ANNClassifier"):
+        with pytest.raises(TypeError, match="fitted search with cv_results_.*, not ANNClassifier"):
             SearchDisplay.from_estimator(quick().fit(X, y))
 
 
@@ -1415,7 +1415,7 @@ class TestMisclassified:
 
     def test_needs_probabilities(self):
         scaler = StandardScaler().fit(X)
-        with pytest.raises(TypeError, match="with predict_proba; got a StandardScaler"):
+        with pytest.raises(TypeError, match="with predict_proba, not StandardScaler"):
             MisclassifiedDisplay.from_estimator(scaler, X, y)
 
     @pytest.mark.parametrize("image_shape", [None, (2, 2)])
@@ -1551,7 +1551,7 @@ class TestWhatTheyTake:
 
     def test_refuses_a_search_without_a_best_estimator(self, display):
         search = GridSearchCV(quick(), {"alpha": [1.0]}, cv=2, refit=False).fit(X, y)
-        with pytest.raises(TypeError, match="got a GridSearchCV with refit=False"):
+        with pytest.raises(TypeError, match="best_estimator_, not GridSearchCV with refit=False"):
             display.from_estimator(search)
 
     @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from skann.engine import rows
 from skann.engine.rows import DenseRows, Scaling, SparseRows, laid_out_by_rows, make_rows
 
 DTYPES = ["u1", "i1", "<i8", ">i8", ">i4", "f2", "<f4", ">f4", "f8", "?"]
@@ -153,3 +157,28 @@ class TestLayout:
         got = laid_out_by_rows(container(dense), np.float32)
         assert isinstance(got, sparse.csr_array)
         np.testing.assert_array_equal(got.toarray(), dense)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("subset", [None, np.arange(2)])
+def test_rows_do_not_wait_for_the_rows_of_another_fit(monkeypatch, dtype, subset):
+    is_in, may_go_on = threading.Event(), threading.Event()
+
+    def slow_empty(shape, dtype):
+        is_in.set()
+        may_go_on.wait(60)
+        return np.empty(shape, dtype)
+
+    def gather():
+        return DenseRows(np.ones((2, 3), dtype), np.float32, 2, None, subset).gather(np.arange(2))
+
+    with ThreadPoolExecutor(2) as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(rows, "aligned_empty", slow_empty)
+            slow = pool.submit(gather)
+            is_in.wait(60)
+        try:
+            assert pool.submit(gather).result(timeout=10).tolist() == [[1] * 3] * 2
+        finally:
+            may_go_on.set()
+        assert slow.result().tolist() == [[1] * 3] * 2

@@ -1,6 +1,8 @@
-"""Arrays whose first byte starts a cache line."""
+"""Arrays whose first byte starts a cache line, and attributes made on first use."""
 
 import math
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -8,6 +10,27 @@ from numpy.typing import DTypeLike, NDArray
 # One cache line, and the widest vector register. BLAS kernels may treat unaligned heads of
 # arrays differently: in training, a fixed alignment is part of "same seed, same bits".
 ALIGNMENT = 64
+
+_T = TypeVar("_T")
+
+
+class made_on_first_use(Generic[_T]):  # noqa: N801
+    """Like `functools.cached_property`, without the lock that this has in Python 3.11.
+
+    All instances share that lock: fits in threads wait for each other, and one in a process
+    that was forked meanwhile waits for ever.
+    """
+
+    def __init__(self, make: Callable[[Any], _T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> _T:
+        value = instance.__dict__[self._name] = self._make(instance)
+        return value
 
 
 def aligned_empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray:

@@ -1,13 +1,12 @@
 """Rows of X, as it is, gathered, scaled and cast a few at a time."""
 
-from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-from skann.engine.memory import aligned_empty
+from skann.engine.memory import aligned_empty, made_on_first_use
 
 # Rows that are laid out anew at once: few enough for those of a wide table to stay in cache, many
 # enough for Python's share not to count.
@@ -111,25 +110,25 @@ class DenseRows:
 
     # Made on first use: a prediction that needs no cast needs none of them.
 
-    @cached_property
+    @made_on_first_use
     def _buffer(self) -> NDArray:
         return aligned_empty((self._max_rows, self._X.shape[1]), self._dtype)
 
-    @cached_property
+    @made_on_first_use
     def _raw(self) -> NDArray:
         if self._as_is:
             return self._buffer
         return aligned_empty(self._buffer.shape, self._X.dtype)
 
-    @cached_property
+    @made_on_first_use
     def _scratch(self) -> NDArray:
         return np.empty_like(self._buffer)
 
-    @cached_property
+    @made_on_first_use
     def _wide(self) -> NDArray:
         return np.empty(self._buffer.shape, np.float64)
 
-    @cached_property
+    @made_on_first_use
     def _index(self) -> NDArray:
         return np.empty(self._max_rows, dtype=np.intp)
 

@@ -1,16 +1,17 @@
 """How many BLAS threads a fit uses."""
 
+import ctypes
 import os
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
-from queue import SimpleQueue
-from typing import NamedTuple
 
 import scipy
+import threadpoolctl
 from joblib.parallel import get_active_backend
-from threadpoolctl import LibController, ThreadpoolController
+from threadpoolctl import LibController, OpenBLASController, ThreadpoolController
 
 # Multiply-adds of a batch's largest product for each thread that shares it. On two idle cores
 # half as many pay a little (measured with OpenBLAS). But threads wait for each other: where another
@@ -18,100 +19,100 @@ from threadpoolctl import LibController, ThreadpoolController
 _WORK_PER_THREAD = 3_000_000
 
 
-@cache
-def _libraries() -> list[tuple[LibController, bool]]:
-    """Return each BLAS, and whether it is one that SciPy's wheels bring beside that of NumPy."""
-    # Finding the libraries takes milliseconds, limiting them microseconds.
-    found = ThreadpoolController().select(user_api="blas").lib_controllers
-    folder = os.path.realpath(os.path.dirname(scipy.__file__))
-    folders = folder + os.sep, folder + ".libs" + os.sep
-    return [(library, os.path.realpath(library.filepath).startswith(folders)) for library in found]
+class _Limits:
+    """A BLAS and the limits that running fits hold: the lowest is set.
 
+    Fits in several threads share the limits and end in any order. There is no lock, because
+    Ctrl-C or a fork in the wrong place would leave it locked. Instead, each step changes one entry
+    of a dictionary, and `_set` goes on until it has set what is held.
 
-class _Limit(NamedTuple):
-    """The most threads that a fit wants, in general and in a BLAS of SciPy's own."""
-
-    n_threads: int
-    in_scipy: int
-
-
-class _SharedLimits:
-    """Limits of threads, shared by the fits that are running: the lowest that any wants.
-
-    They are the process's, but only the thread that sets one can take it back, and fits in a
-    pool of threads end in any order: so a thread of its own sets them, from the first fit's
-    beginning to the last one's end.
+    Each holder is a tuple of a thread's identifier and an object for each of its fits.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: list[_Limit] = []
-        self._setter = threading.Thread()
-        self._requests: SimpleQueue[tuple[list[_Limit], threading.Event]] = SimpleQueue()
+    def __init__(self, library: LibController) -> None:
+        self.library = library
+        self.is_of_scipy = _is_of_scipy(library)
+        self.held: dict[tuple[int, object], int] = {}
+        self._before = 0
+        self._last: tuple[int, object] | None = None
+        self._get_number, self._set_number = self._functions()
 
-    @contextmanager
-    def hold(self, limit: _Limit) -> Iterator[None]:
-        """Limit the threads inside the with statement."""
-        self._enter(limit)
-        try:
-            yield
-        finally:
-            self._leave(limit)
+    def _functions(self) -> tuple[Callable[[], int], Callable[[int], object]]:
+        # Any thread may set the number, but threadpoolctl does nothing where another thread has
+        # set it first. Calls in a `PyDLL` let no other thread run in between.
+        functions = ctypes.PyDLL(self.library.filepath, handle=self.library.dynlib._handle)
+        name = next(name for name in self.library.check_symbols if hasattr(functions, name))
+        return getattr(functions, name), getattr(functions, name.replace("get", "set"))
 
-    def _enter(self, limit: _Limit) -> None:
-        with self._lock:
-            n_before = len(self._held)
-            try:
-                if n_before == 0:
-                    self._requests = SimpleQueue()
-                    self._setter = threading.Thread(
-                        target=_set_limits, args=(self._requests,), daemon=True
-                    )
-                    self._setter.start()
-                self._held.append(limit)
-                self._set()
-            except BaseException:  # Ctrl-C: nobody else would take the limit back.
-                del self._held[n_before:]
-                self._set()
-                raise
+    def hold(self, holder: tuple[int, object], n_threads: int) -> None:
+        """Set a limit, which `release` takes back."""
+        last = self._last
+        if not self.held:
+            before = self._get_number()
+            # It may be the limit of a fit that has begun, and even ended, in the meantime.
+            if not self.held and self._last is last:
+                self._before = before
+        self.held[holder] = n_threads
+        self._last = holder
+        self._set()
 
-    def _leave(self, limit: _Limit) -> None:
-        with self._lock:
-            self._held.remove(limit)
+    def release(self, holder: tuple[int, object]) -> None:
+        """Take a limit back, if it is held."""
+        if holder in self.held:
+            # Whoever comes before the number is back must see that it is not.
+            self.held[holder] = sys.maxsize
             self._set()
+            self.held.pop(holder, None)
 
     def _set(self) -> None:
-        """Have the limits set that are held now."""
-        is_set = threading.Event()
-        self._requests.put((list(self._held), is_set))
-        if self._setter.ident is not None:  # It was started.
-            is_set.wait()
-            if not self._held:
-                self._setter.join()
+        is_set = None
+        while (limits := list(self.held.values())) != is_set:
+            n_threads = min([self._before, *limits])
+            if n_threads != self._get_number():
+                self._set_number(n_threads)
+            is_set = limits
 
 
-def _set_limits(requests: "SimpleQueue[tuple[list[_Limit], threading.Event]]") -> None:
-    """Set the lowest of the limits that come, until none come."""
-    before: dict[str, int] = {}
-    held = None
-    while held is None or held:
-        held, is_set = requests.get()
-        try:
-            for library, is_of_scipy in _libraries():
-                n_now = library.num_threads
-                n_threads = before.get(library.filepath, n_now)
-                for limit in held:
-                    n_threads = min(n_threads, limit.in_scipy if is_of_scipy else limit.n_threads)
-                if n_threads != n_now:
-                    library.set_num_threads(n_threads)
-                    # Not where another thread has set limits, which only it can change.
-                    if library.num_threads == n_threads:
-                        before.setdefault(library.filepath, n_now)
-        finally:
-            is_set.set()
+class _LimitsOfThread(_Limits, threading.local):
+    """The limits of a BLAS where each thread has a number of its own."""
+
+    def _functions(self) -> tuple[Callable[[], int], Callable[[int], object]]:
+        return self.library.get_num_threads, self.library.set_num_threads
 
 
-_limits = _SharedLimits()
+def _is_of_scipy(library: LibController) -> bool:
+    """Tell whether this is a BLAS that SciPy's wheels bring beside that of NumPy."""
+    folder = os.path.realpath(os.path.dirname(scipy.__file__))
+    folders = folder + os.sep, folder + ".libs" + os.sep
+    return os.path.realpath(library.filepath).startswith(folders)
+
+
+def _make_limits(library: LibController) -> _Limits:
+    is_of_process = library.internal_api == "openblas" and library.threading_layer != "openmp"
+    return _Limits(library) if is_of_process else _LimitsOfThread(library)
+
+
+_limits: dict[str, _Limits] = {}
+
+
+@cache
+def _libraries() -> list[_Limits]:
+    """Return each BLAS; the same object in every thread, also if two are first."""
+    # Finding the libraries takes milliseconds, limiting them microseconds.
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    return [_limits.setdefault(library.filepath, _make_limits(library)) for library in found]
+
+
+def _forget_other_threads() -> None:
+    """Take back, in a forked process, the limits of threads that it does not have."""
+    for limits in _limits.values():
+        for holder in list(limits.held):
+            if holder[0] != threading.get_ident():
+                limits.release(holder)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def blas_threads() -> int:
@@ -122,7 +123,7 @@ def blas_threads() -> int:
     int
         1 where that cannot be found out.
     """
-    return max((library.num_threads for library, _ in _libraries()), default=1)
+    return max((limits.library.num_threads for limits in _libraries()), default=1)
 
 
 @contextmanager
@@ -145,24 +146,35 @@ def limit_threads(n_multiply_adds: int, in_scipy: bool) -> Iterator[None]:
         Whether the solver is one of SciPy.
     """
     n_threads = max(n_multiply_adds // _WORK_PER_THREAD, 1)
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if get_active_backend()[0].nesting_level and not in_main_thread:
+    thread = threading.current_thread()
+    if get_active_backend()[0].nesting_level and thread is not threading.main_thread():
         n_threads = 1
-    # Not by how many there are now: that may be the limit of another fit, which ends first.
-    if n_threads < (os.cpu_count() or 1) or in_scipy:
-        limit = _Limit(n_threads, 1 if in_scipy else n_threads)
-        with _limits.hold(limit), _limits_set_here(in_scipy):
+    user = _thread_with_limits()
+    to_hold = {}
+    for limits in _libraries():
+        is_beside = in_scipy and limits.is_of_scipy
+        if user is None or (is_beside and user is thread):
+            to_hold[limits] = 1 if is_beside else n_threads
+    holder = threading.get_ident(), object()
+    try:
+        try:
+            for limits, number in to_hold.items():
+                limits.hold(holder, number)
             yield
-    else:
-        yield
+        finally:
+            for limits in to_hold:
+                limits.release(holder)
+    finally:  # Once more, in case Ctrl-C came in the midst of it.
+        for limits in to_hold:
+            limits.release(holder)
 
 
-@contextmanager
-def _limits_set_here(in_scipy: bool) -> Iterator[None]:
-    """Limit SciPy's own BLAS where the calling thread has set limits: no other thread can."""
-    with ExitStack() as limits:
-        for library, is_of_scipy in _libraries():
-            if in_scipy and is_of_scipy and library.num_threads > 1:
-                pool = ThreadpoolController().select(filepath=library.filepath)
-                limits.enter_context(pool.limit(limits=1))
-        yield
+def _thread_with_limits() -> threading.Thread | None:
+    """Return a thread that has limits of threadpoolctl, the calling one if there are several."""
+    # threadpoolctl tells nobody, and knows it since version 3.8 only.
+    ownership = getattr(threadpoolctl, "CONTROLLING_THREAD_OWNERSHIP", None)
+    if getattr(ownership, "count", 0):
+        return threading.current_thread()
+    state = getattr(OpenBLASController, "_SHARED_STATE", None)
+    thread = getattr(state, "controlling_thread", None)
+    return thread if thread is not None and thread.is_alive() else None

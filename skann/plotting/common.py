@@ -160,7 +160,7 @@ def fitted_network(estimator: Any, who: str) -> Any:
         why = " with refit=False, which has no best_estimator_" if not_refitted else ""
         raise TypeError(
             f"{who} takes a fitted ANNClassifier, a Pipeline that ends in one or a search with"
-            f" such a best_estimator_; got a {type(estimator).__name__}{why}."
+            f" such a best_estimator_, not {type(estimator).__name__}{why}."
         )
     check_is_fitted(network)
     return network

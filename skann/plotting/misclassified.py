@@ -185,7 +185,7 @@ class MisclassifiedDisplay:
         check_is_fitted(estimator)
         if not hasattr(estimator, "predict_proba"):
             raise TypeError(
-                "MisclassifiedDisplay takes a classifier with predict_proba; got a"
+                "MisclassifiedDisplay takes a classifier with predict_proba, not"
                 f" {type(estimator).__name__}. Its from_predictions takes confidences from"
                 " elsewhere."
             )

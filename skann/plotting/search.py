@@ -210,8 +210,8 @@ class SearchDisplay:
         check_is_fitted(search)
         if not hasattr(search, "cv_results_"):
             raise TypeError(
-                "SearchDisplay takes a fitted search with cv_results_, such as GridSearchCV; got"
-                f" a {type(search).__name__}."
+                "SearchDisplay takes a fitted search with cv_results_, such as GridSearchCV, not"
+                f" {type(search).__name__}."
             )
         results, candidates = search.cv_results_, _candidates(search)
         metric = _metric(search, metric)
