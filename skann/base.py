@@ -129,6 +129,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             from the first epoch on. Raised before training, but for the last.
         MemoryError
             If `hidden_layer_sizes` asks for a network larger than memory. Raised before training.
+        KeyboardInterrupt
+            After Ctrl-C. What was learned in the epochs until then is kept.
         """
         return self._fit(Given(X, y, sample_weight, X_val, y_val, sample_weight_val))
 
@@ -178,6 +180,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             differs from that of the interrupted fit. `verbose` may differ, and `random_state` if
             neither is an int. Functions are compared by name, X by its shape, its dtype and up to
             1000 rows spread evenly over it, in any memory order, labels and weights in full.
+        KeyboardInterrupt
+            After Ctrl-C, as by `fit`.
         """
         saved = SavedFit.read(path, self._parameters())
         return self._fit(Given(X, y, sample_weight, **validation), saved)
@@ -223,6 +227,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             If the data cannot be used, if `y` has labels that are not among the classes, or
             with ``early_stopping=True`` or ``class_weight="balanced"``, which need all rows
             at once.
+        KeyboardInterrupt
+            After Ctrl-C. Unless all rows were done, the classifier stays as it was.
         """
         with self._unchanged_by_errors():
             prepared = self._prepare_piece(Given(X, y, sample_weight), classes)
@@ -358,7 +364,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
     def _parameters(self) -> dict[str, Any]:
         """Return all parameters, also those that a subclass does not take."""
-        return {name: getattr(self, name) for name in CONSTRAINTS}
+        ours = {name: getattr(self, name) for name in CONSTRAINTS}
+        return self.get_params(deep=False) | ours
 
     # What a fit does, one after the other ---------------------------------------------------
 

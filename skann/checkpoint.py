@@ -16,6 +16,7 @@ from scipy import sparse
 
 from skann import npz_tree
 from skann.engine.batches import Examples
+from skann.engine.memory import made_on_first_use
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.rows import Scaling
 from skann.engine.settings import Architecture, Settings
@@ -116,9 +117,9 @@ class Origin:
         # Before the fit sets limits of its own, which go by the sizes of its products.
         self.blas_threads = blas_threads()
 
-    @cached_property
+    @made_on_first_use
     def header(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the state of training."""
+        """Return what a checkpoint holds beside the state of training."""
         return {
             "format": _FORMAT,
             "versions": _versions(),
@@ -128,7 +129,7 @@ class Origin:
             "stream": self.stream,
         }
 
-    @cached_property
+    @made_on_first_use
     def fingerprint(self) -> dict[str, str | None]:
         """Hash each array given to `fit`; None where there is none.
 
