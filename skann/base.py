@@ -4,77 +4,45 @@ from __future__ import annotations  # help() then names types in place of what t
 
 import copy
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from skann.checkpoint import Origin, RowSample, SavedFit
-from skann.defaults import STREAM_ROWS, Resolved, computing_dtype, make_settings
+from skann.checkpoint import SavedFit
+from skann.defaults import Resolved
 from skann.diagnosis import DIVERGED, history_attributes, warn_of
 from skann.engine import fitting
-from skann.engine.batches import Examples
+from skann.engine.fitting import FittedRun
 from skann.engine.losses import LOSSES
 from skann.engine.network import Network, ParameterViews
-from skann.engine.rows import Scaling, laid_out_by_rows
-from skann.engine.run import Data, Observer, Run
-from skann.engine.settings import Architecture, Settings
-from skann.engine.state import TrainingState
+from skann.engine.rows import Scaling
+from skann.engine.run import Observer, Run
+from skann.engine.settings import Settings
 from skann.epoch_tasks import EpochTasks
 from skann.inputs import (
+    Given,
     as_numpy,
     check_indices,
     is_plain,
-    labels_for_partial_fit,
-    make_examples,
+    naming_validation_data,
     refuse_dates,
 )
 from skann.model import FittedModel
-from skann.parameters import (
-    CONSTRAINTS,
-    check_memory,
-    check_partial_fit,
-    check_rows,
-    check_same_architecture,
-    check_together,
-    make_architecture,
-)
-from skann.scaling import measure_scaling
-from skann.scoring import make_scoring
+from skann.parameters import CONSTRAINTS
+from skann.preparation import Prepared, prepare, prepare_piece
 from skann.summary import NetworkSummary, summarize
-from skann.targets import Labels, hold_out, mean_positive_weight, plain_labels
+from skann.targets import Labels, plain_labels
 
 _DOCUMENTATION = "https://skann.readthedocs.io/en/stable/"
-
-
-class Given(NamedTuple):
-    """What `fit` is given, as it is given."""
-
-    X: Any
-    y: Any
-    sample_weight: Any = None
-    X_val: Any = None
-    y_val: Any = None
-    sample_weight_val: Any = None
-
-
-class Prepared(NamedTuple):
-    """What a training needs, all of it checked."""
-
-    labels: Labels
-    settings: Settings
-    data: Data
-    start: TrainingState
-    origin: Origin | None
-    for_callbacks: dict[str, Any]
 
 
 class BaseANN(CallbackSupportMixin, BaseEstimator):
@@ -231,13 +199,16 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             After Ctrl-C. Unless all rows were done, the classifier stays as it was.
         """
         with self._unchanged_by_errors():
-            prepared = self._prepare_piece(Given(X, y, sample_weight), classes)
-            earlier = self._model.history if self._is_fitted else []
+            model = self._model if self._is_fitted else None
+            given = self._validated(Given(X, y, sample_weight), reset=model is None)
+            prepared = prepare_piece(self._parameters(), given, classes, model)
             run = self._train(prepared, Observer())
+            earlier = [] if model is None else model.history
             model = self._fitted_model(run, prepared)
             model = replace(model, history=earlier + run.history, state=run.state)
-            self._set_fitted(self._fitted_attributes(model, prepared.settings))
+            self.__dict__.update(fitted_attributes(model, prepared.settings))
             self.n_iter_ = len(run.history)
+        _stop_if_interrupted(run)
         return self
 
     def summary(self, n_samples: int | None = None) -> NetworkSummary:
@@ -377,13 +348,18 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             model = self._fitted_model(run, prepared)
             if self.warm_start:
                 model = replace(model, state=run.state)
-            attributes = self._fitted_attributes(model, prepared.settings)
-            self._set_fitted(attributes)
+            attributes = fitted_attributes(model, prepared.settings)
+            self.__dict__.update(attributes)
             tasks.end_fit(attributes)
         warn_of(run, prepared.settings, prepared.data)
-        if run.reason == "interrupted":
-            raise KeyboardInterrupt
+        _stop_if_interrupted(run)
         return self
+
+    def _prepare(self, given: Given, saved: SavedFit | None = None) -> Prepared:
+        """Validate everything that a fit is given; nothing is trained yet."""
+        model = self._model if self.warm_start and self._is_fitted and saved is None else None
+        given = self._validated(given, reset=model is None)
+        return prepare(self._parameters(), given, model, saved, self._as_fitted)
 
     def _train_only(self, given: Given, observer: Observer) -> None:
         """Train new weights for an observer; the estimator keeps nothing of it."""
@@ -402,95 +378,27 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             self.__dict__.update(before)
             raise
 
-    def _prepare(self, given: Given, saved: SavedFit | None = None) -> Prepared:
-        """Check everything that a fit is given; nothing is trained yet."""
-        parameters = self._parameters()
-        check_together(parameters)
-        model = self._model if self.warm_start and self._is_fitted and saved is None else None
-        X, y = self._validated_X_y(given, reset=model is None)
-        rows = self._by_rows(X, parameters, model)
-        labels = Labels.of(y)
-        examples, sample_weight = make_examples(
-            rows, y, given.sample_weight, self.class_weight, labels
-        )
-        held_out = self._validation_examples(given, labels)
-        architecture = make_architecture(parameters, self.n_features_in_, labels.n_outputs)
-        if model is not None:
-            _check_same_labels(labels, model.labels)
-            labels = model.labels
-            check_same_architecture(architecture, model.network.architecture)
-        check_memory(architecture, computing_dtype(parameters))
-        rng = self._generator(model, saved)
-        sample = RowSample.of(X, rows)
-        origin = Origin(
-            parameters,
-            labels,
-            sample,
-            examples.targets,
-            sample_weight,
-            held_out,
-            rng.bit_generator.state,
-        )
-        train = examples
-        if self.early_stopping and held_out is None:
-            seed = int(rng.integers(2**31))
-            train, held_out = hold_out(examples, labels, self.validation_fraction, seed)
-        check_rows(parameters, train)
-        settings = self._settings(parameters, architecture, labels, train, len(train))
-        if saved is not None:
-            saved.check(origin, settings)
-        scaling = self._scaling(train, model, saved)
-        data = Data(train, held_out, scaling, self._scoring(held_out, labels, scaling))
-        start = self._start(settings, rng, model, saved)
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        for_callbacks = {"X": rows, "y": y, "metadata": metadata}
-        return Prepared(labels, settings, data, start, origin, for_callbacks)
-
-    def _prepare_piece(self, given: Given, classes: Any) -> Prepared:
-        """Check everything that `partial_fit` is given."""
-        parameters = self._parameters() | {
-            "max_iter": 1,
-            "learning_rate": "constant",
-            "warmup": 0.0,
-        }
-        check_partial_fit(parameters)
-        check_together(parameters)
-        model = self._model if self._is_fitted else None
-        X, y = self._validated_X_y(given, reset=model is None)
-        rows = self._by_rows(X, parameters, model)
-        labels = labels_for_partial_fit(y, classes, None if model is None else model.labels)
-        train, _ = make_examples(rows, y, given.sample_weight, self.class_weight, labels)
-        architecture = make_architecture(parameters, self.n_features_in_, labels.n_outputs)
-        if model is not None:
-            check_same_architecture(architecture, model.network.architecture)
-        check_memory(architecture, computing_dtype(parameters))
-        check_rows(parameters, train)
-        settings = self._settings(parameters, architecture, labels, train, STREAM_ROWS)
-        data = Data(train, None, self._scaling(train, model, None))
-        start = self._start(settings, self._generator(model, None), model, None)
-        return Prepared(labels, settings, data, start, None, {})
-
     def _begin_tasks(self, prepared: Prepared) -> EpochTasks:
         """Begin the callbacks' task of the fit."""
         epochs = prepared.start.epochs
         return EpochTasks(
             self,
-            prepared.for_callbacks,
+            prepared.for_callbacks or {},
             prepared.settings.max_iter,
             0 if epochs is None else epochs["n_epochs"],
-            lambda run: self._fitted_attributes(_running(run, prepared), prepared.settings),
+            lambda run: fitted_attributes(_running(run, prepared), prepared.settings),
         )
 
-    def _train(self, prepared: Prepared, observer: Observer) -> fitting.FittedRun:
+    def _train(self, prepared: Prepared, observer: Observer) -> FittedRun:
         """Train; raise an error where nothing was learned."""
         run = fitting.fit(prepared.settings, prepared.data, prepared.start, observer)
         if run.has_learned_nothing:
             raise ValueError(f"{DIVERGED} Nothing was learned.")
-        if run.reason == "interrupted" and not run.history:
-            raise KeyboardInterrupt
+        if not run.history:
+            _stop_if_interrupted(run)
         return run
 
-    def _fitted_model(self, run: fitting.FittedRun, prepared: Prepared) -> FittedModel:
+    def _fitted_model(self, run: FittedRun, prepared: Prepared) -> FittedModel:
         return FittedModel(
             network=run.network,
             labels=prepared.labels,
@@ -500,37 +408,39 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             n_rows_seen=run.state.n_rows_seen,
         )
 
-    def _fitted_attributes(self, model: FittedModel, settings: Settings) -> dict[str, Any]:
-        """Return all that a fit sets, but for the names and the number of the features."""
-        labels = model.labels
-        return {
-            "_model": model,
-            "classes_": labels.classes,
-            "n_outputs_": labels.n_outputs,
-            "n_layers_": len(settings.architecture.layer_sizes),
-            "out_activation_": LOSSES[labels.kind].out_activation,
-            "t_": model.n_rows_seen,
-            **{f"{name}_": getattr(settings, name) for name in Resolved._fields},
-            **history_attributes(model.history, settings.early_stopping),
-        }
+    # What scikit-learn validates ------------------------------------------------------------
 
-    def _set_fitted(self, attributes: dict[str, Any]) -> None:
-        self.__dict__.update(attributes)
-
-    # What it is prepared from ---------------------------------------------------------------
-
-    def _validated_X_y(self, given: Given, *, reset: bool) -> tuple[Any, Any]:
-        """Validate training rows and labels."""
+    def _validated(self, given: Given, *, reset: bool) -> Given:
+        """Validate rows and labels."""
+        names = ("X_val", "y_val", "sample_weight_val")
+        there = [name for name in names if getattr(given, name) is not None]
+        if there and not {"X_val", "y_val"} <= set(there):
+            raise ValueError(
+                f"Validation data needs both X_val and y_val; given was only {' and '.join(there)}."
+            )
         y = plain_labels(given.y)
         with as_numpy():
-            return self._validated(
+            X, y = self._validated_data(
                 given.X, y, accept_sparse=("csr", "csc"), multi_output=True, reset=reset
             )
+            if not there:
+                return given._replace(X=X, y=y)
+            with naming_validation_data():
+                X_val = self._validated_data(given.X_val, accept_sparse="csr", reset=False)
+                y_val = check_array(
+                    plain_labels(given.y_val, "y_val"),
+                    ensure_2d=False,
+                    accept_sparse="csr",
+                    dtype=None,
+                    input_name="y_val",
+                )
+                check_consistent_length(X_val, y_val)
+        return given._replace(X=X, y=y, X_val=X_val, y_val=y_val)
 
-    def _validated(self, X: Any, *y: Any, **options: Any) -> Any:
+    def _validated_data(self, X: Any, *y: Any, **options: Any) -> Any:
         """Return what `validate_data` returns, after a look for what it lets pass."""
         refuse_dates(X, "X")
-        if hasattr(X, "format"):
+        if sparse.issparse(X):
             check_indices(X)
         checked = validate_data(self, X, *y, **options)
         refuse_dates(checked[0] if y else checked, "X")
@@ -547,114 +457,43 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         if is_plain(X):
             return validate_data(self, X, reset=False, skip_check_array=True)
         with as_numpy():
-            return self._validated(X, accept_sparse="csr", reset=False)
+            return self._validated_data(X, accept_sparse="csr", reset=False)
 
-    def _by_rows(self, X: Any, parameters: Mapping[str, Any], model: FittedModel | None) -> Any:
-        """Bring validated rows into a layout that they can be gathered from."""
-        # What is to be scaled keeps its precision: rounded first, less of it would be left, and a
-        # copy would train to other bits than rows that need none.
-        is_scaled = self.input_scaling is not None
-        is_scaled |= model is not None and model.scaling is not None
-        return laid_out_by_rows(X, X.dtype if is_scaled else computing_dtype(parameters))
+    def _as_fitted(self, network: Network, labels: Labels, scaling: Scaling | None) -> Any:
+        """Return a shallow copy that predicts with a network."""
+        fitted = copy.copy(self)
+        model = FittedModel(network, labels, scaling, [], 0, 0)
+        fitted.__dict__.update(_model=model, classes_=labels.classes)
+        # The rows have been validated already, as arrays without names.
+        fitted.__dict__.pop("feature_names_in_", None)
+        return fitted
 
-    def _validation_examples(self, given: Given, labels: Labels) -> Examples | None:
-        """Validate and encode validation data, if there is any."""
-        names = ("X_val", "y_val", "sample_weight_val")
-        there = [name for name in names if getattr(given, name) is not None]
-        if not there:
-            return None
-        if not {"X_val", "y_val"} <= set(there):
-            raise ValueError(
-                f"Validation data needs both X_val and y_val; given was only {' and '.join(there)}."
-            )
-        try:
-            with as_numpy():
-                X_val = self._validated(given.X_val, accept_sparse="csr", reset=False)
-                y_val = check_array(
-                    plain_labels(given.y_val, "y_val"),
-                    ensure_2d=False,
-                    accept_sparse="csr",
-                    dtype=None,
-                    input_name="y_val",
-                )
-                check_consistent_length(X_val, y_val)
-            weights = given.sample_weight_val
-            return make_examples(X_val, y_val, weights, self.class_weight, labels, "_val")[0]
-        # Scikit-learn's messages say X where X_val is meant.
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"X_val, y_val and sample_weight_val cannot be used: {error}"
-            ) from error
 
-    def _generator(self, model: FittedModel | None, saved: SavedFit | None) -> np.random.Generator:
-        """Return the random generator of a fit, before anything is drawn."""
-        rng = np.random.default_rng()
-        if saved is not None:
-            rng.bit_generator.state = saved.header["stream"]
-        elif model is not None and model.state is not None:
-            rng.bit_generator.state = model.state.stream
-        else:
-            seed = check_random_state(self.random_state).randint(2**31 - 1)
-            rng = np.random.default_rng(seed)
-        return rng
+def fitted_attributes(model: FittedModel, settings: Settings) -> dict[str, Any]:
+    """Return all that a fit sets, but for the names and the number of the features.
 
-    def _settings(
-        self,
-        parameters: Mapping[str, Any],
-        architecture: Architecture,
-        labels: Labels,
-        train: Examples,
-        n_rows: int,
-    ) -> Settings:
-        mean_weight = mean_positive_weight(train.weights)
-        return make_settings(parameters, architecture, labels.kind, n_rows, mean_weight)
+    Parameters
+    ----------
+    model : FittedModel
+        What was learned.
+    settings : Settings
+        What was done.
 
-    def _scaling(
-        self, train: Examples, model: FittedModel | None, saved: SavedFit | None
-    ) -> Scaling | None:
-        """Return the scaling of the inputs: that of before, or measured anew."""
-        if saved is not None:
-            return saved.scaling
-        if model is not None:
-            return model.scaling
-        scaling = Scaling(None, None)
-        if self.input_scaling is not None:
-            scaling = measure_scaling(self.input_scaling, train)
-        if self.input_scaling is None and self.input_clip is None:
-            return None
-        clip = None if self.input_clip is None else float(self.input_clip)
-        return scaling._replace(clip=clip)
-
-    def _scoring(
-        self, held_out: Examples | None, labels: Labels, scaling: Scaling | None
-    ) -> Callable[[Network, float], float] | None:
-        def as_fitted(network: Network) -> Any:
-            fitted = copy.copy(self)
-            model = FittedModel(network, labels, scaling, [], 0, 0)
-            fitted.__dict__.update(_model=model, classes_=labels.classes)
-            # The rows have been validated already, as arrays without names.
-            fitted.__dict__.pop("feature_names_in_", None)
-            return fitted
-
-        return make_scoring(self.scoring, held_out, labels, as_fitted)
-
-    def _start(
-        self,
-        settings: Settings,
-        rng: np.random.Generator,
-        model: FittedModel | None,
-        saved: SavedFit | None,
-    ) -> TrainingState:
-        """Return what training goes on from, new weights if there are none."""
-        if saved is not None:
-            return saved.state
-        if model is not None:
-            state = model.continuation(settings.ema_decay, rng.bit_generator.state)
-            return replace(state, stream=rng.bit_generator.state)
-        network = Network.random(
-            settings.architecture, settings.dtype, rng, self.kernel_initializer
-        )
-        return TrainingState(network.parameters, rng.bit_generator.state)
+    Returns
+    -------
+    dict
+    """
+    labels = model.labels
+    return {
+        "_model": model,
+        "classes_": labels.classes,
+        "n_outputs_": labels.n_outputs,
+        "n_layers_": len(settings.architecture.layer_sizes),
+        "out_activation_": LOSSES[labels.kind].out_activation,
+        "t_": model.n_rows_seen,
+        **{f"{name}_": getattr(settings, name) for name in Resolved._fields},
+        **history_attributes(model.history, settings.early_stopping),
+    }
 
 
 def _running(run: Run, prepared: Prepared) -> FittedModel:
@@ -671,10 +510,7 @@ def _running(run: Run, prepared: Prepared) -> FittedModel:
     )
 
 
-def _check_same_labels(labels: Labels, known: Labels) -> None:
-    if not labels.are_those_of(known):
-        raise ValueError(
-            "warm_start=True needs the classes of the previous fit,"
-            f" {known.classes.tolist()}; y has {labels.classes.tolist()}. Set"
-            " warm_start=False to start again."
-        )
+def _stop_if_interrupted(run: FittedRun) -> None:
+    """Raise Ctrl-C again, so that whatever has called the fit stops as well."""
+    if run.reason == "interrupted":
+        raise KeyboardInterrupt

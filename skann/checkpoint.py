@@ -259,6 +259,12 @@ class SavedFit(NamedTuple):
             TrainingState(**training),
         )
 
+    def generator(self) -> np.random.Generator:
+        """Return the random generator as it was before the fit."""
+        rng = np.random.default_rng()
+        rng.bit_generator.state = self.header["stream"]
+        return rng
+
     def check(self, origin: Origin, settings: Settings) -> None:
         """Raise an error if a fit cannot go on with what the checkpoint holds.
 

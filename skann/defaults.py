@@ -1,11 +1,13 @@
 """What ``"auto"`` stands for: from parameters and the shape of the data to `Settings`."""
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib.parallel import get_active_backend
 
 from skann.engine.schedules import find_schedule
 from skann.engine.settings import Architecture, Settings
@@ -174,6 +176,7 @@ def make_settings(
         "dtype": computing_dtype(parameters),
         "loss": loss,
         "dropout": dropout_rates(resolved.dropout, n_hidden),
+        "one_thread": _fits_run_in_threads(),
     }
     return Settings(**{field.name: values[field.name] for field in fields(Settings)})
 
@@ -181,3 +184,9 @@ def make_settings(
 def computing_dtype(parameters: Mapping[str, Any]) -> str:
     """Return the dtype that a fit computes in: L-BFGS needs float64."""
     return "float64" if parameters["solver"] == "lbfgs" else str(parameters["dtype"])
+
+
+def _fits_run_in_threads() -> bool:
+    """Tell whether this is a job of joblib's threading backend; others limit their workers."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return bool(get_active_backend()[0].nesting_level) and not in_main_thread

@@ -1,8 +1,9 @@
 """What `fit` is given: rows that can be gathered, coded targets, weights."""
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,17 @@ from sklearn.utils.validation import _check_sample_weight
 
 from skann.engine.batches import Examples
 from skann.targets import Labels, combine_weights, plain_labels
+
+
+class Given(NamedTuple):
+    """What `fit` is given, as it is given."""
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+    X_val: Any = None
+    y_val: Any = None
+    sample_weight_val: Any = None
 
 
 def as_numpy() -> Any:
@@ -161,3 +173,12 @@ def _check_no_weights(classes: Any, y: Any) -> None:
             " which are not the classes of these labels. To give weights, write sample_weight=...;"
             " classes lists all labels that will ever come, two at least."
         )
+
+
+@contextmanager
+def naming_validation_data() -> Iterator[None]:
+    """Name the validation data in errors: scikit-learn's messages say X where X_val is meant."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"X_val, y_val and sample_weight_val cannot be used: {error}") from error

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
-from skann.base import BaseANN, Given
+from skann.base import BaseANN
 from skann.diagnosis import DIVERGED
 from skann.engine.run import Observer
+from skann.inputs import Given
 from skann.plotting.common import divide, ink
 
 # Share of the earlier batches in the smoothed loss, and how many times its least it may become

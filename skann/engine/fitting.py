@@ -80,8 +80,9 @@ def fit(settings: Settings, data: Data, start: TrainingState, observer: Observer
     sizes = settings.architecture.layer_sizes
     largest_layer = max(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
     rows_at_once = min(run.batches.batch_size, len(data.train))
+    n_multiply_adds = 0 if settings.one_thread else rows_at_once * largest_layer
     with (
-        limit_threads(rows_at_once * largest_layer, in_scipy=is_lbfgs),
+        limit_threads(n_multiply_adds, in_scipy=is_lbfgs),
         np.errstate(over="ignore", invalid="ignore"),
     ):
         message = run.train()

@@ -43,7 +43,11 @@ class Architecture(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a fit is to do, nothing left to ``"auto"``; names as in `ANNClassifier`."""
+    """What a fit is to do, nothing left to ``"auto"``; names as in `ANNClassifier`.
+
+    `one_thread` is for fits that run beside others in threads of one process: their products
+    would take the cores from each other.
+    """
 
     architecture: Architecture
     dtype: str
@@ -73,3 +77,4 @@ class Settings:
     max_norm: float | None
     gradient_clip_norm: float | None
     ema_decay: float | None
+    one_thread: bool = False

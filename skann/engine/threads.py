@@ -10,7 +10,6 @@ from functools import cache
 
 import scipy
 import threadpoolctl
-from joblib.parallel import get_active_backend
 from threadpoolctl import LibController, OpenBLASController, ThreadpoolController
 
 # Multiply-adds of a batch's largest product for each thread that shares it. On two idle cores
@@ -128,12 +127,10 @@ def blas_threads() -> int:
 
 @contextmanager
 def limit_threads(n_multiply_adds: int, in_scipy: bool) -> Iterator[None]:
-    """Limit BLAS to as many threads as pay, one where more would oversubscribe.
+    """Limit BLAS to as many threads as the size of the products pays for.
 
-    They pay by the size of the products. They oversubscribe inside joblib's threading
-    backend, where the jobs already fill the cores; its process backends limit their
-    workers themselves. And where SciPy brings a BLAS of its own, the threads of a solver of
-    SciPy would take the cores from those that compute its objective in NumPy.
+    Where SciPy brings a BLAS of its own, that gets one: the threads of a solver of SciPy would
+    take the cores from those that compute its objective in NumPy.
 
     A limit of NumPy's BLAS that the calling thread has set itself, in a with statement of
     threadpoolctl, stays as it is.
@@ -147,8 +144,6 @@ def limit_threads(n_multiply_adds: int, in_scipy: bool) -> Iterator[None]:
     """
     n_threads = max(n_multiply_adds // _WORK_PER_THREAD, 1)
     thread = threading.current_thread()
-    if get_active_backend()[0].nesting_level and thread is not threading.main_thread():
-        n_threads = 1
     user = _thread_with_limits()
     to_hold = {}
     for limits in _libraries():

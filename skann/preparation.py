@@ -1,0 +1,248 @@
+"""From parameters and validated data to all that a training needs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from skann.checkpoint import Origin, RowSample, SavedFit
+from skann.defaults import STREAM_ROWS, computing_dtype, make_settings
+from skann.engine.batches import Examples
+from skann.engine.network import Network
+from skann.engine.rows import Scaling, laid_out_by_rows
+from skann.engine.run import Data
+from skann.engine.settings import Architecture, Settings
+from skann.engine.state import TrainingState
+from skann.inputs import (
+    Given,
+    labels_for_partial_fit,
+    make_examples,
+    naming_validation_data,
+)
+from skann.model import FittedModel
+from skann.parameters import (
+    check_memory,
+    check_partial_fit,
+    check_rows,
+    check_same_architecture,
+    check_together,
+    make_architecture,
+)
+from skann.scaling import measure_scaling
+from skann.scoring import make_scoring
+from skann.targets import Labels, hold_out, mean_positive_weight
+
+# What every call of `partial_fit` does, whatever the parameters say.
+_OF_A_PIECE = {"max_iter": 1, "learning_rate": "constant", "warmup": 0.0}
+
+
+class Prepared(NamedTuple):
+    """What a training needs, all of it checked.
+
+    Attributes
+    ----------
+    labels : Labels
+        What the outputs of the network stand for.
+    settings : Settings
+        What to do.
+    data : Data
+        What to train and measure on.
+    start : TrainingState
+        What to go on from.
+    origin : Origin or None
+        What checkpoints note of the fit.
+    for_callbacks : dict
+        X, y and metadata.
+    """
+
+    labels: Labels
+    settings: Settings
+    data: Data
+    start: TrainingState
+    origin: Origin | None = None
+    for_callbacks: dict[str, Any] | None = None
+
+
+def prepare(
+    parameters: Mapping[str, Any],
+    given: Given,
+    model: FittedModel | None,
+    saved: SavedFit | None,
+    as_fitted: Callable[[Network, Labels, Scaling | None], Any],
+) -> Prepared:
+    """Prepare a fit.
+
+    Parameters
+    ----------
+    parameters : mapping of str to object
+        All parameters, valid each for itself.
+    given : Given
+        Validated rows and labels.
+    model : FittedModel or None
+        What a warm start goes on from.
+    saved : SavedFit or None
+        What a resumed fit goes on from.
+    as_fitted : callable (network, labels, scaling) -> estimator
+        Makes a network an estimator that a scorer can ask for predictions.
+
+    Returns
+    -------
+    Prepared
+    """
+    labels = Labels.of(given.y)
+    architecture = _architecture(parameters, given, labels, model)
+    if model is not None:
+        _check_same_labels(labels, model.labels)
+        labels = model.labels
+    examples, sample_weight = _examples(parameters, given, labels, model)
+    held_out = _validation_examples(parameters, given, labels)
+    rng = _generator(parameters, model, saved)
+    origin = Origin(
+        parameters,
+        labels,
+        RowSample.of(given.X, examples.X),
+        examples.targets,
+        sample_weight,
+        held_out,
+        rng.bit_generator.state,
+    )
+    train = examples
+    if parameters["early_stopping"] and held_out is None:
+        seed = int(rng.integers(2**31))
+        train, held_out = hold_out(examples, labels, parameters["validation_fraction"], seed)
+    check_rows(parameters, train)
+    settings = _settings(parameters, architecture, labels, train, len(train))
+    if saved is not None:
+        saved.check(origin, settings)
+    scaling = saved.scaling if saved is not None else _scaling(parameters, train, model)
+    scoring = make_scoring(
+        parameters["scoring"], held_out, labels, lambda network: as_fitted(network, labels, scaling)
+    )
+    data = Data(train, held_out, scaling, scoring)
+    start = saved.state if saved is not None else _start(parameters, settings, rng, model)
+    return Prepared(labels, settings, data, start, origin, _for_callbacks(given, sample_weight))
+
+
+def _for_callbacks(given: Given, sample_weight: Any) -> dict[str, Any]:
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    return {"X": given.X, "y": given.y, "metadata": metadata}
+
+
+def prepare_piece(
+    parameters: Mapping[str, Any], given: Given, classes: Any, model: FittedModel | None
+) -> Prepared:
+    """Prepare a call of `partial_fit`; parameters as of `prepare`, and all classes."""
+    check_partial_fit(parameters)
+    parameters = {**parameters, **_OF_A_PIECE}
+    labels = labels_for_partial_fit(given.y, classes, None if model is None else model.labels)
+    architecture = _architecture(parameters, given, labels, model)
+    train, _ = _examples(parameters, given, labels, model)
+    check_rows(parameters, train)
+    settings = _settings(parameters, architecture, labels, train, STREAM_ROWS)
+    rng = _generator(parameters, model, None)
+    data = Data(train, scaling=_scaling(parameters, train, model))
+    return Prepared(labels, settings, data, _start(parameters, settings, rng, model))
+
+
+def _architecture(
+    parameters: Mapping[str, Any], given: Given, labels: Labels, model: FittedModel | None
+) -> Architecture:
+    check_together(parameters)
+    architecture = make_architecture(parameters, given.X.shape[1], labels.n_outputs)
+    if model is not None and labels.n_outputs == model.labels.n_outputs:
+        check_same_architecture(architecture, model.network.architecture)
+    check_memory(architecture, computing_dtype(parameters))
+    return architecture
+
+
+def _examples(
+    parameters: Mapping[str, Any], given: Given, labels: Labels, model: FittedModel | None
+) -> tuple[Examples, Any]:
+    """Bring rows into a layout that they can be gathered from; encode labels and weights."""
+    # What is to be scaled keeps its precision: rounded first, less of it would be left, and a
+    # copy would train to other bits than rows that need none.
+    is_scaled = parameters["input_scaling"] is not None
+    is_scaled |= model is not None and model.scaling is not None
+    rows = laid_out_by_rows(given.X, given.X.dtype if is_scaled else computing_dtype(parameters))
+    return make_examples(rows, given.y, given.sample_weight, parameters["class_weight"], labels)
+
+
+def _validation_examples(
+    parameters: Mapping[str, Any], given: Given, labels: Labels
+) -> Examples | None:
+    if given.X_val is None:
+        return None
+    with naming_validation_data():
+        examples, _ = make_examples(
+            given.X_val,
+            given.y_val,
+            given.sample_weight_val,
+            parameters["class_weight"],
+            labels,
+            "_val",
+        )
+    return examples
+
+
+def _generator(
+    parameters: Mapping[str, Any], model: FittedModel | None, saved: SavedFit | None
+) -> np.random.Generator:
+    """Return the random generator of a fit, before anything is drawn."""
+    if saved is None and (model is None or model.state is None):
+        seed = check_random_state(parameters["random_state"]).randint(2**31 - 1)
+        return np.random.default_rng(seed)
+    if saved is not None:
+        return saved.generator()
+    assert model is not None
+    assert model.state is not None
+    return model.state.generator()
+
+
+def _settings(
+    parameters: Mapping[str, Any],
+    architecture: Architecture,
+    labels: Labels,
+    train: Examples,
+    n_rows: int,
+) -> Settings:
+    mean_weight = mean_positive_weight(train.weights)
+    return make_settings(parameters, architecture, labels.kind, n_rows, mean_weight)
+
+
+def _scaling(
+    parameters: Mapping[str, Any], train: Examples, model: FittedModel | None
+) -> Scaling | None:
+    """Return the scaling of the inputs: that of before, or measured anew."""
+    if model is not None:
+        return model.scaling
+    kind, clip = parameters["input_scaling"], parameters["input_clip"]
+    if kind is None and clip is None:
+        return None
+    scaling = Scaling(None, None) if kind is None else measure_scaling(kind, train)
+    return scaling._replace(clip=None if clip is None else float(clip))
+
+
+def _start(
+    parameters: Mapping[str, Any],
+    settings: Settings,
+    rng: np.random.Generator,
+    model: FittedModel | None,
+) -> TrainingState:
+    """Return what training goes on from, new weights if there are none."""
+    if model is not None:
+        state = model.continuation(settings.ema_decay, rng.bit_generator.state)
+        return replace(state, stream=rng.bit_generator.state)
+    initializer = parameters["kernel_initializer"]
+    network = Network.random(settings.architecture, settings.dtype, rng, initializer)
+    return TrainingState(network.parameters, rng.bit_generator.state)
+
+
+def _check_same_labels(labels: Labels, known: Labels) -> None:
+    if not labels.are_those_of(known):
+        raise ValueError(
+            "warm_start=True needs the classes of the previous fit,"
+            f" {known.classes.tolist()}; y has {labels.classes.tolist()}. Set"
+            " warm_start=False to start again."
+        )
