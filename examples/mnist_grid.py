@@ -4,545 +4,215 @@ Handwritten digits, end to end
 
 Search the layer sizes of a network that reads handwritten digits, and picture the best.
 
-The job: MNIST (70,000 images; without a network, the small digits that come with scikit-learn),
-scaled in a Pipeline, a GridSearchCV over layer sizes on all cores, the best setting fitted to all
-training images, and what it does to the test images it has never seen. Run it from the top of the
-repository, with what it needs beyond skann itself::
+MNIST (without a network the small digits that come with scikit-learn), scaled in a Pipeline; a
+GridSearchCV over layer sizes on all cores; the best setting fitted to all training images; what it
+does to test images it has never seen. Run it from the top of the repository::
 
     python -m pip install ".[examples]" && python examples/mnist_grid.py
-
-Pictures, the table of the search and the fitted model go to `--output`.
 """
 
-from __future__ import annotations
-
 import argparse
-import os
-import signal
+import socket
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
 
-try:
-    import joblib
-    import numpy as np
-    import pandas as pd
-    import rich  # noqa: F401  the progress bars need it; better said now than after the download
-    from matplotlib.colors import LogNorm
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
-    from sklearn import config_context
-    from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import MinMaxScaler
+import joblib
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.colors import LogNorm
+from sklearn import config_context
+from sklearn.callback import ProgressBar
+from sklearn.datasets import fetch_openml, load_digits
+from sklearn.metrics import ConfusionMatrixDisplay, accuracy_score, classification_report
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler
 
-    from skann import (
-        ANNClassifier,
-        MisclassifiedDisplay,
-        SearchDisplay,
-        TrainingCurveDisplay,
-        WeightsDisplay,
-    )
-    from skann.callbacks import SearchProgress
-    from skann.datasets import DATA_SETS, ImageData, MnistUnavailableError, load_images
-except ImportError as error:
-    sys.exit(f'{error}. Install what this needs with: python -m pip install ".[examples]"')
-except KeyboardInterrupt:
-    print("Stopped.", file=sys.stderr)
-    sys.exit(130)
+import skann
 
-LAYERS = ((64,), (128,), (128, 64), (256,), (256, 128), (512, 256))
-QUICK_LAYERS = ((32,), (64,), (64, 32))
-QUICK_EPOCHS = 5
-QUICK_TRAIN, QUICK_TEST = 6_000, 2_000
-MAX_UNITS = 10_000
+# The longest fits first, so that no core is idle while the last one finishes.
+LAYERS = [(512, 256), (256, 128), (256,), (128, 64), (128,), (64,)]
+QUICK_LAYERS = [(64, 32), (64,), (32,)]
 
 
-# Options ----------------------------------------------------------------------------------------
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A parser that answers a bad value in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the message and exit."""
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
-
-
-def parse_options(arguments: Sequence[str] | None) -> tuple[OneLineParser, argparse.Namespace]:
-    """Read the command line, and fill in what depends on `--quick`."""
-    parser = OneLineParser(
+def read_options() -> argparse.Namespace:
+    """Read the command line, and make the folder."""
+    parser = argparse.ArgumentParser(
+        usage=argparse.SUPPRESS,  # so that a bad value is answered in one line
         description="Search the layer sizes of a network that reads handwritten digits.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: mnist_grid.py --layers 64 128 128,64 --epochs 5 --output pictures",
     )
-    add_options(parser)
-    options = parser.parse_args(arguments)
-    defaults: tuple[Any, ...] = LAYERS, 3, "auto"
-    if options.quick:
-        defaults = QUICK_LAYERS, 2, QUICK_EPOCHS
-    layers, folds, epochs = defaults
-    options.layers = list(dict.fromkeys(options.layers or layers))
-    options.folds = options.folds or folds
-    options.epochs = options.epochs or epochs
-    return parser, options
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Tell a parser what it may find on the command line."""
     add = parser.add_argument
-    add(
-        "--data",
-        choices=DATA_SETS,
-        default="auto",
-        help="auto: MNIST, or the 8x8 digits where OpenML cannot be reached (default)",
-    )
-    add(
-        "--layers",
-        nargs="+",
-        type=layer_sizes,
-        metavar="SIZES",
-        help="settings to compare, each the sizes of its hidden layers, such as 64 128 128,64"
-        f" (default: {show_all(LAYERS)})",
-    )
-    add(
-        "--folds", type=whole_number(2), metavar="N", help="parts for cross-validation (default: 3)"
-    )
-    add(
-        "--epochs",
-        type=whole_number(1),
-        metavar="N",
-        help="rounds through the images in each fit (default: what ANNClassifier chooses)",
-    )
-    add(
-        "--jobs",
-        type=number_of_jobs,
-        default=-1,
-        metavar="N",
-        help="fits at a time; -1, the default, is one for each core",
-    )
-    add(
-        "--seed",
-        type=whole_number(0, 2**32 - 1),
-        default=0,
-        metavar="N",
-        help="of everything random (default: 0)",
-    )
-    add(
-        "--output",
-        type=Path,
-        default=Path("mnist_grid"),
-        metavar="FOLDER",
-        help="where the pictures go (default: mnist_grid)",
-    )
-    add(
-        "--quick",
-        action="store_true",
-        help=f"a first look: {QUICK_TRAIN:,} images, {QUICK_EPOCHS} epochs, 2 folds,"
-        f" {show_all(QUICK_LAYERS)}",
-    )
+    add("--data", choices=["auto", "mnist", "digits"], default="auto", help="default: auto")
+    add("--layers", nargs="+", type=layer_sizes, metavar="SIZES", help="such as 64 128 128,64")
+    add("--epochs", type=int, default=0, metavar="N", help="default: 0, as ANNClassifier chooses")
+    add("--jobs", type=int, default=-1, metavar="N", help="fits at a time; default: all cores")
+    add("--seed", type=int, default=0, metavar="N", help="of all that is random; default: 0")
+    add("--output", type=Path, default="mnist_grid", metavar="FOLDER", help="default: mnist_grid")
+    add("--quick", action="store_true", help="a first look: 6,000 images, 5 epochs, 2 folds")
+    options = parser.parse_args()
+    if min(options.epochs, options.seed) < 0:
+        parser.error("arguments --epochs and --seed: must not be negative")
+    options.layers = options.layers or (QUICK_LAYERS if options.quick else LAYERS)
+    options.epochs = options.epochs or (5 if options.quick else "auto")
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"argument --output: cannot write to '{options.output}': {error.strerror}")
+    return options
 
 
 def layer_sizes(text: str) -> tuple[int, ...]:
     """Turn "128,64" into (128, 64)."""
-    try:
-        sizes = tuple(int(size) for size in text.split(","))
-    except ValueError:
-        sizes = ()
-    if not sizes or not all(1 <= size <= MAX_UNITS for size in sizes):
+    sizes = text.split(",")
+    if not all(size.isdecimal() and 1 <= int(size) <= 10_000 for size in sizes):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a list of layer sizes: give whole numbers from 1 to {MAX_UNITS:,}"
-            " with commas between them, such as 128,64"
+            f"{text!r}, but layer sizes are whole numbers from 1 to 10,000, such as 128,64"
         )
-    return sizes
+    return tuple(map(int, sizes))
 
 
-def whole_number(lowest: int, highest: int | None = None) -> Callable[[str], int]:
-    """Return a reader of whole numbers in a range."""
-    allowed = f"of at least {lowest}" if highest is None else f"from {lowest} to {highest}"
-
-    def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = lowest - 1
-        if number < lowest or (highest is not None and number > highest):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {allowed}")
-        return number
-
-    return read
-
-
-def number_of_jobs(text: str) -> int:
-    """Turn text into a number of jobs: -1, or 1 and more."""
-    if text == "-1":
-        return -1
+def load_images(data: str) -> tuple[str, tuple[int, int], list]:
+    """Return the name and the shape of the images, and what `train_test_split` returns."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(6)  # seconds without any answer
     try:
-        return whole_number(1)(text)
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{error}, or -1 for all cores") from None
+        if data != "digits":
+            mnist = fetch_openml("mnist_784", version=1, as_frame=False, n_retries=1)
+            X, y = mnist.data.astype("float32", order="C"), mnist.target.astype(int)
+            # OpenML lists the 60,000 training images first, then the 10,000 test images.
+            return "MNIST", (28, 28), [X[:60_000], X[60_000:], y[:60_000], y[60_000:]]
+    except Exception as error:  # Of the network, the parser or pandas: it is told, not lost.
+        problem = f"MNIST cannot be loaded from OpenML ({' '.join(str(error).split())})."
+        if data == "mnist":
+            sys.exit(f"mnist_grid.py: error: {problem}")
+        print(f"{problem} Using scikit-learn's 8x8 digits instead.")
+    finally:
+        socket.setdefaulttimeout(before)
+    X, y = load_digits(return_X_y=True)
+    return "8x8 digits", (8, 8), train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
 
 
-def show(sizes: Sequence[int]) -> str:
-    """Turn (128, 64) into "128,64", as it is given to `--layers`."""
-    return ",".join(str(size) for size in sizes)
-
-
-def show_all(settings: Sequence[Sequence[int]]) -> str:
-    """Join several settings with spaces."""
-    return " ".join(show(sizes) for sizes in settings)
-
-
-# The job ----------------------------------------------------------------------------------------
-
-
-def search_layers(images: ImageData, options: argparse.Namespace) -> GridSearchCV:
+def search_layers(images: list, options: argparse.Namespace) -> GridSearchCV:
     """Cross-validate every setting of the layers."""
-    pipeline = Pipeline(
-        [
-            ("scale", MinMaxScaler(clip=True)),
-            ("network", ANNClassifier(max_iter=options.epochs, random_state=options.seed)),
-        ]
-    )
-    # The longest fits first, so that no core is idle while the last one finishes.
-    layers = sorted(options.layers, key=lambda sizes: -n_parameters(sizes, images))
-    search = GridSearchCV(
-        pipeline,
-        {"network__hidden_layer_sizes": layers},
-        cv=options.folds,
-        n_jobs=options.jobs,
-        refit=False,  # fit_best does it, and watches the test images meanwhile
-    )
-    with deaf_workers():
-        return search.set_callbacks(SearchProgress()).fit(images.X_train, images.y_train)
+    X, _, y, _ = images
+    network = skann.ANNClassifier(max_iter=options.epochs, random_state=options.seed)
+    pipeline = Pipeline([("scale", MinMaxScaler(clip=True)), ("network", network)])
+    grid = {"network__hidden_layer_sizes": options.layers}
+    folds = 2 if options.quick else 3
+    search = GridSearchCV(pipeline, grid, cv=folds, n_jobs=options.jobs or -1, refit=False)
+    print(f"\nSearching {len(options.layers)} layer sizes in {folds} folds.", flush=True)
+    search.set_callbacks(ProgressBar()).fit(X, y)
+
+    table = pd.DataFrame(search.cv_results_).drop(columns="params")
+    layers = table.pop("param_network__hidden_layer_sizes")
+    widths = [(X.shape[1], *sizes, 10) for sizes in layers]
+    table.insert(0, "layers", [in_words(sizes) for sizes in layers])
+    table.insert(1, "n_parameters", [sum((n + 1) * m for n, m in pairwise(w)) for w in widths])
+    table = table.sort_values("rank_test_score")
+    table.to_csv(options.output / "cv_results.csv", index=False)
+    shown = table.filter(regex="layers|n_parameters|mean_fit|mean_test|std_test")
+    print(f"\n{shown.to_string(index=False, float_format='%.4f')}")
+
+    display = skann.SearchDisplay.from_estimator(search)
+    display.axes_[0].yaxis.set_major_formatter("{x:.1%}")
+    save(display, options.output / "scores.png", "Accuracy by layer sizes, and what it costs")
+    return search
 
 
-def fit_best(search: GridSearchCV, images: ImageData) -> Pipeline:
+def fit_best(search: GridSearchCV, images: list) -> Pipeline:
     """Fit the best setting to all training images.
 
     After each epoch the test images are scored for the learning curves. Nothing is decided on
     them: with ``early_stopping=False`` the network never learns what they say.
     """
+    X_train, X_test, y_train, y_test = images
     model = search.estimator.set_params(**search.best_params_, transform_input=["X_val"])
+    print("\nFitting the best setting to all training images.", flush=True)
     with config_context(enable_metadata_routing=True):
         model["network"].set_fit_request(X_val=True, y_val=True)
-        model.set_callbacks(SearchProgress()).fit(
-            images.X_train, images.y_train, X_val=images.X_test, y_val=images.y_test
-        )
-    # The saved model should do without the bars and without metadata routing.
-    return model.set_callbacks().set_params(transform_input=None)
+        model.set_callbacks(ProgressBar()).fit(X_train, y_train, X_val=X_test, y_val=y_test)
+    return model.set_callbacks().set_params(transform_input=None)  # As it is to be saved.
 
 
-def tabulate(search: GridSearchCV, images: ImageData) -> pd.DataFrame:
-    """Return the results of the search, best first."""
-    table = pd.DataFrame(search.cv_results_)
-    sizes = table.pop("param_network__hidden_layer_sizes")
-    table.insert(0, "layers", [show(setting) for setting in sizes])
-    table.insert(1, "n_parameters", [n_parameters(setting, images) for setting in sizes])
-    return table.drop(columns="params").sort_values("rank_test_score", kind="stable")
+def in_words(layers: tuple[int, ...]) -> str:
+    """Turn (128, 64) into "128,64"."""
+    return ",".join(map(str, layers))
 
 
-def n_parameters(sizes: Sequence[int], images: ImageData) -> int:
-    """Count the weights and intercepts of a network."""
-    widths = [images.X_train.shape[1], *sizes, len(np.unique(images.y_train))]
-    return sum((n_in + 1) * n_out for n_in, n_out in zip(widths[:-1], widths[1:], strict=True))
+def evaluate(model: Pipeline, images: list, shape: tuple[int, int], output: Path) -> None:
+    """Print and draw how the network learned, what it gets wrong and what it looks for."""
+    X_train, X_test, _, y_test = images
+    guess = model.predict(X_test)
+    layers = in_words(model["network"].hidden_layer_sizes)
+    accuracy = f"{accuracy_score(y_test, guess):.2%}"
+    print(f"\n{classification_report(y_test, guess, digits=4, zero_division=0)}")
+    print(f"Accuracy on the test images: {accuracy}")
 
+    curves = skann.TrainingCurveDisplay.from_estimator(model, mark_best=False)
+    loss, score = curves.axes_
+    harder = "training images, made harder by\ndropout, penalty, label smoothing"
+    loss.legend(loss.lines, [harder, "test images, as they are"], frameon=False)
+    score.set(ylabel="Accuracy on the test images")
+    score.yaxis.set_major_formatter("{x:.1%}")
+    title = f"{accuracy} of the test images are read right by layers {layers}"
+    save(curves, output / "learning_curves.png", title)
 
-# Pictures ---------------------------------------------------------------------------------------
-
-
-def draw_scores(search: GridSearchCV, images: ImageData) -> Figure:
-    """Draw the accuracy of each setting, over its layers, its time and its size."""
-    figure = Figure(figsize=(13, 5), layout="constrained")
-    layers = search.cv_results_["param_network__hidden_layer_sizes"]
-    display = SearchDisplay.from_estimator(
-        search,
-        "hidden_layer_sizes",
-        sizes=[n_parameters(sizes, images) for sizes in layers],
-        ax=figure.subplots(),
+    _, axes = plt.subplots(figsize=(7, 6), layout="constrained")
+    log_scale = {"norm": LogNorm(0.5)}  # or else the right answers would hide the wrong ones
+    confusion = ConfusionMatrixDisplay.from_predictions(
+        y_test, guess, cmap="Blues", values_format="d", im_kw=log_scale, colorbar=False, ax=axes
     )
-    display.axes_[0].yaxis.set_major_formatter(PercentFormatter(1))
-    figure.suptitle(f"{images.name}: accuracy by layer sizes")
-    return figure
+    save(confusion, output / "confusion_matrix.png", f"What {len(guess):,} test images are read as")
+
+    mistakes = skann.MisclassifiedDisplay.from_estimator(model, X_test, y_test, image_shape=shape)
+    save(mistakes, output / "mistakes.png")
+
+    spread = X_train.std(axis=0)  # 0 where there is never ink, and weights keep their random start
+    weights = skann.WeightsDisplay.from_estimator(model, image_shape=shape, feature_scale=spread)
+    title = weights.title_.get_text().replace("Weights of", "Where ink excites or inhibits")
+    weights.title_.set_text(title)
+    save(weights, output / "first_layer.png")
 
 
-def draw_learning_curves(network: ANNClassifier, title: str) -> Figure:
-    """Draw loss and accuracy, epoch by epoch."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    # The best epoch is not marked: it would have been chosen on the test images.
-    display = TrainingCurveDisplay.from_estimator(network, mark_best=False, ax=figure.subplots())
-    loss, accuracy = display.axes_
-    labels = ["training images, with the penalty", "test images"]
-    loss.legend(loss.lines, labels, frameon=False)
-    accuracy.set_ylabel("Accuracy on the test images")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
-    (line,) = accuracy.lines
-    accuracy.annotate(
-        f"{line.get_ydata()[-1]:.2%}",
-        line.get_xydata()[-1],
-        (8, 0),  # Beside the curve, which it would cover elsewhere.
-        textcoords="offset points",
-        va="center",
-        color=line.get_color(),
-        fontweight="bold",
-    )
-    figure.suptitle(f"{title}: learning (the test images are watched, never learned from)")
-    return figure
+def save(display, path: Path, title: str = "") -> None:
+    """Write the picture of a display, under a title unless it has one of its own."""
+    if title:
+        display.figure_.suptitle(title)
+    display.figure_.savefig(path, dpi=130)
+    plt.close(display.figure_)
 
 
-def draw_confusion(truth: np.ndarray, guess: np.ndarray, title: str) -> Figure:
-    """Draw how often each digit is taken for each other."""
-    counts = confusion_matrix(truth, guess)
-    figure = Figure(figsize=(7.5, 6.6), layout="constrained")
-    axes = figure.subplots()
-    # A log scale, or else the right answers would hide the wrong ones.
-    picture = axes.imshow(np.where(counts, counts, np.nan), cmap="Blues", norm=LogNorm(vmin=0.5))
-    for (row, column), count in np.ndenumerate(counts):
-        dark = count > np.sqrt(0.5 * counts.max()) * 2
-        axes.text(
-            column,
-            row,
-            str(count) if count else "",
-            ha="center",
-            va="center",
-            fontsize=10,
-            color="white" if dark else "black",
-        )
-    axes.set(xlabel="guess", ylabel="truth")
-    axes.set_xticks(range(len(counts)))
-    axes.set_yticks(range(len(counts)))
-    figure.colorbar(picture, label="test images (log scale)", shrink=0.8)
-    wrong = int(np.sum(truth != guess))
-    figure.suptitle(f"{title}: {wrong:,} of {len(truth):,} test images misread")
-    return figure
-
-
-def draw_mistakes(images: ImageData, guess: np.ndarray, sureness: np.ndarray, title: str) -> Figure:
-    """Draw the test images that the network gets wrong, the most confidently wrong first."""
-    n_shown = min(40, max(1, int(np.sum(guess != images.y_test))))
-    figure = Figure(figsize=(11, 1.55 * -(-n_shown // 8) + 0.8), layout="constrained")
-    MisclassifiedDisplay.from_predictions(
-        images.X_test,
-        images.y_test,
-        guess,
-        sureness,
-        image_shape=images.image_shape,
-        max_samples=n_shown,
-        ax=figure.subplots(),
-    )
-    figure.suptitle(title)
-    return figure
-
-
-def draw_first_layer(network: ANNClassifier, images: ImageData, title: str) -> Figure:
-    """Draw what each unit of the first layer looks for: its weights, pixel by pixel.
-
-    Each weight is multiplied by how much its pixel varies, which makes it what the pixel has to
-    say: the weights of a pixel that is hardly ever inked keep their random start.
-    """
-    n_shown = min(60, network.coefs_[0].shape[1])
-    figure = Figure(figsize=(11, -(-n_shown // 10) + 0.9), layout="constrained")
-    display = WeightsDisplay.from_estimator(
-        network,
-        image_shape=images.image_shape,
-        feature_scale=images.X_train.std(axis=0, dtype=np.float32),
-        max_units=n_shown,
-        ax=figure.subplots(),
-    )
-    figure.suptitle(title)
-    display.title_.set_text(f"{display.title_.get_text()} (weights times the spread of the pixel)")
-    return figure
-
-
-# Files ------------------------------------------------------------------------------------------
-
-
-class Folder:
-    """A folder that never holds half a file."""
-
-    def __init__(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self.written: list[str] = []
-        with self._whole(".writable"):
-            pass  # better found out now than after the search
-
-    def save_table(self, name: str, table: pd.DataFrame) -> None:
-        """Write a table as CSV."""
-        with self._whole(name) as path:
-            table.to_csv(path, index=False)
-        self.written.append(name)
-
-    def save_picture(self, name: str, figure: Figure) -> None:
-        """Write a figure as PNG."""
-        with self._whole(name) as path:
-            figure.savefig(path, format="png", dpi=130)
-        self.written.append(name)
-
-    def save_model(self, name: str, model: Any) -> None:
-        """Write a fitted model, for `joblib.load`."""
-        with self._whole(name) as path:
-            joblib.dump(model, path)
-        self.written.append(name)
-
-    @contextmanager
-    def _whole(self, name: str) -> Iterator[Path]:
-        """Yield where to write a file that takes its name only once it is complete."""
-        path = self.path / f".{name}.{os.getpid()}.part"
-        try:
-            path.touch()
-            yield path
-            if name != ".writable":
-                path.replace(self.path / name)
-        finally:
-            path.unlink(missing_ok=True)
-
-
-# Ctrl-C -----------------------------------------------------------------------------------------
-
-
-def deaf_workers() -> joblib.parallel_config:
-    """Have worker processes leave Ctrl-C to this process, which ends them without a traceback."""
-    return joblib.parallel_config(
-        backend="loky", initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    )
-
-
-# All together -----------------------------------------------------------------------------------
-
-
-def run(images: ImageData, folder: Folder, options: argparse.Namespace) -> None:
-    """Search, fit, evaluate and draw, writing each result as soon as it is there."""
-    say(
-        f"{images.name}: {len(images.X_train):,} images to train on, {len(images.X_test):,} to"
-        f" test with.\nLayer sizes to compare in {options.folds} folds: {show_all(options.layers)}"
-    )
-    search = search_layers(images, options)
-    table = tabulate(search, images)
-    folder.save_table("cv_results.csv", table)
-    folder.save_picture("scores.png", draw_scores(search, images))
-    say(f"\n{summary(table)}\n")
-
-    say("Fitting the best setting to all training images.")
-    model = fit_best(search, images)
-    folder.save_model("best_model.joblib", model)
-
-    probability = model.predict_proba(images.X_test)
-    guess = model.classes_[probability.argmax(axis=1)]
-    say(f"\n{report(images.y_test, guess)}\n")
-
-    network = model["network"]
-    title = f"{images.name}, layers {show(network.hidden_layer_sizes)}"
-    for name, figure in {
-        "learning_curves.png": draw_learning_curves(network, title),
-        "confusion_matrix.png": draw_confusion(images.y_test, guess, title),
-        "mistakes.png": draw_mistakes(images, guess, probability.max(axis=1), title),
-        "first_layer.png": draw_first_layer(network, images, title),
-    }.items():
-        folder.save_picture(name, figure)
-
-
-def summary(table: pd.DataFrame) -> str:
-    """Return the search as lines of text."""
-    lines = ["layers           weights   accuracy in cross-validation   seconds a fit"]
-    for row in table.itertuples():
-        lines.append(
-            f"{row.layers:<12} {row.n_parameters:>11,}   {row.mean_test_score:.2%} ±"
-            f" {row.std_test_score:.2%}{row.mean_fit_time:>29.1f}"
-        )
-    return "\n".join(lines)
-
-
-def report(truth: np.ndarray, guess: np.ndarray) -> str:
-    """Return how good the guesses are, in figures."""
-    return (
-        f"{classification_report(truth, guess, digits=4, zero_division=0)}\n"
-        f"Confusion matrix (rows: truth, columns: guess):\n{confusion_matrix(truth, guess)}\n\n"
-        f"Accuracy on the test images: {accuracy_score(truth, guess):.2%}"
-    )
-
-
-def say(text: str) -> None:
-    """Print at once, also into a pipe."""
-    print(text, flush=True)
-
-
-def complain(text: str) -> None:
-    """Print an error."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def first_images(images: ImageData) -> ImageData:
-    """Keep as many images as `--quick` has time for."""
-    return replace(
-        images,
-        X_train=images.X_train[:QUICK_TRAIN],
-        y_train=images.y_train[:QUICK_TRAIN],
-        X_test=images.X_test[:QUICK_TEST],
-        y_test=images.y_test[:QUICK_TEST],
-    )
-
-
-def prepare(parser: OneLineParser, options: argparse.Namespace) -> tuple[ImageData, Folder]:
-    """Open the folder and load the images; what does not fit the options ends here."""
-    try:
-        folder = Folder(options.output)
-    except OSError as error:
-        parser.error(f"argument --output: cannot write to {str(options.output)!r}: {error}")
-    images = load_images(options.data)
-    if images.note:
-        say(images.note)
+def main() -> None:
+    """Search, fit and evaluate, writing each result as soon as it is there."""
+    options = read_options()
+    plt.switch_backend("agg")  # Pictures go to files, not to windows.
+    # No news: what is tried again, what Ctrl-C ends, and that scaling shows no progress.
+    warnings.filterwarnings("ignore", "A network error|Training interrupted|The estimator MinMaxS")
+    name, shape, images = load_images(options.data)
     if options.quick:
-        images = first_images(images)
-    # The scaler would make float64 of bytes, twice as much to move for nothing.
-    images = replace(
-        images,
-        X_train=images.X_train.astype(np.float32),
-        X_test=images.X_test.astype(np.float32),
-    )
-    rarest = int(np.unique(images.y_train, return_counts=True)[1].min())
-    if options.folds > rarest:
-        parser.error(
-            f"argument --folds: {options.folds} is too many, the rarest digit has {rarest} images"
-        )
-    return images, folder
+        images = [part[:n] for part, n in zip(images, [6_000, 2_000] * 2, strict=True)]
+    n_train, n_test, *_ = map(len, images)
+    print(f"{name}: {n_train:,} images to train on, {n_test:,} to test with.", flush=True)
 
+    search = search_layers(images, options)
+    model = fit_best(search, images)
+    file = options.output / "best_model.joblib"
+    joblib.dump(model, file)
+    evaluate(model, images, shape, options.output)
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the example and return its exit code."""
-    # Scaling is quick and shows no progress of its own, which is no news.
-    warnings.filterwarnings("ignore", "The estimator MinMaxScaler does not support callbacks")
-    warnings.filterwarnings("ignore", "Training interrupted by user")  # the last line says so
-    folder = None
-    try:
-        parser, options = parse_options(arguments)
-        images, folder = prepare(parser, options)
-        run(images, folder, options)
-    except MnistUnavailableError as error:
-        complain(f"{parser.prog}: error: {error}")
-        return 1
-    except BrokenPipeError:  # no one reads on, as after `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:  # a full disk, say
-        complain(f"{parser.prog}: error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
-        kept = ", ".join(folder.written) if folder and folder.written else "nothing yet"
-        complain(f"Stopped. Written to {options.output}: {kept}.")
-        return 130
-    say(f"\nPictures, table and model are in {folder.path.resolve()}:")
-    say("  " + "  ".join(folder.written))
-    return 0
+    print(f"""
+Pictures, table and model are in {options.output.resolve()}. To use the model:
+
+    import joblib
+    model = joblib.load("{file}")
+    model.predict(X)  # X: bytes, in each row the {shape[0] * shape[1]} pixels of an image""")
 
 
 if __name__ == "__main__":
-    exit_code = main()
-    if exit_code:  # not at the end of a good run: the gallery, which runs this, goes on
-        sys.exit(exit_code)
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("Stopped. What was finished is in the output folder.", file=sys.stderr)
+        sys.exit(130)

@@ -109,7 +109,10 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         X: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
-        **validation: ArrayLike | None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Go on with an interrupted `fit` from the file of a `skann.callbacks.Checkpoint`.
 
@@ -152,7 +155,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             After Ctrl-C, as by `fit`.
         """
         saved = SavedFit.read(path, self._parameters())
-        return self._fit(Given(X, y, sample_weight, **validation), saved)
+        return self._fit(Given(X, y, sample_weight, X_val, y_val, sample_weight_val), saved)
 
     @available_if(lambda self: self._check_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -198,18 +201,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         KeyboardInterrupt
             After Ctrl-C. Unless all rows were done, the classifier stays as it was.
         """
-        with self._unchanged_by_errors():
-            model = self._model if self._is_fitted else None
-            given = self._validated(Given(X, y, sample_weight), reset=model is None)
-            prepared = prepare_piece(self._parameters(), given, classes, model)
-            run = self._train(prepared, Observer())
-            earlier = [] if model is None else model.history
-            model = self._fitted_model(run, prepared)
-            model = replace(model, history=earlier + run.history, state=run.state)
-            self.__dict__.update(fitted_attributes(model, prepared.settings))
-            self.n_iter_ = len(run.history)
-        _stop_if_interrupted(run)
-        return self
+        return self._partial_fit(Given(X, y, sample_weight), classes)
 
     def summary(self, n_samples: int | None = None) -> NetworkSummary:
         """Describe the fitted network: layers, parameters, memory, cost.
@@ -267,7 +259,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             " layer are. Call 'fit' before 'summary'.",
         )
         names = getattr(self, "feature_names_in_", None)
-        dropout = (float(self.input_dropout), *self.dropout_)
+        dropout = (self._model.input_dropout, *self.dropout_)
         return summarize(self._model, type(self).__name__, names, dropout, n_samples)
 
     # scikit-learn has no public way to add to the HTML of an estimator. What it looks for by
@@ -348,11 +340,33 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             model = self._fitted_model(run, prepared)
             if self.warm_start:
                 model = replace(model, state=run.state)
+            self.__dict__.update(fitted_attributes(model, prepared.settings))
+            try:
+                tasks.end_fit(lambda: fitted_attributes(_copied(model), prepared.settings))
+            except KeyboardInterrupt:  # Too late to lose what was learned.
+                run = replace(run, reason="interrupted")
+        try:
+            warn_of(run, prepared.settings, prepared.data)
+        finally:  # Also where warnings are errors, which a search goes on after.
+            _stop_if_interrupted(run)
+        return self
+
+    def _partial_fit(self, given: Given, classes: Any) -> Self:
+        with self._unchanged_by_errors():
+            model = self._model if self._is_fitted else None
+            given = self._validated(given, reset=model is None)
+            prepared = prepare_piece(self._parameters(), given, classes, model)
+            run = self._train(prepared, Observer())
+            earlier = [] if model is None else model.history
+            model = self._fitted_model(run, prepared)
+            model = replace(model, history=earlier + run.history, state=run.state)
             attributes = fitted_attributes(model, prepared.settings)
-            self.__dict__.update(attributes)
-            tasks.end_fit(attributes)
-        warn_of(run, prepared.settings, prepared.data)
-        _stop_if_interrupted(run)
+            self.__dict__.update(attributes, n_iter_=len(run.history))
+        try:
+            if run.reason == "interrupted":
+                warn_of(run, prepared.settings, prepared.data)
+        finally:
+            _stop_if_interrupted(run)
         return self
 
     def _prepare(self, given: Given, saved: SavedFit | None = None) -> Prepared:
@@ -369,14 +383,25 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
     @contextmanager
     def _unchanged_by_errors(self) -> Iterator[None]:
-        """Give the estimator back all that it had, if there is an error."""
-        before = dict(self.__dict__)
+        """Give the estimator back the fitted attributes that it had, if there is an error.
+
+        Nothing else: scikit-learn's callbacks are torn down by what is noted during the fit.
+        """
+        before = self._fitted_state()
         try:
             yield
         except BaseException:
-            self.__dict__.clear()
             self.__dict__.update(before)
+            for name in self._fitted_state().keys() - before.keys():
+                del self.__dict__[name]
             raise
+
+    def _fitted_state(self) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if name == "_model" or (name.endswith("_") and not name.startswith("_"))
+        }
 
     def _begin_tasks(self, prepared: Prepared) -> EpochTasks:
         """Begin the callbacks' task of the fit."""
@@ -393,9 +418,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         """Train; raise an error where nothing was learned."""
         run = fitting.fit(prepared.settings, prepared.data, prepared.start, observer)
         if run.has_learned_nothing:
-            raise ValueError(f"{DIVERGED} Nothing was learned.")
-        if not run.history:
             _stop_if_interrupted(run)
+            raise ValueError(f"{DIVERGED} Nothing was learned.")
         return run
 
     def _fitted_model(self, run: FittedRun, prepared: Prepared) -> FittedModel:
@@ -406,6 +430,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             history=run.history,
             n_rows=len(prepared.data.train),
             n_rows_seen=run.state.n_rows_seen,
+            input_dropout=prepared.settings.input_dropout,
         )
 
     # What scikit-learn validates ------------------------------------------------------------
@@ -496,6 +521,11 @@ def fitted_attributes(model: FittedModel, settings: Settings) -> dict[str, Any]:
     }
 
 
+def _copied(model: FittedModel) -> FittedModel:
+    """Return a model with weights of its own, for callbacks."""
+    return replace(model, network=model.network.copy())
+
+
 def _running(run: Run, prepared: Prepared) -> FittedModel:
     """Return the model of a run that goes on, for callbacks."""
     return FittedModel(
@@ -505,6 +535,7 @@ def _running(run: Run, prepared: Prepared) -> FittedModel:
         history=list(run.history),
         n_rows=len(prepared.data.train),
         n_rows_seen=run.n_rows_seen,
+        input_dropout=prepared.settings.input_dropout,
         state=run.state(),
         origin=prepared.origin,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.callback import CallbackContext
 
 from skann.base import BaseANN
-from skann.checkpoint import save
+from skann.checkpoint import check_writable, save
 from skann.npz_tree import remove_leftovers
 
 __all__ = ["Checkpoint", "OptunaPruning"]
@@ -43,7 +43,7 @@ class Checkpoint:
         If `every` is not a whole number above 0; by `fit`, with ``solver="lbfgs"``, whose state
         SciPy keeps to itself.
     OSError
-        By `fit`, if the file cannot be written.
+        By `fit`, if the file cannot be written: before the first epoch, if that shows by then.
 
     Examples
     --------
@@ -89,9 +89,11 @@ class Checkpoint:
         """Do nothing: the file stays."""
 
     def on_fit_task_begin(self, estimator: Any, context: CallbackContext) -> None:
-        """Tidy up what a fit that was killed has left."""
+        """See that the file can be written; tidy up what a fit that was killed has left."""
         if context.task_name != "epoch":
-            remove_leftovers(_path_of_fit(self.path, context))
+            path = _path_of_fit(self.path, context)
+            check_writable(path)
+            remove_leftovers(path)
 
     def on_fit_task_end(
         self, estimator: Any, context: CallbackContext, *, fitted_estimator: Any

@@ -4,7 +4,8 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -178,8 +179,20 @@ def save(path: Path, model: FittedModel) -> None:
     """
     scaling = None if model.scaling is None else list(model.scaling)
     tree = {**model.origin.header, "scaling": scaling, "training": vars(model.state)}
-    try:
+    with _naming_checkpoint(path):
         npz_tree.write(path, tree)
+
+
+def check_writable(path: Path) -> None:
+    """Raise an error, the same as `save`, if a file cannot be written."""
+    with _naming_checkpoint(path):
+        npz_tree.check_writable(path)
+
+
+@contextmanager
+def _naming_checkpoint(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OSError(
             error.errno,
@@ -231,7 +244,10 @@ class SavedFit(NamedTuple):
             If it is no checkpoint or damaged, or of a fit with other parameters.
         """
         path = Path(path)
-        tree = npz_tree.read(path)
+        try:
+            tree = npz_tree.read(path)
+        except ValueError as error:
+            raise ValueError(f"{path} is not a checkpoint of ANNClassifier: {error}") from error
         if not isinstance(tree, dict) or not {"format", "versions"} <= set(tree):
             raise ValueError(f"{path} is not a checkpoint of ANNClassifier.")
         _check_form(path, tree["format"], int, "format")
@@ -288,6 +304,11 @@ class SavedFit(NamedTuple):
                 f" {'differs' if len(different) == 1 else 'differ'} in shape, dtype or values, or"
                 " in being given at all. Give what the interrupted fit was given."
             )
+        if settings.solver not in OPTIMIZERS:
+            raise ValueError(
+                f"{self.path} is not a checkpoint, or it is damaged: a fit with"
+                f" solver={settings.solver!r} has no state that can be saved."
+            )
         scaling = None if self.scaling is None else list(self.scaling)
         _check_form(self.path, scaling, _scaling_form(settings.architecture), "scaling")
         training = vars(self.state)
@@ -295,6 +316,11 @@ class SavedFit(NamedTuple):
         epochs = training["epochs"]
         n_epochs = len(epochs["stopping"]["history"])
         _check_form(self.path, epochs["n_epochs"], n_epochs, "training.epochs.n_epochs")
+        if n_epochs > settings.max_iter:
+            raise ValueError(
+                f"{self.path} is not a checkpoint, or it is damaged: it has {n_epochs} epochs of"
+                f" {settings.max_iter}."
+            )
         n_threads = self.header["blas_threads"]
         if origin.blas_threads != n_threads:
             raise ValueError(
@@ -308,7 +334,7 @@ class SavedFit(NamedTuple):
 
 _STATE_FIELDS = tuple(TrainingState.__dataclass_fields__)
 _FINGERPRINT = ("X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val")
-_STREAM = object()
+_STREAM, _ANYTHING = object(), object()
 _HEADER_FORM = {
     "format": int,
     "versions": {"skann": str, "numpy": str},
@@ -316,7 +342,7 @@ _HEADER_FORM = {
     "fingerprint": dict.fromkeys(_FINGERPRINT, (str, None)),
     "blas_threads": int,
     "stream": _STREAM,
-    "scaling": (list, None),
+    "scaling": ([_ANYTHING] * len(Scaling._fields), None),
     "training": dict,
 }
 
@@ -402,6 +428,8 @@ def _fault(value: Any, form: Any, where: str) -> str:
 
 def _compare(value: Any, form: Any) -> tuple[bool, str]:
     """Return whether a single value has its form, and that form in words."""
+    if form is _ANYTHING:
+        return True, "anything"
     if form is _STREAM:
         return _is_stream(value), "the state of a random stream"
     if form is int:

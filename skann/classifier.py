@@ -32,7 +32,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
 
     Parameters mean what they mean in scikit-learn's `MLPClassifier` where they share its
     names. Features should be on similar scales: put a `StandardScaler` before the classifier
-    or set `input_scaling`.
+    or set `input_scaling`. The parameters are grouped by topic: the network, its inputs and
+    classes, regularisation, optimisation, the schedule, stopping, and all others.
 
     Parameters
     ----------
@@ -44,10 +45,30 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         "identity", "leaky_relu", "logistic", "mish", "relu", "selu", "silu", "softplus",
         "tanh". "relu" is the fastest; the smooth ones ("gelu", "silu", "mish") may gain
         accuracy on tables.
-    solver : {"adam", "adamw", "sgd", "lbfgs"}, default="adam"
-        How to minimise. "adam" [1]_, "adamw" (Adam with decoupled decay [4]_) and "sgd" work
-        on mini-batches; "lbfgs" [2]_ on all rows at once in float64, which suits up to some
-        thousand rows and smooth, strongly penalised problems.
+    normalization : {"batch", "layer"} or None, default=None
+        Normalisation of the hidden layers before their activation, over the rows of a batch
+        [7]_ or over the units of each row [8]_, with a scale and a shift that are learned.
+        Helps deep networks and high rates. With "batch", running averages serve prediction.
+    kernel_initializer : str, default="auto"
+        Distribution of the initial weights: "glorot_normal", "glorot_uniform", "he_normal",
+        "he_uniform", "lecun_normal", "lecun_uniform" or "orthogonal". "auto": what suits the
+        activation (He's for rectifiers, LeCun's for "selu", else Glorot's), Glorot's for the
+        outputs.
+    input_scaling : {"standard", "maxabs"} or None, default=None
+        Per-feature scaling measured in one pass over the training rows and applied as a
+        batch is cast, so that raw bytes or unscaled tables train without a copy in floating
+        point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1.
+        Rows count by their weights. Sparse input is scaled, never shifted. `partial_fit` and
+        `warm_start` keep the first call's. Use "maxabs" for pixels and counts, "standard" for
+        tables.
+    input_clip : float or None, default=None
+        Smooth limit c of the inputs, after `input_scaling`: ``x / sqrt(1 + (x / c)**2)`` [5]_.
+        Try 3 on standardised tables with heavy tails or outliers.
+    class_weight : dict, "balanced", list of dict or None, default=None
+        Weights of the classes, as `sklearn.utils.class_weight.compute_class_weight` takes
+        them; for multilabel targets as `compute_sample_weight`. A dict must name every class.
+        They multiply the sample weights, of validation rows too. Use "balanced" when rare
+        classes matter as much as frequent ones.
     alpha : float or "auto", default="auto"
         Strength of the L2 penalty. "auto": 1 with "lbfgs"; else 0.4 below 500 rows, 0.1 below
         2,500 and 0.05 from there on, times the mean of the rows' weights above 0 if that is below
@@ -55,6 +76,27 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         batch (`batch_size_`), so that the weights are penalised more when batches are small. With
         "adamw" there is no penalty in the loss: each step multiplies the weights by one minus the
         learning rate times `alpha`; "auto" is 0.01 then.
+    dropout : float, "auto" or list of float, default="auto"
+        Share of each hidden layer's outputs that is set to zero in training [6]_, or a list
+        of one for each layer. "auto": 0.1 in the first hidden layer, none in the others and
+        with "lbfgs". Raise it, with wider layers and more epochs, against overfitting.
+    input_dropout : float, default=0.0
+        The same for the inputs. Useful up to 0.2 where neighbouring features are redundant,
+        as pixels are.
+    input_noise : float, default=0.0
+        Standard deviation of Gaussian noise on the inputs in training, in units of the
+        scaled inputs. Not for sparse X, whose zeros it would fill. Try 0.1 to 0.3 against
+        overfitting.
+    label_smoothing : float or "auto", default="auto"
+        Share of each target that is spread evenly over all classes, in [0, 1). "auto": 0.02,
+        and none with "lbfgs". More of it (0.05) makes probabilities less extreme.
+    max_norm : float or None, default=None
+        Longest vector of weights into a hidden unit [6]_; longer ones are shortened after
+        every step. Try 2 to 4 with dropout.
+    solver : {"adam", "adamw", "sgd", "lbfgs"}, default="adam"
+        How to minimise. "adam" [1]_, "adamw" (Adam with decoupled decay [4]_) and "sgd" work
+        on mini-batches; "lbfgs" [2]_ on all rows at once in float64, which suits up to some
+        thousand rows and smooth, strongly penalised problems.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto": the power of two next to three times the square root of
         the number of training rows, from 32 to 128, and 256 from 10,000 rows on. Never more
@@ -62,6 +104,30 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Where the rows are no multiple of it, the last two batches of an epoch share what is left.
         "lbfgs" ignores it. Raise it for speed, with `learning_rate_init`; lower it when a
         small data set gets too few steps.
+    shuffle : bool, default=True
+        Whether to draw the rows in a new order every epoch. Leave it on, unless their order
+        has to be kept.
+    momentum : float, default=0.9
+        Momentum of "sgd", in [0, 1). Lower it when the loss swings.
+    nesterovs_momentum : bool, default=True
+        Whether it is Nesterov's. Leave it on, unless you repeat results without it.
+    beta_1 : float, default=0.9
+        Decay rate of Adam's first moment, in [0, 1). There is seldom a reason to change it.
+    beta_2 : float, default=0.999
+        Decay rate of Adam's second moment, in [0, 1). Lower it, say to 0.99, when gradients
+        change fast and the loss has spikes.
+    epsilon : float, default=1e-8
+        Added to the root of Adam's second moment. Raise it when steps are too long where
+        gradients are tiny.
+    gradient_clip_norm : float or None, default=None
+        Longest gradient over all parameters; a longer one is shortened before the step. Set
+        it when the loss has spikes.
+    ema_decay : float or None, default=None
+        Decay of an exponential moving average of the parameters, in [0, 1), which takes the
+        place of the last parameters in validation and prediction. Try 0.99 to 0.999 with a
+        constant rate.
+    max_fun : int, default=15000
+        Evaluations of the loss, at most, with "lbfgs". Raise it when its warning says so.
     learning_rate : str or callable, default="one_cycle"
         Schedule of the learning rate, whose factors multiply `learning_rate_init`.
 
@@ -84,31 +150,19 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         curve is ragged.
     power_t : float, default=0.5
         Exponent of "invscaling". Lower it when the rate falls too soon.
+    warmup : float, default=0.0
+        Share of all steps during which the rate also rises in a straight line from zero. Try
+        0.05 when a schedule without a rise of its own diverges early.
     max_iter : int or "auto", default="auto"
         Epochs, at most; iterations with "lbfgs". "auto": for a schedule with an end as many
         epochs as show it 400,000 rows, but from 10 to 40; for the others 200; for "lbfgs" 2000.
         Raise it, with more dropout, when accuracy counts more than time.
-    shuffle : bool, default=True
-        Whether to draw the rows in a new order every epoch. Leave it on, unless their order
-        has to be kept.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the weights, the validation split and the order of the rows. With an int, the
-        same data, versions and number of threads give the same model, bit for bit. Set
-        it to compare settings.
     tol : float, default=1e-4
         Least improvement of the loss, or with `early_stopping` of the validation score, that
         counts as progress. With "lbfgs" the largest entry of the gradient at which to stop.
         Lower it when training stops too soon.
-    verbose : bool, default=False
-        Whether to print a line for every epoch. Use it when fits take long.
-    warm_start : bool, default=False
-        Whether `fit` goes on from the last fit. Weights, moments of the optimizer, `t_` and
-        the random stream are kept, with "lbfgs" the weights; the schedule starts anew.
-        Use it to train on, or on rows like the former ones.
-    momentum : float, default=0.9
-        Momentum of "sgd", in [0, 1). Lower it when the loss swings.
-    nesterovs_momentum : bool, default=True
-        Whether it is Nesterov's. Leave it on, unless you repeat results without it.
+    n_iter_no_change : int or inf, default=10
+        Epochs without progress to wait for. Raise it when the curve is noisy.
     early_stopping : bool, default=False
         Whether to stop when the score on validation data has not improved by `tol` for
         `n_iter_no_change` epochs, and to keep the weights of the best epoch. The data is
@@ -117,78 +171,25 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     validation_fraction : float, default=0.1
         Share of the rows that is split off, of those that have weight. Raise it where rows are few
         and the score jumps.
-    beta_1 : float, default=0.9
-        Decay rate of Adam's first moment, in [0, 1). There is seldom a reason to change it.
-    beta_2 : float, default=0.999
-        Decay rate of Adam's second moment, in [0, 1). Lower it, say to 0.99, when gradients
-        change fast and the loss has spikes.
-    epsilon : float, default=1e-8
-        Added to the root of Adam's second moment. Raise it when steps are too long where
-        gradients are tiny.
-    n_iter_no_change : int or inf, default=10
-        Epochs without progress to wait for. Raise it when the curve is noisy.
-    max_fun : int, default=15000
-        Evaluations of the loss, at most, with "lbfgs". Raise it when its warning says so.
-    class_weight : dict, "balanced", list of dict or None, default=None
-        Weights of the classes, as `sklearn.utils.class_weight.compute_class_weight` takes
-        them; for multilabel targets as `compute_sample_weight`. A dict must name every class.
-        They multiply the sample weights, of validation rows too. Use "balanced" when rare
-        classes matter as much as frequent ones.
-    dtype : {"float32", "float64"}, default="float32"
-        Computing dtype. "lbfgs" always computes in float64. Choose "float64", half as fast, when
-        digits beyond the sixth matter.
-    input_scaling : {"standard", "maxabs"} or None, default=None
-        Per-feature scaling measured in one pass over the training rows and applied as a
-        batch is cast, so that raw bytes or unscaled tables train without a copy in floating
-        point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1.
-        Rows count by their weights. Sparse input is scaled, never shifted. `partial_fit` and
-        `warm_start` keep the first call's. Use "maxabs" for pixels and counts, "standard" for
-        tables.
-    input_clip : float or None, default=None
-        Smooth limit c of the inputs, after `input_scaling`: ``x / sqrt(1 + (x / c)**2)`` [5]_.
-        Try 3 on standardised tables with heavy tails or outliers.
-    dropout : float, "auto" or list of float, default="auto"
-        Share of each hidden layer's outputs that is set to zero in training [6]_, or a list
-        of one for each layer. "auto": 0.1 in the first hidden layer, none in the others and
-        with "lbfgs". Raise it, with wider layers and more epochs, against overfitting.
-    input_dropout : float, default=0.0
-        The same for the inputs. Useful up to 0.2 where neighbouring features are redundant,
-        as pixels are.
-    input_noise : float, default=0.0
-        Standard deviation of Gaussian noise on the inputs in training, in units of the
-        scaled inputs. Not for sparse X, whose zeros it would fill. Try 0.1 to 0.3 against
-        overfitting.
-    normalization : {"batch", "layer"} or None, default=None
-        Normalisation of the hidden layers before their activation, over the rows of a batch
-        [7]_ or over the units of each row [8]_, with a scale and a shift that are learned.
-        Helps deep networks and high rates. With "batch", running averages serve prediction.
-    kernel_initializer : str, default="auto"
-        Distribution of the initial weights: "glorot_normal", "glorot_uniform", "he_normal",
-        "he_uniform", "lecun_normal", "lecun_uniform" or "orthogonal". "auto": what suits the
-        activation (He's for rectifiers, LeCun's for "selu", else Glorot's), Glorot's for the
-        outputs.
-    label_smoothing : float or "auto", default="auto"
-        Share of each target that is spread evenly over all classes, in [0, 1). "auto": 0.02,
-        and none with "lbfgs". More of it (0.05) makes probabilities less extreme.
-    max_norm : float or None, default=None
-        Longest vector of weights into a hidden unit [6]_; longer ones are shortened after
-        every step. Try 2 to 4 with dropout.
-    gradient_clip_norm : float or None, default=None
-        Longest gradient over all parameters; a longer one is shortened before the step. Set
-        it when the loss has spikes.
-    warmup : float, default=0.0
-        Share of all steps during which the rate also rises in a straight line from zero. Try
-        0.05 when a schedule without a rise of its own diverges early.
-    ema_decay : float or None, default=None
-        Decay of an exponential moving average of the parameters, in [0, 1), which takes the
-        place of the last parameters in validation and prediction. Try 0.99 to 0.999 with a
-        constant rate.
     scoring : str, callable or None, default=None
         What decides on the validation data: None for accuracy, "loss" for the least loss, a
         name of `sklearn.metrics.get_scorer_names`, or a callable
         ``scoring(estimator, X, y) -> float``, greater being better. A named metric of one
         positive class takes 1, or ``classes_[1]`` where 1 is no class. Choose "loss" when
         validation rows are few or probabilities count.
+    dtype : {"float32", "float64"}, default="float32"
+        Computing dtype. "lbfgs" always computes in float64. Choose "float64", half as fast, when
+        digits beyond the sixth matter.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the weights, the validation split and the order of the rows. With an int, the
+        same data, versions and number of threads give the same model, bit for bit. Set
+        it to compare settings.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last fit. Weights, moments of the optimizer, `t_` and
+        the random stream are kept, with "lbfgs" the weights; the schedule starts anew.
+        Use it to train on, or on rows like the former ones.
+    verbose : bool, default=False
+        Whether to print a line for every epoch. Use it when fits take long.
 
     Attributes
     ----------
@@ -303,81 +304,88 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         hidden_layer_sizes=(128, 64),
         activation="relu",
         *,
-        solver="adam",
-        alpha="auto",
-        batch_size="auto",
-        learning_rate="one_cycle",
-        learning_rate_init="auto",
-        power_t=0.5,
-        max_iter="auto",
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        class_weight=None,
-        dtype="float32",
+        normalization=None,
+        kernel_initializer="auto",
         input_scaling=None,
         input_clip=None,
+        class_weight=None,
+        alpha="auto",
         dropout="auto",
         input_dropout=0.0,
         input_noise=0.0,
-        normalization=None,
-        kernel_initializer="auto",
         label_smoothing="auto",
         max_norm=None,
+        solver="adam",
+        batch_size="auto",
+        shuffle=True,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
         gradient_clip_norm=None,
-        warmup=0.0,
         ema_decay=None,
+        max_fun=15000,
+        learning_rate="one_cycle",
+        learning_rate_init="auto",
+        power_t=0.5,
+        warmup=0.0,
+        max_iter="auto",
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
         scoring=None,
+        dtype="float32",
+        random_state=None,
+        warm_start=False,
+        verbose=False,
     ):
+        # The network.
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.class_weight = class_weight
-        self.dtype = dtype
+        self.normalization = normalization
+        self.kernel_initializer = kernel_initializer
+        # Its inputs and classes.
         self.input_scaling = input_scaling
         self.input_clip = input_clip
+        self.class_weight = class_weight
+        # Regularisation.
+        self.alpha = alpha
         self.dropout = dropout
         self.input_dropout = input_dropout
         self.input_noise = input_noise
-        self.normalization = normalization
-        self.kernel_initializer = kernel_initializer
         self.label_smoothing = label_smoothing
         self.max_norm = max_norm
+        # Optimisation.
+        self.solver = solver
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
         self.gradient_clip_norm = gradient_clip_norm
-        self.warmup = warmup
         self.ema_decay = ema_decay
+        self.max_fun = max_fun
+        # Schedule.
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.warmup = warmup
+        self.max_iter = max_iter
+        # Stopping.
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
         self.scoring = scoring
+        # Other.
+        self.dtype = dtype
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
 
     def predict(self, X: ArrayLike) -> NDArray:
         """Predict labels.

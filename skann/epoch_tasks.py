@@ -71,11 +71,9 @@ class EpochTasks(Observer):
             task, self._epoch_task = self._epoch_task, None
             task.call_on_fit_task_end(**self._data)
 
-    def end_fit(self, attributes: dict[str, Any]) -> None:
-        """End the root task, with the attributes of the fitted estimator."""
-        self._fit_task.call_on_fit_task_end(
-            **self._data, reconstruction_attributes=lambda: attributes
-        )
+    def end_fit(self, attributes: Callable[[], dict[str, Any]]) -> None:
+        """End the root task; `attributes` returns those of the fitted estimator."""
+        self._fit_task.call_on_fit_task_end(**self._data, reconstruction_attributes=attributes)
 
 
 def _print_epoch(run: Run) -> None:

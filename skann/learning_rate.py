@@ -82,20 +82,7 @@ def find_learning_rate(
     >>> classifier.set_params(learning_rate_init=display.suggested).fit(X, y).score(X, y) > 0.99
     True
     """
-    if not isinstance(estimator, BaseANN):
-        raise TypeError(
-            f"find_learning_rate takes an ANNClassifier; got: {type(estimator).__name__}. Give the"
-            " classifier itself, and the rows as the steps before it transform them."
-        )
-    if estimator.solver == "lbfgs":
-        raise ValueError("solver='lbfgs' has no learning rate to be found. Choose another solver.")
-    if not 0 < min_rate < max_rate < math.inf:
-        raise ValueError(
-            "The rates must be numbers with 0 < min_rate < max_rate; got"
-            f" min_rate={min_rate!r}, max_rate={max_rate!r}."
-        )
-    if not isinstance(n_steps, int | np.integer) or n_steps < _MIN_STEPS:
-        raise ValueError(f"n_steps must be an integer from {_MIN_STEPS} on; got {n_steps!r}.")
+    _check_range_test(estimator, min_rate, max_rate, n_steps)
     rates = np.geomspace(min_rate, max_rate, n_steps)
     test = _RangeTest(n_steps)
     model = clone(estimator)
@@ -118,6 +105,23 @@ def find_learning_rate(
         smoothed_losses=smoothed,
         suggested=float(rates[smoothed.argmin()] / _SAFETY),
     )
+
+
+def _check_range_test(estimator: Any, min_rate: float, max_rate: float, n_steps: int) -> None:
+    if not isinstance(estimator, BaseANN):
+        raise TypeError(
+            f"find_learning_rate takes an ANNClassifier; got: {type(estimator).__name__}. Give the"
+            " classifier itself, and the rows as the steps before it transform them."
+        )
+    if estimator.solver == "lbfgs":
+        raise ValueError("solver='lbfgs' has no learning rate to be found. Choose another solver.")
+    if not 0 < min_rate < max_rate < math.inf:
+        raise ValueError(
+            "The rates must be numbers with 0 < min_rate < max_rate; got"
+            f" min_rate={min_rate!r}, max_rate={max_rate!r}."
+        )
+    if not isinstance(n_steps, int | np.integer) or n_steps < _MIN_STEPS:
+        raise ValueError(f"n_steps must be an integer from {_MIN_STEPS} on; got {n_steps!r}.")
 
 
 class LearningRateDisplay:

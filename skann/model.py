@@ -34,6 +34,8 @@ class FittedModel:
         Training rows of an epoch.
     n_rows_seen : int
         Rows that steps have been made on.
+    input_dropout : float
+        Share of the inputs that training dropped.
     state : TrainingState or None
         What a warm start, `partial_fit` or a checkpoint goes on from; None where it is not kept.
     origin : object
@@ -46,6 +48,7 @@ class FittedModel:
     history: list[Epoch]
     n_rows: int
     n_rows_seen: int
+    input_dropout: float = 0.0
     state: TrainingState | None = None
     origin: Any = None
 
@@ -99,7 +102,8 @@ class FittedModel:
             they are still the average that training left, it goes on from the last weights.
         """
         parameters, state = self.network.parameters, self.state
-        if state is None:
+        # The state of a run that goes on changes with it.
+        if state is None or state.epochs is not None:
             return TrainingState(parameters, new_stream, self.n_rows_seen)
         average = state.average
         if average is None or average["decay"] != ema_decay:
@@ -110,7 +114,8 @@ class FittedModel:
 
     def to_tree(self) -> dict[str, Any]:
         """Return the model as arrays, numbers, strings and containers of them, to be pickled."""
-        state = None if self.state is None else dict(vars(self.state))
+        is_kept = self.state is not None and self.state.epochs is None
+        state = dict(vars(self.state)) if is_kept else None
         # Stored once where the two are the same.
         if state is not None and state["parameters"] is self.network.parameters:
             state["parameters"] = None
@@ -122,6 +127,7 @@ class FittedModel:
             "history": [tuple(epoch) for epoch in self.history],
             "n_rows": self.n_rows,
             "n_rows_seen": self.n_rows_seen,
+            "input_dropout": self.input_dropout,
             "state": state,
         }
 
@@ -140,6 +146,7 @@ class FittedModel:
             history=[Epoch(*epoch) for epoch in tree["history"]],
             n_rows=tree["n_rows"],
             n_rows_seen=tree["n_rows_seen"],
+            input_dropout=tree["input_dropout"],
             state=None if state is None else TrainingState(**state),
         )
 

@@ -3,8 +3,10 @@
 Reading it runs no code.
 """
 
+import errno
 import json
 import os
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -48,7 +50,7 @@ def write(path: Path, tree: dict[str, Any]) -> None:
     {'numbers': [1267650600228229401496703205376, array([0, 1])], 'name': 'a'}
     """
     arrays: dict[str, Any] = {}
-    text = json.dumps(_without_arrays(tree, "", arrays))
+    text = json.dumps(_without_arrays(tree, arrays))
     arrays[_JSON] = np.frombuffer(text.encode(), np.uint8)
     # A name for each process and thread, in case several write to one path.
     writer = f"{os.getpid()}-{threading.get_native_id()}"
@@ -64,6 +66,25 @@ def write(path: Path, tree: dict[str, Any]) -> None:
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def check_writable(path: Path) -> None:
+    """Raise an error if `write` could not write a file, as far as that can be told before.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    OSError
+        If its folder is missing or may not be written to, or if it is a folder itself.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    with tempfile.TemporaryFile(prefix=_leftover_prefix(path), suffix=".tmp", dir=path.parent):
+        pass
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -95,7 +116,7 @@ def read(path: Path) -> dict[str, Any]:
         # NumPy, zipfile and json raise a dozen kinds, depending on which byte is wrong.
         except Exception as error:
             raise ValueError(
-                f"{path} is not such a file, or it is incomplete or damaged: {error}"
+                f"{path} is not a .npz file with JSON, or it is incomplete or damaged: {error}"
             ) from error
 
 
@@ -128,23 +149,19 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _without_arrays(value: Any, name: str, arrays: dict[str, NDArray]) -> Any:
+def _without_arrays(value: Any, arrays: dict[str, NDArray]) -> Any:
     """Put the arrays of a tree into `arrays`; return the tree with their names instead."""
     if isinstance(value, np.ndarray):
+        # Numbered: names made of keys might be the same, or "json".
+        name = f"array_{len(arrays)}"
         arrays[name] = value
         return {_ARRAY: name}
     if isinstance(value, np.generic):
         return value.item()
-    prefix = f"{name}." if name else ""
     if isinstance(value, dict):
-        return {
-            key: _without_arrays(entry, f"{prefix}{key}", arrays) for key, entry in value.items()
-        }
+        return {key: _without_arrays(entry, arrays) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [
-            _without_arrays(entry, f"{prefix}{position}", arrays)
-            for position, entry in enumerate(value)
-        ]
+        return [_without_arrays(entry, arrays) for entry in value]
     return value
 
 

@@ -310,11 +310,13 @@ def check_same_architecture(wanted: Architecture, known: Architecture) -> None:
     ValueError
         If they differ.
     """
-    for made, going in zip(wanted, known, strict=True):
+    names = ("hidden_layer_sizes", "activation", "normalization")
+    given = wanted._replace(layer_sizes=wanted.layer_sizes[1:-1])
+    for name, value, made, going in zip(names, given, wanted, known, strict=True):
         if made != going:
             raise ValueError(
-                "hidden_layer_sizes, activation and normalization make a network of"
-                f" {made}, but the one to go on with has {going}. Fit a clone to start again."
+                f"{name}={value!r} makes a network of {made}, but the one to go on with has"
+                f" {going}. Fit a clone to start again."
             )
 
 

@@ -14,8 +14,8 @@ from skann.engine.rows import Scaling
 
 InputScaling = Literal["standard", "maxabs"]
 
-# Rows of a pass over X: in cache, and so many that the calls do not count.
-_PASS_ROWS = 1024
+# Numbers of a pass over X: few megabytes, and so many that the calls do not count.
+_PASS_NUMBERS = 2**18
 # Beyond these magnitudes, squares may be beyond float64.
 _TINY, _HUGE = 1e-100, 1e100
 _MOST, _EPSILON = np.finfo(np.float64).max, np.finfo(np.float64).eps
@@ -102,7 +102,7 @@ def _passes(examples: Examples) -> Iterator[tuple[Any, NDArray | None]]:
     n_rows = len(examples)
     places = np.arange(n_rows) if weights is None else np.flatnonzero(weights)
     # Sparse rows all at once: to slice them takes longer than to look at them.
-    at_once = len(places) if sparse.issparse(X) else _PASS_ROWS
+    at_once = len(places) if sparse.issparse(X) else max(_PASS_NUMBERS // X.shape[1], 1)
     for start in range(0, len(places), at_once):
         part = places[start : start + at_once]
         rows: Any = X[part if subset is None else subset[part]]

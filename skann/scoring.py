@@ -51,48 +51,46 @@ def make_scoring(
         return None
     if isinstance(scoring, str) and scoring == "loss":
         return _negative_loss
-    X, codes, weights, subset = (
-        held_out.X,
-        held_out.targets,
-        held_out.weights,
-        held_out.subset,
-    )
-    rows = X if subset is None else X[subset]
+    rows = held_out.X if held_out.subset is None else held_out.X[held_out.subset]
+    codes = held_out.targets
     y = codes if labels.kind == "multilabel-indicator" else labels.classes[codes]
     is_name = isinstance(scoring, str)
     scorer = get_scorer(scoring) if is_name else scoring
     # A callable of the user's need not know of weights.
-    extra = {"sample_weight": weights} if is_name and weights is not None else {}
-    if extra and not scorer._accept_sample_weight():
+    weights = held_out.weights if is_name else None
+    extra = {} if weights is None else {"sample_weight": weights}
+
+    def measure(network: Network) -> Any:
+        try:
+            return scorer(as_fitted(network), rows, y, **extra)
+        except (TypeError, ValueError) as error:
+            error.add_note(f"Raised by scoring={scoring!r} on the validation rows.")
+            raise
+
+    if is_name:
+        _check_takes_weights(scoring, scorer, weights)
+        scorer._kwargs = _about_classes(scorer, labels) | scorer._kwargs
+        network = _untrained(rows.shape[1], labels.n_outputs)
+        _try(lambda: measure(network), scoring, scorer._response_method == "predict")
+    return lambda network, loss: _checked(measure(network), scoring)
+
+
+def _check_takes_weights(scoring: str, scorer: Any, weights: Any) -> None:
+    if weights is not None and not scorer._accept_sample_weight():
         raise ValueError(
             f"scoring={scoring!r} takes no sample weights, but the validation rows have some, by"
             " sample_weight, sample_weight_val or class_weight. Choose another metric, or give"
             f" scoring=sklearn.metrics.get_scorer({scoring!r}), which leaves them out."
         )
 
-    def measure(fitted: Any) -> Any:
-        try:
-            return scorer(fitted, rows, y, **extra)
-        except (TypeError, ValueError) as error:
-            error.add_note(f"Raised by scoring={scoring!r} on the validation rows.")
-            raise
 
-    if is_name:
-        scorer._kwargs = _about_classes(scorer, labels) | scorer._kwargs
-        network = _untrained(X.shape[1], labels.n_outputs)
-        by_labels = scorer._response_method == "predict"
-        _try(lambda: measure(as_fitted(network)), scoring, by_labels)
-
-    def score(network: Network, loss: float) -> float:
-        value = measure(as_fitted(network))
-        if not isinstance(value, Real) or math.isnan(value):
-            raise ValueError(
-                f"scoring={scoring!r} returned {value!r} for the validation rows; it must return"
-                " a number, greater being better."
-            )
-        return float(value)
-
-    return score
+def _checked(value: Any, scoring: Any) -> float:
+    if not isinstance(value, Real) or math.isnan(value):
+        raise ValueError(
+            f"scoring={scoring!r} returned {value!r} for the validation rows; it must return"
+            " a number, greater being better."
+        )
+    return float(value)
 
 
 def _about_classes(scorer: Any, labels: Labels) -> dict[str, Any]:

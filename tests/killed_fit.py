@@ -16,7 +16,7 @@ from pathlib import Path
 
 from skann import ANNClassifier
 from skann.callbacks import Checkpoint
-from skann.checkpoint import read
+from skann.npz_tree import read
 from tests.data import problem
 from tests.results import results
 
@@ -65,7 +65,7 @@ def start(path):
 
 def epochs_in(path):
     """Return how many epochs a checkpoint has, -1 for none; raise an error if it is damaged."""
-    return read(path)["training"]["n_epochs"] if path.exists() else -1
+    return read(path)["training"]["epochs"]["n_epochs"] if path.exists() else -1
 
 
 def run(folder, seed, n_kills):

@@ -1,9 +1,13 @@
-"""Small networks with random parameters, and batches to run through them."""
+"""Small networks with random parameters, batches to run through them, settings to train them."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from skann.engine.network import Architecture, Network
+from skann.engine.settings import Settings
+from skann.engine.state import TrainingState
 
 N_ROWS, N_FEATURES = 11, 6
 N_OUTPUTS = {"binary": 1, "multiclass": 4, "multilabel-indicator": 3}
@@ -43,3 +47,43 @@ def random_targets(kind: str, seed: int = 2) -> NDArray:
     if kind == "multilabel-indicator":
         return rng.integers(0, 2, (N_ROWS, 3)).astype(np.int8)
     return rng.integers(0, max(N_OUTPUTS[kind], 2), N_ROWS)
+
+
+def make_settings(network: Network, **changes: Any) -> Settings:
+    """Return settings to train a network with: plain steps in the order of the rows."""
+    settings: dict[str, Any] = {
+        "architecture": network.architecture,
+        "dtype": str(network.parameters.dtype),
+        "loss": "multiclass",
+        "solver": "sgd",
+        "alpha": 0.1,
+        "batch_size": 16,
+        "learning_rate": "constant",
+        "learning_rate_init": 0.1,
+        "warmup": 0.0,
+        "power_t": 0.5,
+        "max_iter": 4,
+        "shuffle": False,
+        "tol": 0.0,
+        "momentum": 0.9,
+        "nesterovs_momentum": True,
+        "early_stopping": False,
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "epsilon": 1e-8,
+        "n_iter_no_change": 100,
+        "max_fun": 1000,
+        "dropout": (0.0,),
+        "input_dropout": 0.0,
+        "input_noise": 0.0,
+        "label_smoothing": 0.0,
+        "max_norm": None,
+        "gradient_clip_norm": None,
+        "ema_decay": None,
+    }
+    return Settings(**(settings | changes))
+
+
+def start_of(network: Network, seed: int = 0) -> TrainingState:
+    """Return what a training of a network starts from, with a stream of random numbers."""
+    return TrainingState(network.parameters, np.random.default_rng(seed).bit_generator.state)

@@ -9,8 +9,10 @@ def results(model) -> dict:
     With ``warm_start=True`` the moments of the optimizer and the random stream are among them.
     """
     state = model.__getstate__()
-    for name in ("_skl_callbacks", "_history", "_sklearn_version"):
+    for name in ("_skl_callbacks", "_sklearn_version"):
         state.pop(name, None)
+    assert len(state["_model"]["history"]) == len(state["history_"])
+    state["_model"] = {**state["_model"], "history": None}
     state["history_"] = [{**epoch, "seconds": None} for epoch in state["history_"]]
     return state
 

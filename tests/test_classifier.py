@@ -145,7 +145,6 @@ class TestEqualsMLPClassifier:
         ours = set(ANNClassifier().get_params())
         assert theirs <= ours
         assert ours - theirs == {
-            "calibration",
             "class_weight",
             "dropout",
             "dtype",
@@ -249,7 +248,7 @@ class TestOutputs:
         model = quick().fit(X, y)
         whole = getattr(model, method)(X)
         for rows in (1, 7, 59):
-            monkeypatch.setattr("skann.classifier.chunk_rows", lambda _, rows=rows: rows)
+            monkeypatch.setattr("skann.model.chunk_rows", lambda _, rows=rows: rows)
             chunked = getattr(model, method)(X)
             assert (chunked.dtype, chunked.shape) == (whole.dtype, whole.shape)
             np.testing.assert_allclose(chunked, whole, rtol=1e-5, atol=1e-6)
@@ -551,7 +550,7 @@ class TestInputScaling:
         weights = np.linspace(0, 2, 60)
         model = quick(input_scaling="standard").fit(IMAGES, y, sample_weight=weights)
         reference = StandardScaler().fit(IMAGES, sample_weight=weights)
-        shift, factor = model._scaling[:2]
+        shift, factor = model._model.scaling[:2]
         np.testing.assert_allclose(shift, reference.mean_)
         np.testing.assert_allclose(factor, 1 / reference.scale_)
 
@@ -561,12 +560,12 @@ class TestInputScaling:
         held_out = spoiled[:10] * 1000
         model = quick(input_scaling=scaling).fit(X, y, X_val=held_out, y_val=y[:10])
         plain = quick(input_scaling=scaling).fit(X, y)
-        for mine, theirs in zip(model._scaling, plain._scaling, strict=True):
+        for mine, theirs in zip(model._model.scaling, plain._model.scaling, strict=True):
             np.testing.assert_equal(mine, theirs)
 
     def test_sparse_input_is_never_shifted(self):
         model = quick(input_scaling="standard").fit(sparse.csr_array(X), y)
-        assert model._scaling[0] is None
+        assert model._model.scaling.shift is None
 
     @pytest.mark.parametrize("solver", SOLVERS)
     def test_makes_raw_columns_learnable(self, solver):
@@ -861,7 +860,13 @@ def test_fits_where_no_optional_package_is_installed():
         run_python(
             f"""
 import sys
-sys.modules.update(dict.fromkeys({OPTIONAL}))
+
+class Absent:
+    def find_spec(self, name, *rest):
+        if name in {OPTIONAL}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
 from skann import ANNClassifier
 print(ANNClassifier((), max_iter=9).fit([[0], [1]], ["a", "b"]).predict([[0]]).shape)
 """

@@ -116,7 +116,7 @@ class TestParameters:
         ids=repr,
     )
     def test_hidden_layer_sizes_with_a_bad_entry(self, bad):
-        message = "hidden_layer_sizes must be a whole number above 0 or a sequence of them"
+        message = "hidden_layer_sizes must be a positive integer or a sequence of them"
         with pytest.raises(ValueError, match=message) as caught:
             quick(hidden_layer_sizes=bad).fit(X, y)
         assert repr(bad) in str(caught.value)
@@ -616,11 +616,11 @@ class TestDivergence:
         rate = [0.01, 0.01, 1e16].__getitem__
         settings = self.last_step | {"max_iter": 3, "validation_fraction": 0.2} | more
         model = quick(**settings | {"learning_rate": rate, "learning_rate_init": 1.0})
-        if "early_stopping" in more:
-            model.fit(X, y)  # The best epoch is an earlier one.
-        else:
-            with pytest.warns(ConvergenceWarning, match="diverged.*weights of epoch 2 are kept"):
-                model.fit(X, y)
+        is_stopped_early = "early_stopping" in more
+        kept = "the best epoch" if is_stopped_early else "epoch 2"
+        with pytest.warns(ConvergenceWarning, match=f"diverged.*weights of {kept} are kept"):
+            model.fit(X, y)
+        if not is_stopped_early:
             proven = clone(model).set_params(max_iter=2, ema_decay=None).fit(X, y)
             np.testing.assert_array_equal(model.predict_proba(X), proven.predict_proba(X))
         assert np.isfinite(model.predict_proba(X)).all()
@@ -756,11 +756,23 @@ class TestWhatAFailedFitLeaves:
         model.set_params(learning_rate_init=1e-3).partial_fit(X, y + 1, classes=[1, 2, 3])
         assert model.classes_.tolist() == [1, 2, 3]
 
-    def test_nothing_of_an_earlier_fit_stays_beside_it(self):
+    def test_is_all_of_an_earlier_fit(self):
         model = quick().fit(X, y)
+        before = {name: value for name, value in vars(model).items() if name.endswith("_")}
+        assert "n_features_in_" in before
+        expected = model.predict_proba(X)
+        for rows in (X, X[:, :2]):
+            with pytest.raises(ValueError, match="Nothing was learned"):
+                model.set_params(solver="sgd", learning_rate_init=1e30).fit(rows, y)
+            after = {name: value for name, value in vars(model).items() if name.endswith("_")}
+            assert after == before
+            np.testing.assert_array_equal(model.predict_proba(X), expected)
+
+    def test_of_a_first_fit_is_nothing(self):
+        model = quick(solver="sgd", learning_rate_init=1e30)
         with pytest.raises(ValueError, match="Nothing was learned"):
-            model.set_params(solver="sgd", learning_rate_init=1e30).fit(X, y)
-        assert [name for name in vars(model) if name.endswith("_")] == ["n_features_in_"]
+            model.fit(X, y)
+        assert [name for name in vars(model) if name.endswith("_")] == []
 
 
 class TestValidationDataIsNamed:
@@ -841,7 +853,7 @@ def test_networks_beyond_memory_raise_with_the_size_asked_for(changes, n_paramet
     with pytest.raises(MemoryError, match="Choose smaller layers") as caught:
         model.fit(X, y)
     for part in (
-        f"hidden_layer_sizes={changes['hidden_layer_sizes']!r}",
+        f"hidden_layer_sizes={tuple(np.atleast_1d(changes['hidden_layer_sizes']).tolist())!r}",
         f"{n_parameters} parameters",
         f"at least {gigabytes} GB",
     ):

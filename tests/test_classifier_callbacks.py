@@ -16,9 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skann import ANNClassifier
-from skann.callbacks import Checkpoint, OptunaPruning, Unwatched
+from skann.callbacks import Checkpoint, OptunaPruning
 from skann.engine.network import Network
 from skann.engine.optimizers import Adam
+from skann.engine.run import Observer
 from tests.data import KINDS, SOLVERS, STOCHASTIC_SOLVERS, constant_rate, problem, quick
 
 X, y = problem()
@@ -525,7 +526,8 @@ class TestInterrupt:
     @pytest.mark.parametrize("n_epochs", [1, 3])
     def test_after_steps_that_diverged_is_still_ctrl_c(self, n_epochs, monkeypatch):
         def diverge(self, rate, decay):
-            model._training_in_progress.training.training.network.parameters[...] = np.inf
+            for block in self._blocks:
+                block.parameters[...] = np.inf
             raise KeyboardInterrupt
 
         def break_steps():
@@ -579,7 +581,7 @@ class TestInterrupt:
         model = quick(batch_size=4)
         if is_fitted:
             model.partial_fit(X, y, [0, 1, 2])
-            state = copy.deepcopy(model._optimizer_state)
+            state = copy.deepcopy(vars(model._model.state))
         before = vars(model).copy()
         steps = iter(range(100))
         step = Adam.step
@@ -596,11 +598,11 @@ class TestInterrupt:
         assert vars(model).keys() == before.keys()
         assert all(vars(model)[name] is value for name, value in before.items())
         if is_fitted:
-            np.testing.assert_equal(model._optimizer_state, state)
+            np.testing.assert_equal(vars(model._model.state), state)
 
     def test_after_the_rows_of_partial_fit_keeps_what_was_learned(self, monkeypatch):
         whole = quick().partial_fit(X, y, [0, 1, 2])
-        monkeypatch.setattr(Unwatched, "end_epoch", lambda *_: press_ctrl_c())
+        monkeypatch.setattr(Observer, "end_epoch", lambda *_: press_ctrl_c())
         model = quick()
         message = "Training interrupted by user"
         with pytest.warns(UserWarning, match=message) as caught, pytest.raises(KeyboardInterrupt):
@@ -619,7 +621,7 @@ class TestInterrupt:
             resumed.set_callbacks(EarlyCtrlC())
         with pytest.warns(UserWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
             resumed.resume(path, X, y)
-        assert resumed.n_iter_ == {0: 2, 3: 4}[at_epoch]
+        assert resumed.n_iter_ == {0: 3, 3: 4}[at_epoch]
         assert np.isfinite(resumed.predict_proba(X)).all()
 
 

@@ -5,10 +5,8 @@ import json
 import numpy as np
 import pytest
 from scipy import sparse
-from scipy.optimize import minimize_scalar
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-from sklearn.metrics import accuracy_score, log_loss
-from sklearn.model_selection import cross_val_score
+from sklearn.datasets import load_digits
+from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -16,7 +14,7 @@ from skann import ANNClassifier
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.initializers import INITIALIZERS
 from skann.engine.schedules import SCHEDULES
-from tests.data import KINDS, SOLVERS, constant_rate, problem, quick
+from tests.data import KINDS, constant_rate, problem, quick
 
 X, y = problem()
 MANY_X, MANY_Y = problem(n_rows=300)
@@ -330,152 +328,6 @@ def test_weights_into_hidden_units_are_no_longer_than_max_norm(solver, bound):
     norms = np.concatenate([np.linalg.norm(coef, axis=0) for coef in hidden])
     assert norms.max() == pytest.approx(bound, rel=1e-5)
     assert np.linalg.norm(last, axis=0).max() > bound
-
-
-class TestTemperature:
-    """Of a model that is too sure of itself: validated on rows whose labels are partly random."""
-
-    def data(self, kind="multiclass"):
-        X, y = problem(kind, n_rows=400)
-        rng = np.random.default_rng(0)
-        wrong = rng.random(400) < 0.3
-        y = y.copy()
-        y[wrong] = y[rng.permutation(400)][wrong]
-        weights = rng.uniform(0, 2, 200)
-        return (X[:200], y[:200]), {"X_val": X[200:], "y_val": y[200:]}, weights
-
-    def pair(self, kind="multiclass", weighted=False, **changes):
-        """Return a model, the same one calibrated, and what they were validated on."""
-        train, held_out, weights = self.data(kind)
-        if weighted:
-            held_out["sample_weight_val"] = weights
-        settings = {"max_iter": 30, "alpha": 0.0, "hidden_layer_sizes": 30, "dtype": "float64"}
-        settings |= {"learning_rate_init": 0.05} | changes
-        plain, calibrated = (
-            quick(calibration=how, **settings).fit(*train, **held_out)
-            for how in (None, "temperature")
-        )
-        return plain, calibrated, held_out
-
-    @pytest.mark.parametrize("weighted", [False, True])
-    @pytest.mark.parametrize("kind", ["binary", "multiclass"])
-    @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-    def test_gives_the_least_log_loss_and_prior_on_the_validation_rows(
-        self, kind, weighted, solver
-    ):
-        plain, calibrated, held_out = self.pair(kind, weighted, solver=solver)
-        X, y, weights = (held_out.get(name) for name in ("X_val", "y_val", "sample_weight_val"))
-        log_probabilities = plain.predict_log_proba(X)
-
-        def loss_at(temperature):
-            powers = np.exp(log_probabilities / temperature)
-            powers /= powers.sum(axis=1, keepdims=True)
-            prior = np.log(temperature) ** 2 / len(y)
-            return log_loss(y, powers, sample_weight=weights) + prior
-
-        found = minimize_scalar(
-            loss_at, bounds=(0.1, 50), method="bounded", options={"xatol": 1e-9}
-        )
-        assert calibrated.temperature_ == pytest.approx(found.x, rel=1e-4)
-        assert calibrated.temperature_ > 1.1
-        loss = log_loss(y, calibrated.predict_proba(X), sample_weight=weights)
-        assert loss == pytest.approx(found.fun - np.log(found.x) ** 2 / len(y), rel=1e-5)
-
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_divides_the_scores_and_keeps_the_labels(self, kind):
-        plain, calibrated, held_out = self.pair(kind)
-        X, y = held_out["X_val"], held_out["y_val"]
-        expected = plain.decision_function(X) / calibrated.temperature_
-        np.testing.assert_allclose(calibrated.decision_function(X), expected, rtol=1e-9)
-        np.testing.assert_array_equal(calibrated.predict(X), plain.predict(X))
-        assert accuracy_score(y, calibrated.predict(X)) == plain.validation_scores_[-1]
-        assert calibrated.validation_loss_curve_ == plain.validation_loss_curve_
-
-    def test_is_of_rows_split_off_where_none_are_given(self):
-        (X, y), *_ = self.data()
-        settings = {"validation_fraction": 0.25, "dtype": "float64", "max_iter": 30}
-        held_out = []
-
-        def remember(estimator, rows, targets):
-            held_out.append((rows, targets))
-            return estimator.score(rows, targets)
-
-        model = quick(calibration="temperature", scoring=remember, **settings).fit(X, y)
-        rows, targets = held_out[-1]
-        assert len(rows) == 50
-        logits = model.decision_function(rows) * model.temperature_
-
-        def loss_at(temperature):
-            powers = np.exp(logits / temperature - (logits / temperature).max(axis=1)[:, None])
-            prior = np.log(temperature) ** 2 / len(targets)
-            return log_loss(targets, powers / powers.sum(axis=1, keepdims=True)) + prior
-
-        found = minimize_scalar(
-            loss_at, bounds=(0.1, 50), method="bounded", options={"xatol": 1e-9}
-        )
-        assert model.temperature_ == pytest.approx(found.x, rel=1e-4)
-
-    def test_is_of_the_weights_that_are_kept(self):
-        _, calibrated, held_out = self.pair(early_stopping=True, ema_decay=0.5, scoring="loss")
-        X, y = held_out["X_val"], held_out["y_val"]
-        uncalibrated = calibrated.decision_function(X) * calibrated.temperature_
-        rows = np.arange(len(y))
-        log_sums = np.logaddexp.reduce(uncalibrated, axis=1)
-        loss = (log_sums - uncalibrated[rows, y]).mean()
-        assert loss == pytest.approx(-calibrated.best_validation_score_, rel=1e-9)
-
-    @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
-    def test_does_not_sharpen_by_few_rows_that_are_all_right(self, load):
-        X, y = load(return_X_y=True)
-        plain, calibrated = (
-            cross_val_score(
-                ANNClassifier(input_scaling="standard", calibration=how, random_state=0),
-                X,
-                y,
-                scoring="neg_log_loss",
-            ).mean()
-            for how in (None, "temperature")
-        )
-        assert calibrated > plain - 0.03
-
-    @pytest.mark.parametrize("solver", SOLVERS)
-    def test_does_not_disturb_a_warm_start(self, solver):
-        X, y = load_wine(return_X_y=True)
-        model = ANNClassifier(
-            solver=solver,
-            calibration="temperature",
-            input_scaling="standard",
-            warm_start=True,
-            random_state=0,
-        )
-        first = model.fit(X, y).loss_
-        for _ in range(3):
-            assert model.fit(X, y).loss_ < 2 * first
-
-    def test_leaves_weights_that_were_assigned_alone(self):
-        X, y = load_wine(return_X_y=True)
-        model = ANNClassifier(calibration="temperature", input_scaling="standard", random_state=0)
-        model.fit(X, y)
-        model.coefs_ = [np.full_like(coef, 0.1) for coef in model.coefs_]
-        model.set_params(calibration=None, learning_rate_init=1e-12).partial_fit(X, y)
-        np.testing.assert_allclose(model.coefs_[-1], 0.1, rtol=1e-5)
-
-    def test_goes_when_training_goes_on_without(self):
-        X, y = load_wine(return_X_y=True)
-        settings = {"input_scaling": "standard", "random_state": 0, "dtype": "float64"}
-        model = ANNClassifier(calibration="temperature", **settings).fit(X, y)
-        scores = model.temperature_ * model.decision_function(X)
-        model.set_params(calibration=None, learning_rate_init=1e-9).partial_fit(X, y)
-        assert not hasattr(model, "temperature_")
-        np.testing.assert_allclose(model.decision_function(X), scores, atol=1e-6)
-
-    def test_is_forgotten_by_a_fit_without(self):
-        model = quick(calibration="temperature").fit(X, y)
-        assert model.temperature_ > 0
-        model.set_params(calibration=None).fit(X, y)
-        assert not hasattr(model, "temperature_")
-        np.testing.assert_array_equal(model.predict_proba(X), quick().fit(X, y).predict_proba(X))
 
 
 class TestHistory:

@@ -3,7 +3,6 @@
 import pickle
 import re
 from itertools import combinations
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,7 +73,6 @@ VALUES = {
     "warmup": [0.0, 0.3],
     "ema_decay": [None, 0.9],
     "scoring": [None, "loss", "f1_macro", macro_f1, make_scorer(f1_score, average="micro")],
-    "calibration": [None, "temperature"],
     "targets": ["multiclass", "binary", "multilabel-indicator"],
     "rows": ["dense", "sparse", "float32", "by columns"],
 }
@@ -105,18 +103,18 @@ def make(choice):
 
 def documented_error(choice):
     """Return the pattern of the error that two values are documented to raise, if there is one."""
-    values = SimpleNamespace(**values_of(choice))
+    values = values_of(choice)
     for exclusion in EXCLUSIONS:
         if exclusion.applies(values):
-            value = re.escape(repr(getattr(values, exclusion.parameter)))
+            value = re.escape(repr(values[exclusion.parameter]))
             other = re.escape(f"{exclusion.other}={exclusion.value!r}")
             return f"{exclusion.parameter}={value} cannot be used with {other}"
-    if values.input_noise and values.rows == "sparse":
+    if values["input_noise"] and values["rows"] == "sparse":
         return "input_noise=.* cannot be used with sparse X"
     for name in ("activation", "dropout"):
-        sizes = values.hidden_layer_sizes
+        sizes = values["hidden_layer_sizes"]
         n_hidden = 1 if isinstance(sizes, int) else len(sizes)
-        if isinstance(getattr(values, name), list) and n_hidden != 2:
+        if isinstance(values[name], list) and n_hidden != 2:
             return f"{name} must be one value .* there are {n_hidden} hidden layers"
     return None
 

@@ -8,11 +8,15 @@ from sklearn.ensemble import AdaBoostClassifier
 from sklearn.exceptions import ConvergenceWarning
 
 from skann import ANNClassifier
-from skann.defaults import resolve
+from skann.defaults import Resolved, resolve
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.schedules import SCHEDULES
 
-AUTO = ("auto",) * 6
+
+def resolved(solver, n_rows, learning_rate="constant", *, n_hidden=2, mean_weight=1.0, **given):
+    """Resolve the defaults of the classifier, but for what is given."""
+    parameters = ANNClassifier(solver=solver, learning_rate=learning_rate, **given).get_params()
+    return resolve(parameters, n_rows, n_hidden, mean_weight)
 
 
 @given(
@@ -23,7 +27,7 @@ AUTO = ("auto",) * 6
 )
 @settings(deadline=None)
 def test_automatic_values_can_be_used_whatever_the_data(solver, n_rows, n_hidden, schedule):
-    got = resolve(solver, n_rows, n_hidden, SCHEDULES[schedule].has_end, 1.0, *AUTO)
+    got = resolved(solver, n_rows, schedule, n_hidden=n_hidden)
     assert 1 <= got.batch_size <= n_rows
     assert 0 < got.learning_rate_init <= 1
     assert got.max_iter >= 1
@@ -35,43 +39,40 @@ def test_automatic_values_can_be_used_whatever_the_data(solver, n_rows, n_hidden
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_given_values_are_kept(solver, schedule):
     given = (0.5, 64, 0.125, 7, [0.2, 0.1], 0.05)
-    assert resolve(solver, 1000, 2, SCHEDULES[schedule].has_end, 1.0, *given) == given
+    named = dict(zip(Resolved._fields, given, strict=True))
+    assert resolved(solver, 1000, schedule, **named) == given
 
 
 def test_a_batch_never_exceeds_the_rows():
-    assert resolve("adam", 50, 2, False, 1.0, 0.5, 200, 0.1, 7, 0.0, 0.0).batch_size == 50
+    assert resolved("adam", 50, batch_size=200).batch_size == 50
 
 
 def test_lbfgs_takes_all_rows_at_once():
-    assert resolve("lbfgs", 12_345, 2, False, 1.0, "auto", 64, *["auto"] * 4).batch_size == 12_345
+    assert resolved("lbfgs", 12_345, batch_size=64).batch_size == 12_345
 
 
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_batches_grow_with_the_data(solver):
-    sizes = [
-        resolve(solver, n_rows, 2, True, 1.0, *AUTO).batch_size for n_rows in (30, 10**3, 10**5)
-    ]
+    sizes = [resolved(solver, n_rows, "one_cycle").batch_size for n_rows in (30, 10**3, 10**5)]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
 
 
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_epochs_shrink_with_the_data(solver):
-    epochs = [
-        resolve(solver, n_rows, 2, True, 1.0, *AUTO).max_iter for n_rows in (30, 10**3, 10**5)
-    ]
+    epochs = [resolved(solver, n_rows, "one_cycle").max_iter for n_rows in (30, 10**3, 10**5)]
     assert epochs == sorted(epochs, reverse=True)
     assert epochs[0] > epochs[-1]
 
 
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_a_schedule_that_ends_near_zero_has_a_higher_rate(solver):
-    peak = resolve(solver, 1000, 2, True, 1.0, *AUTO).learning_rate_init
-    assert peak > resolve(solver, 1000, 2, False, 1.0, *AUTO).learning_rate_init
+    peak = resolved(solver, 1000, "one_cycle").learning_rate_init
+    assert peak > resolved(solver, 1000, "constant").learning_rate_init
 
 
 def test_lbfgs_minimises_the_loss_itself():
-    got = resolve("lbfgs", 1000, 2, False, 1.0, *AUTO)
+    got = resolved("lbfgs", 1000)
     assert not any(got.dropout)
     assert got.label_smoothing == 0
 
@@ -82,13 +83,13 @@ def test_lbfgs_minimises_the_loss_itself():
     + [(2500, 128, 0.05), (9_999, 128, 0.05), (10_000, 256, 0.05), (60_000, 256, 0.05)],
 )
 def test_batch_and_penalty_by_rows_are_those_of_the_docstring(n_rows, batch_size, alpha):
-    got = resolve("adam", n_rows, 2, True, 1.0, *AUTO)
+    got = resolved("adam", n_rows, "one_cycle")
     assert (got.batch_size, got.alpha) == (batch_size, alpha)
 
 
 @pytest.mark.parametrize(("solver", "follows"), [("adam", True), ("lbfgs", True), ("adamw", False)])
 def test_alpha_follows_small_weights_but_not_large_ones(solver, follows):
-    alphas = [resolve(solver, 1000, 2, False, weight, *AUTO).alpha for weight in (0.01, 1, 100)]
+    alphas = [resolved(solver, 1000, mean_weight=weight).alpha for weight in (0.01, 1, 100)]
     assert alphas[1] == alphas[2]
     assert alphas[0] == pytest.approx(alphas[1] * (0.01 if follows else 1))
 

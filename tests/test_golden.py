@@ -49,7 +49,7 @@ class TestGoldenFile:
         assert repr(model).startswith("ANNClassifier(")
 
     def test_can_be_trained_on(self, path):
-        model = load(path).set_params(early_stopping=False, calibration=None)
+        model = load(path).set_params(early_stopping=False)
         kind = path.stem if path.stem.startswith("multi") else "binary"
         X, y = problem("multilabel-indicator" if kind == "multilabel" else kind)
         y = model.classes_[y] if kind == "binary" else y

@@ -18,11 +18,14 @@ from skann import ANNClassifier
 from skann.engine import activations
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.batches import Examples
-from skann.engine.fitting import Settings, fit_network
+from skann.engine.fitting import fit
 from skann.engine.memory import ALIGNMENT, aligned_empty
 from skann.engine.network import Architecture, Network
 from skann.engine.optimizers import OPTIMIZERS, SGD
 from skann.engine.rows import Scaling
+from skann.engine.run import Data, Observer
+from skann.engine.state import TrainingState
+from tests.networks import make_settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -139,7 +142,7 @@ def make_rows(shape, dtype):
     return rng.integers(0, 256, (shape["n_rows"], shape["n_features"])).astype(dtype)
 
 
-class Watcher:
+class Watcher(Observer):
     """Notes by how much memory in use rose since an epoch began, at its peak.
 
     It is asked for the rate of every step, the last time when but for the last update of the
@@ -150,10 +153,7 @@ class Watcher:
         self.growth = []
         self.before = 0
 
-    def begin_training(self, training):
-        pass
-
-    def begin_epoch(self):
+    def begin_epoch(self, run):
         tracemalloc.reset_peak()
         self.before, _ = tracemalloc.get_traced_memory()
 
@@ -162,10 +162,11 @@ class Watcher:
         self.highest = peak - self.before
         return 1.0
 
-    def end_epoch(self, network, stopping):
+    def end_epoch(self, run):
         self.growth.append(self.highest)
+        return False
 
-    def abandon_epoch(self):
+    def abandon_epoch(self, run):
         raise AssertionError("every epoch is to be finished")
 
 
@@ -178,6 +179,13 @@ class FixedOrder(np.random.Generator):
 
     def permutation(self, n_rows):
         return self.order
+
+
+class StartInFixedOrder(TrainingState):
+    """A start whose stream of random numbers is a `FixedOrder`."""
+
+    def generator(self):
+        return self.stream
 
 
 def growth(
@@ -204,52 +212,26 @@ def growth(
     )
     network = Network.random(architecture, np.float32, rng)
     watcher = Watcher()
+    settings = {
+        "solver": "adam",
+        "batch_size": shape["batch_size"],
+        "learning_rate": watcher.rate,
+        "learning_rate_init": 1e-6,
+        "max_iter": 3,
+        "shuffle": True,
+    }
     tracemalloc.start()
     try:
-        fit_network(
-            network,
-            Examples(X, y, weights, subset),
-            None,
-            scaling,
-            make_settings(batch_size=shape["batch_size"], learning_rate=watcher.rate, **changes),
-            FixedOrder(n_rows),
-            None,
+        fit(
+            make_settings(network, **(settings | changes)),
+            Data(Examples(X, y, weights, subset), scaling=scaling),
+            StartInFixedOrder(network.parameters, FixedOrder(n_rows)),
             watcher,
         )
     finally:
         tracemalloc.stop()
+    assert len(watcher.growth) == 3
     return watcher.growth[1:]
-
-
-def make_settings(**changes):
-    settings = {
-        "solver": "adam",
-        "alpha": 0.1,
-        "batch_size": 16,
-        "learning_rate_init": 1e-6,
-        "power_t": 0.5,
-        "max_iter": 3,
-        "shuffle": True,
-        "tol": 0.0,
-        "momentum": 0.9,
-        "nesterovs_momentum": True,
-        "early_stopping": False,
-        "beta_1": 0.9,
-        "beta_2": 0.999,
-        "epsilon": 1e-8,
-        "n_iter_no_change": 100,
-        "max_fun": 1000,
-        "loss": "multiclass",
-        "warmup": 0.0,
-        "dropout": (),
-        "input_dropout": 0.0,
-        "input_noise": 0.0,
-        "label_smoothing": 0.0,
-        "max_norm": None,
-        "gradient_clip_norm": None,
-        "ema_decay": None,
-    }
-    return Settings(**(settings | changes))
 
 
 # Large enough for the products to use all threads that BLAS may use.

@@ -14,7 +14,6 @@ from sklearn.utils.validation import validate_data
 
 from skann import ANNClassifier
 from skann.callbacks import Checkpoint
-from skann.inputs import check_X
 from tests.data import problem, quick
 from tests.results import assert_same, results
 
@@ -38,7 +37,7 @@ def outcome(check, *args, **options):
 
 
 def assert_checked_alike(estimator, X):
-    ours = outcome(check_X, estimator, X)
+    ours = outcome(estimator._validated_rows, X)
     theirs = outcome(validate_data, estimator, X, accept_sparse="csr", reset=False)
     if isinstance(theirs, tuple):
         assert ours == theirs

@@ -4,10 +4,12 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 
+from skann.callbacks import Checkpoint
 from skann.learning_rate import LearningRateDisplay, find_learning_rate
 from tests.data import KINDS, problem, quick
 
@@ -73,11 +75,34 @@ class TestFindLearningRate:
             teardown = on_fit_task_begin = on_fit_task_end = setup
 
         forbidden = Forbidden()
-        model = quick(early_stopping=True, calibration="temperature", verbose=True)
+        model = quick(early_stopping=True, verbose=True)
         before = vars(model.set_callbacks(forbidden)).copy()
         find_learning_rate(model, X, y)
         assert vars(model) == before
         assert model._skl_callbacks == [forbidden]
+
+    @pytest.mark.parametrize("changes", [{}, {"early_stopping": True, "scoring": "f1_macro"}])
+    def test_callbacks_and_verbose_make_no_difference(self, changes, tmp_path, capfd):
+        expected = find_learning_rate(quick(), X, y)
+        monitor = ScoringMonitor(scoring="accuracy")
+        for callback in (Checkpoint(tmp_path / "fit.npz"), ProgressBar(), monitor):
+            model = quick(verbose=True, **changes).set_callbacks(callback)
+            found = find_learning_rate(model, X, y)
+            np.testing.assert_array_equal(found.losses, expected.losses)
+            assert found.suggested == expected.suggested
+            assert model._skl_callbacks == [callback]
+        assert list(tmp_path.iterdir()) == []
+        shown = capfd.readouterr()
+        assert shown.out == shown.err == ""
+
+    @pytest.mark.parametrize("warm_start", [False, True])
+    def test_what_a_fitted_estimator_has_learned_plays_no_part(self, warm_start):
+        model = quick(warm_start=warm_start, verbose=True).fit(X[:, :3], y % 2)
+        before, scores = vars(model).copy(), model.predict_proba(X[:, :3])
+        found = find_learning_rate(model, X, y)
+        np.testing.assert_array_equal(found.losses, find_learning_rate(quick(), X, y).losses)
+        assert vars(model) == before
+        np.testing.assert_array_equal(model.predict_proba(X[:, :3]), scores)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_takes_what_fit_takes(self, kind):
@@ -97,8 +122,8 @@ class TestFindLearningRate:
             ({"min_rate": 0.0}, "0 < min_rate < max_rate"),
             ({"min_rate": 2.0, "max_rate": 1.0}, "0 < min_rate < max_rate"),
             ({"max_rate": np.inf}, "0 < min_rate < max_rate"),
-            ({"n_steps": 9}, "n_steps must be a whole number from 10 on; got 9"),
-            ({"n_steps": 20.5}, "n_steps must be a whole number from 10 on; got 20.5"),
+            ({"n_steps": 9}, "n_steps must be an integer from 10 on; got 9"),
+            ({"n_steps": 20.5}, "n_steps must be an integer from 10 on; got 20.5"),
         ],
     )
     def test_refuses_what_is_no_range(self, changes, message):
@@ -111,7 +136,7 @@ class TestFindLearningRate:
 
     def test_a_pipeline_is_told_what_to_do(self):
         with pytest.raises(
-            TypeError, match="ANNClassifier, not Pipeline. Give the classifier itself"
+            TypeError, match="ANNClassifier; got: Pipeline. Give the classifier itself"
         ):
             find_learning_rate(make_pipeline(quick()), X, y)
 

@@ -701,6 +701,33 @@ class TestSearch:
             assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
         assert set(texts(display.axes_[2].texts)) == {"2", "4", "4,2"}
 
+    def test_names_cover_no_spread_of_another(self):
+        # Two fits take nearly as long; the name of the lower one would stand on the other's spread.
+        scores = np.array([[0.970, 0.974], [0.978, 0.980], [0.974, 0.988]])
+        display = SearchDisplay(
+            scores=scores,
+            fit_times=np.array([1.0, 1.45, 1.55]),
+            parameter="hidden_layer_sizes",
+            values=[(64,), (128,), (128, 64)],
+            labels=["64", "128", "128,64"],
+            best_index=2,
+        ).plot()
+        display.figure_.draw_without_rendering()
+        axes = display.axes_[1]
+        assert set(texts(axes.texts)) == {"64", "128", "128,64"}
+        spread = scores.std(axis=1)
+        for text in axes.texts:
+            box = text.get_window_extent()
+            for x, low, high in zip(
+                display.fit_times,
+                np.minimum(scores.min(axis=1), scores.mean(axis=1) - spread),
+                np.maximum(scores.max(axis=1), scores.mean(axis=1) + spread),
+                strict=True,
+            ):
+                (left, bottom), (_, top) = axes.transData.transform([(x, low), (x, high)])
+                apart = left < box.x0 or left > box.x1 or bottom > box.y1 or top < box.y0
+                assert apart, text.get_text()
+
     @pytest.mark.parametrize(
         ("resource", "amounts"), [("n_samples", [20, 60]), ("max_iter", [1, 3])]
     )
@@ -728,9 +755,8 @@ class TestSearch:
             np.testing.assert_array_equal(line.get_ydata(), means[members])
         points = {tuple(point) for point in display.front_.get_xydata()}
         assert points == {(display.sizes[i], means[i]) for i in np.flatnonzero(last)}
-        assert "front of the last round: no smaller one is as good" in texts(
-            display.legend_.get_texts()
-        )
+        name = "best score up to this size, in the last round"
+        assert name in texts(display.legend_.get_texts())
         best = search.best_index_
         assert last[best]
         assert display.best_[0].get_ydata() == [means[best]]

@@ -219,7 +219,7 @@ class TestClasses:
     def test_that_a_metric_cannot_do_with_show_before_training(
         self, scoring, kind, match, monkeypatch
     ):
-        monkeypatch.setattr("skann.classifier.fit_network", None)  # Not reached.
+        monkeypatch.setattr("skann.engine.fitting.fit", None)  # Not reached.
         X, y = problem("multiclass" if kind == "names" else kind, n_rows=150)
         if kind == "names":
             y = NAMES

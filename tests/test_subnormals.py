@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from skann.callbacks import Unwatched
 from skann.engine.batches import Examples
-from skann.engine.fitting import fit_network
+from skann.engine.fitting import fit
 from skann.engine.network import Architecture, Network
+from skann.engine.run import Data, Observer
 from skann.engine.subnormals import flush_subnormals
-from tests.test_inner_loop import make_settings
+from tests.networks import make_settings, start_of
 
 TINY = np.finfo(np.float32).tiny
 
@@ -74,24 +74,20 @@ def has_subnormals(values):
     return bool(((values != 0) & (np.abs(values) < np.finfo(values.dtype).tiny)).any())
 
 
-class Watcher(Unwatched):
-    """Looks for subnormal numbers in what a training works with, after every epoch."""
+class Watcher(Observer):
+    """Looks for subnormal numbers in what a run works with, after every epoch."""
 
     def __init__(self):
         self.found = set()
 
-    def begin_training(self, training):
-        self.training = training
-
-    def end_epoch(self, network, stopping):
-        training = self.training
-        arrays = {"parameters": training.training.network.parameters, **training.optimizer.state()}
-        arrays["gradient"] = training.training.backpropagation.gradient
-        for depth, layer in enumerate(training.training.backpropagation._layers):
+    def end_epoch(self, run):
+        arrays = {"parameters": run.network.parameters, **run.optimizer.state()}
+        arrays["gradient"] = run.backpropagation.gradient
+        for depth, layer in enumerate(run.backpropagation._layers):
             arrays |= {f"outputs {depth}": layer._full.outputs}
             arrays |= {f"gradient of inputs {depth}": layer._full.grad_inputs}
-        if training.average is not None:
-            arrays["average"] = training.average.values
+        if run.average is not None:
+            arrays["average"] = run.average.values
         is_array = {name: isinstance(values, np.ndarray) for name, values in arrays.items()}
         self.found |= {n for n, a in arrays.items() if is_array[n] and has_subnormals(a)}
         return False
@@ -115,6 +111,7 @@ def test_training_on_images_with_dark_pixels_holds_no_subnormal_number(changes):
     images, digits = load_digits(return_X_y=True)
     X = (images / 16).astype(np.float32)
     settings = {
+        "shuffle": True,
         "learning_rate": "one_cycle",
         "learning_rate_init": 0.01,
         "max_iter": 30,
@@ -125,16 +122,8 @@ def test_training_on_images_with_dark_pixels_holds_no_subnormal_number(changes):
     architecture = Architecture((64, 32, 16, 10), activations, settings.pop("normalization", None))
     network = Network.random(architecture, np.float32, np.random.default_rng(0))
     watcher = Watcher()
-    fit_network(
-        network,
-        Examples(X, digits, None),
-        None,
-        None,
-        make_settings(**settings),
-        np.random.default_rng(0),
-        None,
-        watcher,
-    )
+    data = Data(Examples(X, digits, None))
+    run = fit(make_settings(network, **settings), data, start_of(network), watcher)
     assert watcher.found == set()
-    dark = network.coefs[0][(X == 0).all(axis=0)]
+    dark = run.network.coefs[0][(X == 0).all(axis=0)]
     assert np.abs(dark).max() < 1e-30  # They have come to where subnormal numbers begin.

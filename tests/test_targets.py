@@ -20,9 +20,7 @@ LABELS = st.one_of(
 def validation_split(codes, labels, fraction, seed):
     """Return the row numbers of the two parts."""
     examples = Examples(np.zeros((len(codes), 1)), codes, None)
-    return [
-        part.subset for part in hold_out(examples, labels, fraction, seed, "early_stopping=True")
-    ]
+    return [part.subset for part in hold_out(examples, labels, fraction, seed)]
 
 
 def perfect_logits(codes, n_outputs):
@@ -202,7 +200,7 @@ class TestSplit:
             codes = np.eye(len(counts), dtype=np.int8)[codes]
             labels = Labels.of(codes)
         examples = Examples(np.zeros((len(codes), 1)), codes, weights)
-        train, validation = hold_out(examples, labels, 0.1, seed, "early_stopping=True")
+        train, validation = hold_out(examples, labels, 0.1, seed)
         rows = np.concatenate([train.subset, validation.subset])
         np.testing.assert_array_equal(np.sort(rows), np.arange(len(codes)))
         assert validation.weights.all()
@@ -216,7 +214,7 @@ class TestSplit:
         weights = np.where(codes == 0, 1.0, 0.0)
         weights[5] = 1
         examples = Examples(np.zeros((20, 1)), codes, weights)
-        train, validation = hold_out(examples, Labels.of(codes), 0.2, 0, "early_stopping=True")
+        train, validation = hold_out(examples, Labels.of(codes), 0.2, 0)
         assert 5 in train.subset
         assert validation.targets.tolist() == [0, 0]
 
@@ -227,7 +225,7 @@ class TestSplit:
         with pytest.raises(
             ValueError, match=r"needs at least 2 rows of a class with a weight.*X_v"
         ):
-            hold_out(examples, Labels.of(codes), 0.2, 0, "early_stopping=True")
+            hold_out(examples, Labels.of(codes), 0.2, 0)
 
     def test_depends_on_the_seed_alone(self):
         codes = np.tile([0, 1, 2], 20)

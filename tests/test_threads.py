@@ -15,6 +15,7 @@ from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limi
 from skann import ANNClassifier
 from skann.engine import threads
 from skann.engine.threads import _WORK_PER_THREAD, limit_threads
+from tests.test_inner_loop import BlasThreads
 
 SMALL, LARGE = 1000, 10**9
 
@@ -202,20 +203,27 @@ def test_limits_that_overlap_in_threads_end_with_the_last():
     assert seen == [{1}, {2}]
 
 
-def count_in_job():
-    with limit_threads(LARGE, in_scipy=False):
-        return blas_threads()
+def count_in_large_fit():
+    """Return how many threads BLAS has while a fit with large products runs."""
+    rng = np.random.default_rng(0)
+    X, y, seen = rng.standard_normal((256, 128)), np.arange(256) % 2, BlasThreads()
+    ANNClassifier((256,), batch_size=256, max_iter=2).set_callbacks(seen).fit(X, y)
+    return seen.seen
+
+
+def test_a_fit_outside_of_jobs_uses_what_there_is_for_large_products():
+    assert count_in_large_fit() == {2}
 
 
 def test_jobs_in_threads_use_one_thread_each_also_for_large_products():
-    jobs = [delayed(count_in_job)() for _ in range(4)]
+    jobs = [delayed(count_in_large_fit)() for _ in range(4)]
     assert Parallel(2, backend="threading")(jobs) == [{1}] * 4
 
 
 def test_jobs_in_threads_use_one_thread_each_after_a_fit_outside_of_them():
     with limit_threads(SMALL, in_scipy=False):
         pass
-    jobs = [delayed(count_in_job)() for _ in range(4)]
+    jobs = [delayed(count_in_large_fit)() for _ in range(4)]
     assert Parallel(2, backend="threading")(jobs) == [{1}] * 4
 
 

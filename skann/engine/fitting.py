@@ -36,6 +36,8 @@ class FittedRun:
         Why training ended; None where a solver's own criterion ended it.
     message : str
         Why L-BFGS did not converge; empty if it did, and for the other solvers.
+    gave_up : bool
+        Whether the last steps led to no finite loss or scores, and earlier weights are kept.
     blew_up : bool
         Whether the loss of an epoch was far above that of a network that knows nothing.
     state : TrainingState
@@ -46,13 +48,14 @@ class FittedRun:
     history: list[Epoch]
     reason: Reason | None
     message: str
+    gave_up: bool
     blew_up: bool
     state: TrainingState
 
     @property
     def has_learned_nothing(self) -> bool:
-        """Whether training diverged before any weights but the first were proven."""
-        return self.reason == "diverged" and len(self.history) < 2
+        """Whether training ended before any weights but the first were proven."""
+        return not self.history or (self.gave_up and len(self.history) < 2)
 
 
 def fit(settings: Settings, data: Data, start: TrainingState, observer: Observer) -> FittedRun:
@@ -86,13 +89,16 @@ def fit(settings: Settings, data: Data, start: TrainingState, observer: Observer
         np.errstate(over="ignore", invalid="ignore"),
     ):
         message = run.train()
-        blew_up = _blew_up(run)
+        blew_up, gave_up = _blew_up(run), run.stopping.reason == "diverged"
         if isinstance(run, MiniBatchRun) and not _scores_are_finite(run, data, blew_up):
             # The last steps have led to weights that no loss was measured with.
             run.give_up()
+            gave_up = True
         state = run.end()
     stopping = run.stopping
-    return FittedRun(run.network, stopping.history, stopping.reason, message, blew_up, state)
+    return FittedRun(
+        run.network, stopping.history, stopping.reason, message, gave_up, blew_up, state
+    )
 
 
 def _blew_up(run: Run) -> bool:

@@ -63,7 +63,7 @@ class LbfgsRun(Run):
         if self._in_iteration:
             # Begun, but interrupted, or the line search found nothing better.
             self.observer.abandon_epoch(self)
-        if not stopping.history and stopping.reason != "diverged":
+        if not stopping.history and stopping.reason is None:
             self._in_iteration = True
             stopping.record(self._epoch(self._objective(self._accepted)[0]), None)
         self.network.parameters[...] = self._accepted

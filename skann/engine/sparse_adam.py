@@ -29,8 +29,12 @@ class SparseAdam(Adam):
 
     Parameters
     ----------
-    parameters, gradient, n_weights
-        As `Adam` has them; the gradient is without the first weight matrix.
+    parameters : ndarray of shape (n_parameters,)
+        Updated in place.
+    gradient : ndarray of shape (n_gradient,)
+        Of all parameters but the first weight matrix.
+    n_weights : int
+        The first `n_weights` parameters decay.
     sparse_gradient : SparseGradient
         Gradient with respect to the first weight matrix.
     decouples_decay : bool

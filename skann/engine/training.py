@@ -120,10 +120,16 @@ class MiniBatchRun(Run):
         return ""
 
     def give_up(self) -> None:
-        """End as diverged, with the weights that the last finished epoch began with."""
-        self.stopping.reason = "diverged"
+        """End with the weights that the last finished epoch began with, as diverged.
+
+        A run that Ctrl-C has ended stays interrupted.
+        """
+        if self.stopping.reason != "interrupted":
+            self.stopping.reason = "diverged"
         self.network.parameters[...] = self._proven
         self.average = None
+        # With the moments that have led there, the next run would diverge at once.
+        self.optimizer = self._make_optimizer()
 
     def end(self) -> TrainingState:
         """Put the weights to keep into the network; return what a later run can go on from."""

@@ -1,22 +1,13 @@
 """What a search over layer sizes, or another parameter, has found."""
 
-from collections.abc import Mapping, Sequence
-from itertools import count, takewhile
 from numbers import Integral, Real
 from textwrap import fill
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone, is_classifier, is_regressor
-from sklearn.pipeline import Pipeline
-from sklearn.utils import column_or_1d
-from sklearn.utils.validation import check_is_fitted
 
-from skann.base import BaseANN
-from skann.parameters import make_architecture
 from skann.plotting.common import (
-    ALL_DIGITS,
     BLUE,
     COLORS,
     GREEN,
@@ -25,19 +16,15 @@ from skann.plotting.common import (
     ORANGE,
     VERBATIM,
     add_legend,
-    check_length,
-    digits,
     divide,
     in_words,
     ink,
-    last_step,
-    name_of_score,
     name_places,
     shorten_all,
     spans,
     tidy,
-    told_apart,
 )
+from skann.plotting.search_results import read_search, short_name, texts_of
 
 # Above the first ratio of largest to smallest, a logarithmic axis shows more; above the second
 # it has room for the powers of ten only.
@@ -47,13 +34,11 @@ _MAX_NAMED, _MAX_NAME = 8, 24
 # Points that a letter, a line and a mark take; how far from its point a name may be.
 _LETTER, _LINE, _MARK = 6.5, 13, 9.0
 _SHIFTS = (14, -14, 28, -28)
-# Digits of a value, where no more are needed to tell values apart.
-_DIGITS = 4
-# Colours do not tell groups apart alone. The front's colour is the last.
+# Colours do not tell groups apart alone. The front's colour is the last. There are `MAX_TOLD` of
+# markers, of colours and of fillings.
 _MARKERS = "os^vPX"
 _GROUP_COLORS = (BLUE, *COLORS[3:], ORANGE, GREEN)
 _HALVES = ("left", "right", "bottom", "top")
-_MAX_FILLINGS = 2 + len(_HALVES)
 _LEGEND_WIDTH = 42
 
 
@@ -207,44 +192,8 @@ class SearchDisplay:
         SearchDisplay
             After its `plot`.
         """
-        check_is_fitted(search)
-        if not hasattr(search, "cv_results_"):
-            raise TypeError(
-                "SearchDisplay takes a fitted search with cv_results_, such as GridSearchCV, not"
-                f" {type(search).__name__}."
-            )
-        results, candidates = search.cv_results_, _candidates(search)
-        metric = _metric(search, metric)
-        scores = _scores(results, metric)
-        varied = _varied(candidates)
-        parameter = _choose_parameter(search, varied, parameter)
-        values = {n: [_value(search, candidate, n) for candidate in candidates] for n in varied}
-        others = [
-            [f"{_short(name)}={text}" for text in _labels(values[name])]
-            for name in varied
-            if name != parameter
-        ]
-        groups, fillings = _told_by_marks(others)
-        if sizes is None:
-            counted = _count_weights(search)
-        else:
-            counted = np.array(column_or_1d(sizes), dtype=float)
-            check_length("sizes", counted, len(candidates), "candidate")
-        display = cls(
-            scores=scores,
-            fit_times=np.asarray(results["mean_fit_time"]),
-            parameter=parameter,
-            values=values[parameter],
-            labels=_joined([_labels(values[parameter]), *others]),
-            best_index=int(getattr(search, "best_index_", np.nanargmax(scores.mean(axis=1)))),
-            sizes=None if np.isnan(counted).all() else counted,
-            score_name=_name_of_score(search, metric),
-            groups=groups,
-            fillings=fillings,
-            best_name="refitted" if _chosen_otherwise(search, metric) else "best",
-            rounds=results.get("iter"),
-        )
-        return display.plot(ax)
+        found = read_search(search, parameter, metric=metric, sizes=sizes)
+        return cls(**found).plot(ax)
 
     def plot(self, ax: Any = None) -> Self:
         """Draw the search.
@@ -302,10 +251,10 @@ class SearchDisplay:
 
     def _plot_front(self, axes: Any, sizes: NDArray) -> None:
         """Draw the front of the candidates whose scores can be compared."""
-        mean, what = self.scores.mean(axis=1), "front"
+        mean, what = self.scores.mean(axis=1), "best score up to this size"
         if self.rounds is not None:
             mean[self.rounds < self.rounds.max()] = np.nan
-            what = "front of the last round"
+            what += ", in the last round"
         front = _front(sizes, mean)
         if len(front) > 1:
             (self.front_,) = axes.plot(
@@ -314,7 +263,7 @@ class SearchDisplay:
                 drawstyle="steps-post",
                 color=GREEN,
                 zorder=1,
-                label=f"{what}: no smaller one is as good",
+                label=what,
             )
 
     def _plot_parameter(self, axes: Any) -> None:
@@ -332,12 +281,12 @@ class SearchDisplay:
                 transform=axes.get_xaxis_transform(),
                 label=f"{failed.sum()} of {len(failed)} failed",
             )
-        axes.set_xlabel(in_words(_short(self.parameter)), **VERBATIM)
+        axes.set_xlabel(in_words(short_name(self.parameter)), **VERBATIM)
         axes.set_ylabel(f"{self.score_name} on held-out folds", **VERBATIM)
 
     def _places(self, axes: Any) -> NDArray:
         """Return where on the axis each candidate is drawn, and name the places."""
-        labels = np.array(_labels(self.values))
+        labels = np.array(texts_of(self.values))
         groups = list(dict.fromkeys(labels))
         if all(isinstance(value, Real) and not isinstance(value, bool) for value in self.values):
             if len(groups) > MAX_PLACES:
@@ -345,7 +294,7 @@ class SearchDisplay:
                 _log_if_wide(axes, x)
                 return x
             groups.sort(key=lambda label: self.values[list(labels).index(label)])
-        elif _short(self.parameter) == "hidden_layer_sizes":
+        elif short_name(self.parameter) == "hidden_layer_sizes":
             groups.sort(key=lambda label: self._size(labels == label))
         x = np.empty(len(labels))
         for place, label in enumerate(groups):
@@ -378,9 +327,11 @@ class SearchDisplay:
         self._name_points(axes, x, there)
 
     def _name_points(self, axes: Any, x: NDArray, there: NDArray) -> None:
-        """Write each value once, at its best candidate, where it covers no other name or mean."""
+        """Write each value once, at its best candidate, where it covers no name and no score."""
         mean, spread = self.scores.mean(axis=1), self.scores.std(axis=1)
-        labels, first = _labels(self.values), dict[str, int]()
+        from matplotlib.transforms import Bbox
+
+        labels, first = texts_of(self.values), dict[str, int]()
         rounds = np.zeros(len(mean)) if self.rounds is None else self.rounds
         for index in sorted(there, key=lambda i: (i != self.best_index, -rounds[i], -mean[i])):
             first.setdefault(labels[index], int(index))
@@ -390,21 +341,26 @@ class SearchDisplay:
         shown = dict(zip(first, _on_axis(list(first)), strict=True))
         axes.autoscale_view()
         points = 72 / axes.figure.dpi
-        means = axes.transData.transform(np.transpose([x[there], mean[there]])) * points
-        taken = [(left, middle, _MARK) for left, middle in means.tolist()]
+        low = np.minimum(self.scores.min(axis=1), mean - spread)
+        high = np.maximum(self.scores.max(axis=1), mean + spread)
+
+        def box(index: int, width: float, bottom: float, top: float) -> Bbox:
+            """Return the box around a candidate, from one score to another."""
+            ends = axes.transData.transform([(x[index], bottom), (x[index], top)]) * points
+            return Bbox(ends + [(-width / 2, 0), (width / 2, 0)])
+
+        taken = [box(index, _MARK, low[index], high[index]).padded(0, _MARK / 2) for index in there]
         for label, index in first.items():
             name = shown[label]
-            width = _LETTER * (len(name) + 1)
-            drawn = [*self.scores[index], mean[index] - spread[index], mean[index] + spread[index]]
             for shift in _SHIFTS:
-                end = max(drawn) if shift > 0 else min(drawn)
-                left, middle = axes.transData.transform((x[index], end)) * points
-                box = (left, middle + shift, width)
-                if not any(_overlap(box, other) for other in taken):
+                end = high[index] if shift > 0 else low[index]
+                place = box(index, _LETTER * (len(name) + 1), end, end)
+                place = place.translated(0, shift).padded(0, _LINE / 2)
+                if not place.count_overlaps(taken):
                     break
             else:  # No room: the other panels name it.
                 continue
-            taken.append(box)
+            taken.append(place)
             axes.annotate(
                 name,
                 (x[index], end),
@@ -463,11 +419,6 @@ def _filling(place: int, behind: Any) -> dict[str, Any]:
     return {"fillstyle": _HALVES[place - 2], "markerfacecoloralt": behind}
 
 
-def _overlap(box: tuple[float, float, float], other: tuple[float, float, float]) -> bool:
-    """Whether two names, each by its middle and its width, cover each other."""
-    return abs(box[0] - other[0]) < (box[2] + other[2]) / 2 and abs(box[1] - other[1]) < _LINE
-
-
 def _log_if_wide(axes: Any, x: NDArray) -> None:
     """Make the horizontal axis logarithmic where that shows more."""
     if spans(x, _LOG_RATIO):
@@ -482,118 +433,14 @@ def _log_if_wide(axes: Any, x: NDArray) -> None:
     axes.xaxis.set_major_formatter("{x:,.10g}")
 
 
-def _candidates(search: Any) -> list[dict[str, Any]]:
-    """Return the parameters of each candidate; a halving search has its resource before them."""
-    results = search.cv_results_
-    if "n_resources" not in results:
-        return results["params"]
-    amounts = zip(results["n_resources"], results["params"], strict=True)
-    return [{search.resource: amount} | candidate for amount, candidate in amounts]
-
-
-def _metric(search: Any, metric: str | None) -> str:
-    """Return the name that a metric has in the keys of `cv_results_`."""
-    prefix = "mean_test_"
-    names = [key.removeprefix(prefix) for key in search.cv_results_ if key.startswith(prefix)]
-    if metric is None:
-        refit = getattr(search, "refit", None)
-        metric = names[0] if len(names) == 1 else refit if isinstance(refit, str) else None
-    if metric is None or metric not in names:
-        raise ValueError(f"metric must be one of {', '.join(names)}; got {metric!r}.")
-    return metric
-
-
-def _name_of_score(search: Any, metric: str) -> str:
-    """Return what to call a metric of a search on an axis."""
-    scoring = search.scoring if metric == "score" else metric
-    if scoring is not None or is_classifier(search.estimator):
-        return name_of_score(scoring)
-    return name_of_score("r2" if is_regressor(search.estimator) else "score")
-
-
-def _chosen_otherwise(search: Any, metric: str) -> bool:
-    """Whether the candidate to mark was chosen by something else than a metric."""
-    refit = getattr(search, "refit", True)
-    return callable(refit) or (isinstance(refit, str) and metric not in ("score", refit))
-
-
-def _scores(results: Mapping[str, Any], metric: str) -> NDArray:
-    """Return the scores of each candidate on each held-out fold."""
-    keys = (f"split{fold}_test_{metric}" for fold in count())
-    scores = np.transpose([results[key] for key in takewhile(results.__contains__, keys)])
-    if not np.isfinite(scores.mean(axis=1)).any():
-        raise ValueError(
-            f"There is nothing to draw: no candidate of the search, of {len(scores)}, has a score"
-            f" on every fold; {np.isnan(scores).sum()} of {scores.size} scores are nan. Search with"
-            " error_score='raise' to see why fits or scores fail."
-        )
-    return scores
-
-
-def _varied(candidates: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the parameters that are not the same in all candidates; all where none varies."""
-    names = list(dict.fromkeys(name for candidate in candidates for name in candidate))
-    labels = {n: {_label(c[n], ALL_DIGITS) if n in c else None for c in candidates} for n in names}
-    return [name for name in names if len(labels[name]) > 1] or names
-
-
-def _choose_parameter(search: Any, varied: list[str], parameter: str | None) -> str:
-    """Return the full name of the parameter to draw."""
-    if not varied:
-        raise ValueError("There is nothing to draw: the search has no parameter in its grid.")
-    if parameter is not None:
-        found = [name for name in varied if parameter in (name, _short(name))]
-    else:
-        found = [name for name in varied if name != getattr(search, "resource", None)]
-        layers = [name for name in found if _short(name) == "hidden_layer_sizes"]
-        found = (layers or found or varied)[:1]
-    if len(found) != 1:
-        which = "those that vary"
-        if len(search.cv_results_["params"]) == 1:
-            which = "those in the grid, of which none varies as there is one candidate"
-        raise ValueError(
-            f"parameter must be one of {which}: {', '.join(varied)}; got {parameter!r}."
-        )
-    return found[0]
-
-
-def _told_by_marks(others: list[list[str]]) -> tuple[list[str] | None, list[str] | None]:
-    """Return what colours tell and what fillings do, of parameters with few values; or None."""
-    few = [texts for texts in others if 1 < len(set(texts)) <= len(_MARKERS)]
-    groups = few.pop(0) if few else None
-    fillings: list[str] | None = None
-    for texts in few:
-        joined = texts if fillings is None else _joined([fillings, texts])
-        if len(set(joined)) <= _MAX_FILLINGS:
-            fillings = joined
-    return groups, fillings
-
-
-def _joined(columns: list[list[str]]) -> list[str]:
-    return ["; ".join(texts) for texts in zip(*columns, strict=True)]
-
-
-def _value(search: Any, candidate: dict[str, Any], name: str) -> Any:
-    """Return a parameter of a candidate, the estimator's own where the grid has none for it."""
-    return candidate[name] if name in candidate else search.estimator.get_params().get(name)
-
-
-def _short(name: str) -> str:
-    return name.rpartition("__")[2]
-
-
-def _labels(values: Sequence[Any]) -> list[str]:
-    """Return values as short texts that differ where the values do."""
-    return told_apart(values, _label, _DIGITS)
-
-
-def _label(value: Any, n_digits: int) -> str:
-    """Return a value as a short text: (128, 64) as "128,64"."""
-    if isinstance(value, tuple | list | np.ndarray):
-        return ",".join(_label(item, n_digits) for item in value) or "none"
-    if isinstance(value, float | np.floating):
-        return digits(value, n_digits)
-    return " ".join(str(value).split())
+def _front(sizes: NDArray, scores: NDArray) -> list[int]:
+    """Return the candidates with a higher score than all that are smaller, by size."""
+    front: list[int] = []
+    for index in np.lexsort((-scores, sizes)):
+        known = np.isfinite(sizes[index]) and np.isfinite(scores[index])
+        if known and (not front or scores[index] > scores[front[-1]]):
+            front.append(int(index))
+    return front
 
 
 def _on_axis(labels: list[str]) -> list[str]:
@@ -604,46 +451,3 @@ def _on_axis(labels: list[str]) -> list[str]:
     if len(set(classes)) == len(labels):
         labels = classes
     return shorten_all(labels, _MAX_NAME)
-
-
-def _count_weights(search: Any) -> NDArray:
-    """Count the weights and intercepts of each candidate, nan where that cannot be known."""
-    candidates = search.cv_results_["params"]
-    counts = np.full(len(candidates), np.nan)
-    best = getattr(search, "best_estimator_", None)
-    network = last_step(best)
-    if not isinstance(network, BaseANN):
-        return counts
-    step = best.steps[-1][0] if isinstance(best, Pipeline) else ""
-    prefix = f"{step}__" if step else ""
-
-    def before(candidate: dict[str, Any]) -> dict[str, str]:
-        """Return what is set of the steps before the network."""
-        return {
-            name: _label(value, ALL_DIGITS)
-            for name, value in candidate.items()
-            if name != step and not name.startswith(prefix)
-        }
-
-    for place, candidate in enumerate(candidates):
-        model = candidate.get(step, last_step(search.estimator))
-        if not isinstance(model, BaseANN) or before(candidate) != before(search.best_params_):
-            continue
-        own = {n.removeprefix(prefix): v for n, v in candidate.items() if n.startswith(prefix)}
-        model = clone(model).set_params(**own)
-        sizes = network.n_features_in_, network.n_outputs_
-        try:
-            counts[place] = make_architecture(model._parameters(), *sizes).n_trainable
-        except (TypeError, ValueError):  # Its fits failed for the same reason.
-            continue
-    return counts
-
-
-def _front(sizes: NDArray, scores: NDArray) -> list[int]:
-    """Return the candidates with a higher score than all that are smaller, by size."""
-    front: list[int] = []
-    for index in np.lexsort((-scores, sizes)):
-        known = np.isfinite(sizes[index]) and np.isfinite(scores[index])
-        if known and (not front or scores[index] > scores[front[-1]]):
-            front.append(int(index))
-    return front

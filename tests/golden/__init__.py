@@ -32,7 +32,6 @@ def models():
         input_clip=3.0,
         early_stopping=True,
         validation_fraction=0.2,
-        calibration="temperature",
     ).fit(X, y)
     X, y = problem("multilabel-indicator")
     settings = {"dtype": "float64", "normalization": "layer", "activation": "selu"}
