@@ -29,8 +29,10 @@ class SparseAdam(Adam):
 
     Parameters
     ----------
-    parameters, gradient, n_weights
+    parameters, gradient : ndarray of shape (n,)
         As `Adam` has them; the gradient is without the first weight matrix.
+    n_weights : int
+        The first `n_weights` parameters decay.
     sparse_gradient : SparseGradient
         Gradient with respect to the first weight matrix.
     decouples_decay : bool
