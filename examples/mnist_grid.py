@@ -76,7 +76,7 @@ def layer_sizes(text: str) -> tuple[int, ...]:
 def load_images(data: str) -> tuple[str, tuple[int, int], list]:
     """Return the name and the shape of the images, and what `train_test_split` returns."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(6)  # seconds without any answer
+    socket.setdefaulttimeout(5)  # seconds without any answer
     try:
         if data != "digits":
             mnist = fetch_openml("mnist_784", version=1, as_frame=False, n_retries=1)
@@ -94,7 +94,7 @@ def load_images(data: str) -> tuple[str, tuple[int, int], list]:
     return "8x8 digits", (8, 8), train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
 
 
-def search_layers(images: list, options: argparse.Namespace) -> GridSearchCV:
+def search_layers(name: str, images: list, options: argparse.Namespace) -> GridSearchCV:
     """Cross-validate every setting of the layers."""
     X, _, y, _ = images
     network = skann.ANNClassifier(max_iter=options.epochs, random_state=options.seed)
@@ -117,7 +117,8 @@ def search_layers(images: list, options: argparse.Namespace) -> GridSearchCV:
 
     display = skann.SearchDisplay.from_estimator(search)
     display.axes_[0].yaxis.set_major_formatter("{x:.1%}")
-    save(display, options.output / "scores.png", "Accuracy by layer sizes, and what it costs")
+    title = f"{name}: accuracy by layer sizes, and the time it takes"
+    save(display, options.output / "scores.png", title)
     return search
 
 
@@ -196,7 +197,7 @@ def main() -> None:
     n_train, n_test, *_ = map(len, images)
     print(f"{name}: {n_train:,} images to train on, {n_test:,} to test with.", flush=True)
 
-    search = search_layers(images, options)
+    search = search_layers(name, images, options)
     model = fit_best(search, images)
     file = options.output / "best_model.joblib"
     joblib.dump(model, file)

@@ -4,6 +4,7 @@ from __future__ import annotations  # help() then names types in place of what t
 
 import copy
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -315,9 +316,12 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = {**state}
+        # As pickle does itself for a class without this method: names are found faster, and
+        # a loaded estimator is stored in as many bytes.
+        state = _interned(state)
         if "_model" in state:
             state["_model"] = FittedModel.from_tree(state["_model"])
+            state["history_"] = [_interned(epoch) for epoch in state["history_"]]
         super().__setstate__(state)
 
     def _check_stochastic(self) -> bool:
@@ -519,6 +523,10 @@ def fitted_attributes(model: FittedModel, settings: Settings) -> dict[str, Any]:
         **{f"{name}_": getattr(settings, name) for name in Resolved._fields},
         **history_attributes(model.history, settings.early_stopping),
     }
+
+
+def _interned(values: dict[str, Any]) -> dict[str, Any]:
+    return {sys.intern(name): value for name, value in values.items()}
 
 
 def _copied(model: FittedModel) -> FittedModel:

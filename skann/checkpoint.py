@@ -305,10 +305,8 @@ class SavedFit(NamedTuple):
                 " in being given at all. Give what the interrupted fit was given."
             )
         if settings.solver not in OPTIMIZERS:
-            raise ValueError(
-                f"{self.path} is not a checkpoint, or it is damaged: a fit with"
-                f" solver={settings.solver!r} has no state that can be saved."
-            )
+            fault = f"a fit with solver={settings.solver!r} has no state that can be saved"
+            raise _damaged(self.path, fault)
         scaling = None if self.scaling is None else list(self.scaling)
         _check_form(self.path, scaling, _scaling_form(settings.architecture), "scaling")
         training = vars(self.state)
@@ -317,10 +315,7 @@ class SavedFit(NamedTuple):
         n_epochs = len(epochs["stopping"]["history"])
         _check_form(self.path, epochs["n_epochs"], n_epochs, "training.epochs.n_epochs")
         if n_epochs > settings.max_iter:
-            raise ValueError(
-                f"{self.path} is not a checkpoint, or it is damaged: it has {n_epochs} epochs of"
-                f" {settings.max_iter}."
-            )
+            raise _damaged(self.path, f"it has {n_epochs} epochs of {settings.max_iter}")
         n_threads = self.header["blas_threads"]
         if origin.blas_threads != n_threads:
             raise ValueError(
@@ -397,7 +392,11 @@ class _Repeated(NamedTuple):
 def _check_form(path: Path, value: Any, form: Any, where: str) -> None:
     """Raise an error if a part of a checkpoint has not the form that a fit gives it."""
     if fault := _fault(value, form, where):
-        raise ValueError(f"{path} is not a checkpoint, or it is damaged: {fault}.")
+        raise _damaged(path, fault)
+
+
+def _damaged(path: Path, fault: str) -> ValueError:
+    return ValueError(f"{path} is not a checkpoint, or it is damaged: {fault}.")
 
 
 def _fault(value: Any, form: Any, where: str) -> str:

@@ -281,7 +281,7 @@ def other_number_of_features(model):
 
 
 def names_without_labels(model):
-    with pytest.raises(ValueError, match=r"y contains NaN|class|feature names"):
+    with pytest.raises(ValueError, match=r"NaN|feature names"):
         model.fit(pd.DataFrame(X, columns=list("efgh")), np.full(60, np.nan))
 
 
@@ -292,21 +292,16 @@ def bad_validation_data(model):
 
 def bad_parameter(model):
     with pytest.raises(ValueError, match="beta_1"):
-        clone_with(model, beta_1=2.0).fit(X, y)
-
-
-def clone_with(model, **changes):
-    """Change parameters for good; the test puts them back."""
-    return model.set_params(**changes)
+        model.set_params(beta_1=2.0).fit(X, y)
 
 
 def too_large_a_network(model):
     with pytest.raises((MemoryError, ValueError), match="hidden_layer_sizes"):
-        clone_with(model, hidden_layer_sizes=(10**9, 10**9)).fit(X, y)
+        model.set_params(hidden_layer_sizes=(10**9, 10**9)).fit(X, y)
 
 
 def divergence_at_once(model):
-    clone_with(model, solver="sgd", learning_rate_init=1e38, learning_rate="constant")
+    model.set_params(solver="sgd", learning_rate_init=1e38, learning_rate="constant")
     with pytest.raises(ValueError, match=r"Training diverged.*Nothing was learned"):
         model.fit(X, y)
 
@@ -315,7 +310,7 @@ def error_in_scoring(model):
     def score(estimator, X, y):
         raise ZeroDivisionError("on purpose")
 
-    clone_with(model, scoring=score)
+    model.set_params(scoring=score)
     with pytest.raises(ZeroDivisionError):
         model.fit(X, y, X_val=X, y_val=y)
 
@@ -327,7 +322,7 @@ def error_in_schedule(model):
         return 1.0
 
     solver = "adam" if model.solver == "lbfgs" else model.solver
-    clone_with(model, solver=solver, learning_rate=factor, early_stopping=False)
+    model.set_params(solver=solver, learning_rate=factor, early_stopping=False)
     with pytest.raises(ZeroDivisionError):
         model.fit(X, y)
 
@@ -418,9 +413,10 @@ class TestFailure:
             step(self, rate, decay)
 
         def ctrl_c(model):
-            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            with monkeypatch.context() as patch:
                 patch.setattr(Adam, "step", interrupt)
-                model.fit(X, y)
+                with pytest.raises(KeyboardInterrupt):
+                    model.fit(X, y)
 
         self.assert_unchanged(way(None), ctrl_c)
 

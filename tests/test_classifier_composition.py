@@ -102,7 +102,11 @@ class TestMetaEstimators:
     @pytest.mark.parametrize("kind", ["binary", "multiclass"])
     def test_bagging_of_few_rows_some_of_which_are_held_out(self, kind):
         X, y = problem(kind, n_rows=30)
-        settings = {"max_iter": 2, "early_stopping": True, "validation_fraction": 0.1 if kind == "binary" else 0.15}
+        settings = {
+            "max_iter": 2,
+            "early_stopping": True,
+            "validation_fraction": 0.1 if kind == "binary" else 0.15,
+        }
         for seed in range(3):
             model = BaggingClassifier(quick(**settings), 15, random_state=seed)
             assert model.fit(X[:20], y[:20]).predict(X).shape == (30,)

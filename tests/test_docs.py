@@ -68,10 +68,9 @@ UNTESTED_EXTRAS = {"benchmark"}
 PUBLIC_MODULES = (
     "skann",
     "skann.callbacks",
-    "skann.datasets",
     "skann.export",
-    "skann.inspection",
     "skann.learning_rate",
+    "skann.summary",
 )
 
 
@@ -137,7 +136,7 @@ def commands(text):
 def extras_of(command):
     """Return the extras that a command installs skann with; None for another kind of command."""
     match = re.fullmatch(
-        r"""python -m pip install (?:--quiet )?["']?\.(?:\[([\w,]+)\])?["']?""", command
+        r"""python -m pip install (?:--quiet |-e )?["']?\.(?:\[([\w,]+)\])?["']?""", command
     )
     return None if match is None else set((match[1] or "").split(",")) - {""}
 
@@ -173,7 +172,7 @@ def test_messages_name_libraries_to_install_as_the_project_requires_them():
     for path in sorted((ROOT / "skann").rglob("*.py")):
         found = re.findall(r"""pip install (?:"([^"]+)"|'([^']+)'|([\w-]+))""", path.read_text())
         named |= {"".join(alternatives) for alternatives in found}
-    assert {"matplotlib", "rich"} < named <= required
+    assert {"matplotlib"} < named <= required
 
 
 def code_behind(test):

@@ -159,8 +159,7 @@ def test_verbose_prints_the_epoch(callbacks, capsys):
     do_epoch(tasks, run_at(2, validation_score=0.25, validation_loss=1.5))
     assert capsys.readouterr().out.splitlines() == [
         "Iteration 1, loss = 0.50000000",
-        "Iteration 2, loss = 0.50000000, validation score = 0.250000,"
-        " validation loss = 1.50000000",
+        "Iteration 2, loss = 0.50000000, validation score = 0.250000, validation loss = 1.50000000",
     ]
     do_epoch(begin(*callbacks), run_at(1))
     assert capsys.readouterr().out == ""

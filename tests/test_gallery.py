@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from tests.data import problem, quick
-
 plt = pytest.importorskip("matplotlib.pyplot")
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -133,30 +131,3 @@ def test_digits(run):
     layers = list(script["search"].best_params_.values())
     assert layers[0] in script["layers"][2:]
     assert 0 < script["mistakes"].n_wrong < 0.05 * script["mistakes"].n_total
-
-
-class TestMnistGrid:
-    @pytest.mark.parametrize("last", [0.97, 0.98, 0.99])
-    def test_label_of_the_learning_curve_does_not_cover_it(self, last):
-        pytest.importorskip("pandas")
-        pytest.importorskip("rich")
-        script = runpy.run_path(str(EXAMPLES / "mnist_grid.py"))
-        X, y = problem()
-        network = quick(max_iter=3).fit(X, y, X_val=X, y_val=y)
-        scores = [0.9, *[0.97, 0.99] * 19, last]
-        network.history_ = [
-            {**network.history_[0], "epoch": epoch, "validation_score": score}
-            for epoch, score in enumerate(scores, start=1)
-        ]
-        figure = script["draw_learning_curves"](network, "digits")
-        figure.draw_without_rendering()
-        axes = figure.axes[-1]
-        (label,) = (text for text in axes.texts if "%" in text.get_text())
-        assert label.get_text() == f"{scores[-1]:.2%}"
-        box = label.get_window_extent()
-        (line,) = axes.lines
-        epochs = np.linspace(1, len(scores), 5000)
-        curve = np.transpose([epochs, np.interp(epochs, line.get_xdata(), line.get_ydata())])
-        x, y = axes.transData.transform(curve).T
-        assert not ((box.x0 < x) & (x < box.x1) & (box.y0 < y) & (y < box.y1)).any()
-        assert box.x1 < figure.bbox.x1
