@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from sklearn.datasets import fetch_openml, load_digits
+from sklearn.model_selection import train_test_split
 
 from skann import ANNClassifier
-from skann.datasets import DATA_SETS, MnistUnavailableError, load_images
 
 RECIPE = {
     "hidden_layer_sizes": (1000, 500),
@@ -38,7 +40,9 @@ VALIDATION_SHARE = 1 / 6
 def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", choices=DATA_SETS, default="auto", help="images (default: auto)")
+    parser.add_argument(
+        "--data", choices=["auto", "mnist", "digits"], default="auto", help="default: auto"
+    )
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="one fit for each"
     )
@@ -54,21 +58,33 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def load_images(data: str) -> tuple[str, list[np.ndarray]]:
+    """Return the name of the images, and training and test parts of X and y."""
+    if data != "digits":
+        warnings.filterwarnings("ignore", "A network error occurred")  # It is tried again.
+        try:
+            mnist = fetch_openml("mnist_784", version=1, as_frame=False, n_retries=1)
+            X, y = mnist.data.astype(np.uint8, order="C"), mnist.target.astype(int)
+            # OpenML lists the 60,000 training images first, then the 10,000 test images.
+            return "MNIST", [X[:60_000], X[60_000:], y[:60_000], y[60_000:]]
+        except Exception as error:  # Of the network, the parser or pandas: it is told, not lost.
+            problem = f"MNIST cannot be loaded from OpenML ({' '.join(str(error).split())})."
+            if data == "mnist":
+                sys.exit(f"mnist_record.py: error: {problem}")
+            print(f"{problem} Using scikit-learn's 8x8 digits instead.")
+    X, y = load_digits(return_X_y=True)
+    return "8x8 digits", train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fit once for each seed; print every accuracy and their median."""
     options = parse_options(arguments)
-    try:
-        images = load_images(options.data)
-    except MnistUnavailableError as error:
-        sys.exit(f"mnist_record.py: error: {error}")
-    if images.note:
-        print(images.note)
-    train, test = (images.X_train, images.y_train), (images.X_test, images.y_test)
+    name, (X_train, X_test, y_train, y_test) = load_images(options.data)
+    train, test = (X_train, y_train), (X_test, y_test)
     if options.validate:
-        n_fit = round(len(images.X_train) * (1 - VALIDATION_SHARE))
-        test = images.X_train[n_fit:], images.y_train[n_fit:]
-        train = images.X_train[:n_fit], images.y_train[:n_fit]
-    print(f"{images.name}: {len(train[0])} images to train on, {len(test[0])} to measure on")
+        n_fit = round(len(X_train) * (1 - VALIDATION_SHARE))
+        train, test = (X_train[:n_fit], y_train[:n_fit]), (X_train[n_fit:], y_train[n_fit:])
+    print(f"{name}: {len(train[0])} images to train on, {len(test[0])} to measure on")
     accuracies = []
     for seed in options.seeds:
         classifier = ANNClassifier(**RECIPE | {"max_iter": options.epochs}, random_state=seed)

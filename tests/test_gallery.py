@@ -73,7 +73,6 @@ def test_imbalanced(run):
 def test_calibration(run):
     script = run("plot_calibration")
     assert script["same_labels"]
-    assert script["after"].temperature_ > 1.5
     assert script["losses"]["after"] < 0.8 * script["losses"]["before"]
 
 

@@ -3,10 +3,10 @@
 import re
 import runpy
 from pathlib import Path
+from urllib.request import ProxyHandler, build_opener, install_opener
 
 import pytest
-
-from skann import datasets
+import sklearn.datasets
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "mnist_record.py"
 
@@ -25,10 +25,10 @@ def test_prints_every_accuracy_and_their_median(options, capsys):
 
 @pytest.fixture
 def no_mnist(monkeypatch):
-    def refuse():
-        raise datasets.MnistUnavailableError("MNIST cannot be had.")
+    def refuse(*_, **__):
+        raise OSError("no route to host")
 
-    monkeypatch.setattr(datasets, "_load_mnist", refuse)
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", refuse)
 
 
 def test_says_so_when_the_images_are_not_those_of_mnist(no_mnist, capsys):
@@ -37,7 +37,23 @@ def test_says_so_when_the_images_are_not_those_of_mnist(no_mnist, capsys):
 
 
 def test_ends_with_one_line_where_mnist_was_asked_for_and_cannot_be_had(no_mnist):
-    with pytest.raises(SystemExit, match="error: MNIST cannot be had"):
+    with pytest.raises(
+        SystemExit, match=r"error: MNIST cannot be loaded from OpenML \(no route to host\)"
+    ):
+        runpy.run_path(str(EXAMPLE))["main"](["--data", "mnist"])
+
+
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    """Let requests end at a port where nothing listens, and nothing be cached."""
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    install_opener(build_opener(ProxyHandler({"https": "http://127.0.0.1:9"})))
+    yield
+    install_opener(None)
+
+
+def test_nothing_but_the_network_is_in_the_way_of_openml(no_network):
+    with pytest.raises(SystemExit, match=r"from OpenML \(<urlopen error"):
         runpy.run_path(str(EXAMPLE))["main"](["--data", "mnist"])
 
 

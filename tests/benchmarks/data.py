@@ -9,11 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.datasets import fetch_openml, load_digits
 from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.model_selection import train_test_split
 
-from skann.datasets import load_images
 from tests.benchmarks.base import Options
 
+# OpenML lists the 60,000 training images first, then the 10,000 test images.
+_N_TRAIN = 60_000
 _DATA_HOME = Path(__file__).parents[3] / "shared" / "scikit_learn_data"
 
 
@@ -41,23 +44,39 @@ def write_images(folder: Path, options: Options) -> str:
     str
         What they are.
     """
-    if options.quick:
-        images = load_images("digits")
-    elif _DATA_HOME.is_dir() and "SCIKIT_LEARN_DATA" not in os.environ:
-        # A copy: scikit-learn deletes cached files that it fails to parse.
-        with tempfile.TemporaryDirectory() as home:
-            shutil.copytree(_DATA_HOME, home, dirs_exist_ok=True)
-            os.environ["SCIKIT_LEARN_DATA"] = home
-            try:
-                images = load_images("auto")
-            finally:
-                del os.environ["SCIKIT_LEARN_DATA"]
-    else:
-        images = load_images("auto")
-    for part in Split._fields:
-        np.save(folder / f"{part}.npy", getattr(images, part))
-    shape = "x".join(map(str, images.X_train.shape))
-    return f"{images.name}, {shape} uint8. {images.note}".strip()
+    name, parts = _small_digits() if options.quick else _mnist_or_small_digits()
+    for part, values in zip(Split._fields, parts, strict=True):
+        np.save(folder / f"{part}.npy", values)
+    return f"{name}, {'x'.join(map(str, parts.X_train.shape))} uint8."
+
+
+def _mnist_or_small_digits() -> tuple[str, Split]:
+    if not _DATA_HOME.is_dir() or "SCIKIT_LEARN_DATA" in os.environ:
+        return _fetch()
+    # A copy: scikit-learn deletes cached files that it fails to parse.
+    with tempfile.TemporaryDirectory() as home:
+        shutil.copytree(_DATA_HOME, home, dirs_exist_ok=True)
+        return _fetch(home)
+
+
+def _fetch(data_home: str | None = None) -> tuple[str, Split]:
+    try:
+        mnist = fetch_openml(
+            "mnist_784", version=1, as_frame=False, n_retries=1, data_home=data_home
+        )
+    except Exception as error:  # Of the network, the parser or pandas: it is told, not lost.
+        name, parts = _small_digits()
+        return f"MNIST cannot be loaded ({' '.join(str(error).split())}): {name}", parts
+    X, y = mnist.data.astype(np.uint8, order="C"), mnist.target.astype(np.int64)
+    return "MNIST", Split(X[:_N_TRAIN], y[:_N_TRAIN], X[_N_TRAIN:], y[_N_TRAIN:])
+
+
+def _small_digits() -> tuple[str, Split]:
+    X, y = load_digits(return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(
+        X.astype(np.uint8), y, test_size=360, stratify=y, random_state=0
+    )
+    return "8x8 digits", Split(X_train, y_train, X_test, y_test)
 
 
 def read_images(folder: Path, n_rows: int | None = None) -> Split:
