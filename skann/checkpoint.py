@@ -23,7 +23,6 @@ from skann.engine.rows import Scaling
 from skann.engine.settings import Architecture, Settings
 from skann.engine.state import TrainingState
 from skann.engine.stopping import Epoch, Reason
-from skann.engine.threads import blas_threads
 from skann.model import FittedModel
 from skann.targets import Labels
 from skann.version import VERSION
@@ -104,6 +103,8 @@ class Origin:
         The validation data given to `fit`.
     stream : mapping
         State of the random stream before anything is drawn.
+    n_threads : int
+        Threads that BLAS uses.
     """
 
     parameters: Mapping[str, Any]
@@ -113,10 +114,7 @@ class Origin:
     sample_weight: NDArray | None
     held_out: Examples | None
     stream: Mapping[str, Any]
-
-    def __post_init__(self) -> None:
-        # Before the fit sets limits of its own, which go by the sizes of its products.
-        self.blas_threads = blas_threads()
+    n_threads: int
 
     @made_on_first_use
     def header(self) -> dict[str, Any]:
@@ -126,7 +124,7 @@ class Origin:
             "versions": _versions(),
             "parameters": _comparable_parameters(self.parameters),
             "fingerprint": self.fingerprint,
-            "blas_threads": self.blas_threads,
+            "blas_threads": self.n_threads,
             "stream": self.stream,
         }
 
@@ -317,10 +315,10 @@ class SavedFit(NamedTuple):
         if n_epochs > settings.max_iter:
             raise _damaged(self.path, f"it has {n_epochs} epochs of {settings.max_iter}")
         n_threads = self.header["blas_threads"]
-        if origin.blas_threads != n_threads:
+        if origin.n_threads != n_threads:
             raise ValueError(
                 f"The checkpoint {self.path} is of a fit with {n_threads} BLAS thread(s); now"
-                f" there are {origin.blas_threads}, which sum in another order and so give other"
+                f" there are {origin.n_threads}, which sum in another order and so give other"
                 f" bits. Start Python with OPENBLAS_NUM_THREADS={n_threads} (or"
                 " MKL_NUM_THREADS), or resume inside"
                 f" threadpoolctl.threadpool_limits({n_threads}, 'blas')."

@@ -10,11 +10,13 @@ from sklearn.utils import check_random_state
 from skann.checkpoint import Origin, RowSample, SavedFit
 from skann.defaults import STREAM_ROWS, computing_dtype, make_settings
 from skann.engine.batches import Examples
+from skann.engine.fitting import largest_product
 from skann.engine.network import Network
 from skann.engine.rows import Scaling, laid_out_by_rows
 from skann.engine.run import Data
 from skann.engine.settings import Architecture, Settings
 from skann.engine.state import TrainingState
+from skann.engine.threads import threads_for
 from skann.inputs import (
     Given,
     labels_for_partial_fit,
@@ -99,21 +101,23 @@ def prepare(
     examples, sample_weight = _examples(parameters, given, labels, model)
     held_out = _validation_examples(parameters, given, labels)
     rng = _generator(parameters, model, saved)
-    origin = Origin(
-        parameters,
-        labels,
-        RowSample.of(given.X, examples.X),
-        examples.targets,
-        sample_weight,
-        held_out,
-        rng.bit_generator.state,
-    )
+    stream = rng.bit_generator.state
     train = examples
     if parameters["early_stopping"] and held_out is None:
         seed = int(rng.integers(2**31))
         train, held_out = hold_out(examples, labels, parameters["validation_fraction"], seed)
     check_rows(parameters, train)
     settings = _settings(parameters, architecture, labels, train, len(train))
+    origin = Origin(
+        parameters,
+        labels,
+        RowSample.of(given.X, examples.X),
+        examples.targets,
+        sample_weight,
+        None if given.X_val is None else held_out,
+        stream,
+        threads_for(largest_product(settings, settings.batch_size)),
+    )
     if saved is not None:
         saved.check(origin, settings)
     scaling = saved.scaling if saved is not None else _scaling(parameters, train, model)

@@ -58,6 +58,26 @@ class FittedRun:
         return not self.history or (self.gave_up and len(self.history) < 2)
 
 
+def largest_product(settings: Settings, n_rows: int) -> int:
+    """Return the multiply-adds that decide on the number of BLAS threads.
+
+    Parameters
+    ----------
+    settings : Settings
+        What to do.
+    n_rows : int
+        Rows that are computed at once.
+
+    Returns
+    -------
+    int
+        Of the largest layer; 0 for a fit that is to use one thread.
+    """
+    sizes = pairwise(settings.architecture.layer_sizes)
+    largest_layer = max(fan_in * fan_out for fan_in, fan_out in sizes)
+    return 0 if settings.one_thread else n_rows * largest_layer
+
+
 def fit(settings: Settings, data: Data, start: TrainingState, observer: Observer) -> FittedRun:
     """Train a network.
 
@@ -80,10 +100,7 @@ def fit(settings: Settings, data: Data, start: TrainingState, observer: Observer
     run: LbfgsRun | MiniBatchRun = (LbfgsRun if is_lbfgs else MiniBatchRun)(
         settings, data, start, observer
     )
-    sizes = settings.architecture.layer_sizes
-    largest_layer = max(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
-    rows_at_once = min(run.batches.batch_size, len(data.train))
-    n_multiply_adds = 0 if settings.one_thread else rows_at_once * largest_layer
+    n_multiply_adds = largest_product(settings, min(run.batches.batch_size, len(data.train)))
     with (
         limit_threads(n_multiply_adds, in_scipy=is_lbfgs),
         np.errstate(over="ignore", invalid="ignore"),

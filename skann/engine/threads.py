@@ -114,6 +114,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_other_threads)
 
 
+def _threads_that_pay(n_multiply_adds: int) -> int:
+    return max(n_multiply_adds // _WORK_PER_THREAD, 1)
+
+
 def blas_threads() -> int:
     """Return how many threads BLAS uses at this moment.
 
@@ -123,6 +127,21 @@ def blas_threads() -> int:
         1 where that cannot be found out.
     """
     return max((limits.library.num_threads for limits in _libraries()), default=1)
+
+
+def threads_for(n_multiply_adds: int) -> int:
+    """Return how many threads BLAS uses for products of a size.
+
+    Parameters
+    ----------
+    n_multiply_adds : int
+        Size of the largest matrix product.
+
+    Returns
+    -------
+    int
+    """
+    return min(blas_threads(), _threads_that_pay(n_multiply_adds))
 
 
 @contextmanager
@@ -142,7 +161,7 @@ def limit_threads(n_multiply_adds: int, in_scipy: bool) -> Iterator[None]:
     in_scipy : bool
         Whether the solver is one of SciPy.
     """
-    n_threads = max(n_multiply_adds // _WORK_PER_THREAD, 1)
+    n_threads = _threads_that_pay(n_multiply_adds)
     thread = threading.current_thread()
     user = _thread_with_limits()
     to_hold = {}
