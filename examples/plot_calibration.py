@@ -11,7 +11,8 @@ were held out, and leaves every answer as it is.
 # %%
 # Made-up data of two classes that overlap, and a network without anything against overfitting.
 # `FrozenEstimator` keeps the network as it is while the temperature is found. Some hundreds of rows
-# are enough for that, with five of each class at least.
+# are enough for that, with five of each class at least. Give the labels as an array, as a Series
+# whose index has no 0 raises a `KeyError`; multilabel targets cannot be calibrated this way.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,9 +30,8 @@ X, y = make_classification(
 X_train, X_rest, y_train, y_rest = train_test_split(X, y, train_size=2000, random_state=0)
 X_val, X_test, y_val, y_test = train_test_split(X_rest, y_rest, train_size=1000, random_state=0)
 
-before = ANNClassifier(
-    alpha=0.0, dropout=0.0, label_smoothing=0.0, dtype="float64", random_state=0
-)
+nothing_against_it = {"alpha": 0.0, "dropout": 0.0, "label_smoothing": 0.0}
+before = ANNClassifier(**nothing_against_it, dtype="float64", random_state=0)
 before.fit(X_train, y_train)
 after = CalibratedClassifierCV(FrozenEstimator(before), method="temperature").fit(X_val, y_val)
 

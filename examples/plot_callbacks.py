@@ -2,9 +2,9 @@
 Callbacks and checkpoints
 =========================
 
-A callback is told of every epoch. It can measure, save, or end the fit. Here one measures how well
-each digit is read, and another ends a fit in the middle, as a power cut would; `resume` then goes
-on from the checkpoint.
+A callback is told of every epoch. It can show progress, measure, save, or end the fit. Here
+scikit-learn's `ProgressBar` shows how far a fit is, one measures how well each digit is read, and
+another ends a fit in the middle, as a power cut would; `resume` then goes on from the checkpoint.
 """
 
 # %%
@@ -18,6 +18,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.callback import ProgressBar  # draws with rich: python -m pip install rich
 from sklearn.datasets import load_digits
 from sklearn.metrics import recall_score
 from sklearn.model_selection import train_test_split
@@ -59,7 +60,7 @@ network = ANNClassifier(
     64, input_scaling="maxabs", learning_rate_init=0.002, max_iter=30, random_state=0
 )
 recorder = RecallByDigit()
-network.set_callbacks(recorder).fit(X_train, y_train)
+network.set_callbacks(ProgressBar(), recorder).fit(X_train, y_train)
 undisturbed = network.loss_curve_
 
 # %%

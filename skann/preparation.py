@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ def prepare(
     given: Given,
     model: FittedModel | None,
     saved: SavedFit | None,
-    as_fitted: Callable[[Network, Labels, Scaling | None], Any],
+    as_fitted: Callable[..., Any],
 ) -> Prepared:
     """Prepare a fit.
 
@@ -121,9 +122,8 @@ def prepare(
     if saved is not None:
         saved.check(origin, settings)
     scaling = saved.scaling if saved is not None else _scaling(parameters, train, model)
-    scoring = make_scoring(
-        parameters["scoring"], held_out, labels, lambda network: as_fitted(network, labels, scaling)
-    )
+    as_estimator = partial(as_fitted, labels=labels, scaling=scaling)
+    scoring = make_scoring(parameters["scoring"], held_out, labels, as_estimator)
     data = Data(train, held_out, scaling, scoring)
     start = saved.state if saved is not None else _start(parameters, settings, rng, model)
     return Prepared(labels, settings, data, start, origin, _for_callbacks(given, sample_weight))

@@ -8,6 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.request import ProxyHandler, build_opener, install_opener
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from sklearn.metrics import log_loss
 from tests.benchmarks import panel_data, suite
 from tests.benchmarks.base import CannotTakePartError, Options
 from tests.benchmarks.contestants import Recipe, make_trainer
-from tests.benchmarks.data import blobs, documents
+from tests.benchmarks.data import blobs, documents, read_images, write_images
 from tests.benchmarks.runner import ContestantError, Process, Row, Runner, totals
 from tests.benchmarks.suite import grid, panel, time_to_accuracy
 from tests.benchmarks.writing import replace_file
@@ -325,6 +326,22 @@ class TestPanel:
         for case in panel.BENCHMARK.cases(options):
             split = panel_data.read_split(tmp_path, **case.settings, seed=0)
             assert len(split.y_train) == 70
+
+
+def test_images_are_asked_of_openml_and_it_is_said_what_they_are_instead(monkeypatch, tmp_path):
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    # Nothing but the network is in the way: where nothing listens.
+    install_opener(build_opener(ProxyHandler({"https": "http://127.0.0.1:9"})))
+    try:
+        text = write_images(tmp_path, Options(quick=False))
+    finally:
+        install_opener(None)
+    assert text.startswith("MNIST cannot be loaded (")
+    assert "network error" in text or "urlopen error" in text
+    assert text.endswith("): 8x8 digits, 1437x64 uint8.")
+    images = read_images(tmp_path)
+    assert [len(part) for part in images] == [1437, 1437, 360, 360]
+    assert images.X_train.dtype == np.uint8
 
 
 def test_totals_add_seconds_and_average_the_rest():

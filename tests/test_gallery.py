@@ -77,6 +77,7 @@ def test_calibration(run):
 
 
 def test_callbacks(run):
+    pytest.importorskip("rich")
     script = run("plot_callbacks")
     assert script["resumed"] == script["undisturbed"]
     recalls = np.array(script["recorder"].recalls)

@@ -54,11 +54,7 @@ def read_search(
         if name != parameter
     ]
     groups, fillings = _told_by_marks(others)
-    if sizes is None:
-        counted = _count_weights(search)
-    else:
-        counted = np.array(column_or_1d(sizes), dtype=float)
-        check_length("sizes", counted, len(candidates), "candidate")
+    counted = _count_weights(search) if sizes is None else _given_sizes(sizes, len(candidates))
     return {
         "scores": scores,
         "fit_times": np.asarray(results["mean_fit_time"]),
@@ -73,6 +69,12 @@ def read_search(
         "best_name": "refitted" if _chosen_otherwise(search, metric) else "best",
         "rounds": results.get("iter"),
     }
+
+
+def _given_sizes(sizes: ArrayLike, n_candidates: int) -> NDArray:
+    given = np.array(column_or_1d(sizes), dtype=float)
+    check_length("sizes", given, n_candidates, "candidate")
+    return given
 
 
 def _candidates(search: Any) -> list[dict[str, Any]]:
