@@ -56,6 +56,7 @@ def read_options() -> argparse.Namespace:
         parser.error("arguments --epochs and --seed: must not be negative")
     options.layers = options.layers or (QUICK_LAYERS if options.quick else LAYERS)
     options.epochs = options.epochs or (5 if options.quick else "auto")
+    options.folds = 2 if options.quick else 3
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -100,9 +101,8 @@ def search_layers(name: str, images: list, options: argparse.Namespace) -> GridS
     network = skann.ANNClassifier(max_iter=options.epochs, random_state=options.seed)
     pipeline = Pipeline([("scale", MinMaxScaler(clip=True)), ("network", network)])
     grid = {"network__hidden_layer_sizes": options.layers}
-    folds = 2 if options.quick else 3
-    search = GridSearchCV(pipeline, grid, cv=folds, n_jobs=options.jobs or -1, refit=False)
-    print(f"\nSearching {len(options.layers)} layer sizes in {folds} folds.", flush=True)
+    search = GridSearchCV(pipeline, grid, cv=options.folds, n_jobs=options.jobs or -1, refit=False)
+    print(f"\nSearching {len(options.layers)} layer sizes, {options.folds} folds.", flush=True)
     search.set_callbacks(ProgressBar()).fit(X, y)
 
     table = pd.DataFrame(search.cv_results_).drop(columns="params")

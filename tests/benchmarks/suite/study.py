@@ -24,13 +24,13 @@ def _with(**changes: Any) -> _Maker:
     return lambda seed, n_rows: ANNClassifier(random_state=seed, **changes)
 
 
-def _times(factor: float, *parameters: str) -> _Maker:
+def _times(factor: float, *names: str) -> _Maker:
     """Return the maker of a classifier with a multiple of what "auto" stands for."""
 
     def make(seed: int, n_rows: int) -> ANNClassifier:
-        n_hidden = len(ANNClassifier().hidden_layer_sizes)
-        defaults = resolve("adam", n_rows, n_hidden, True, 1.0, *["auto"] * 6)._asdict()
-        changed = {name: type(defaults[name])(factor * defaults[name]) for name in parameters}
+        parameters = ANNClassifier().get_params()
+        defaults = resolve(parameters, n_rows, len(parameters["hidden_layer_sizes"]))._asdict()
+        changed = {name: type(defaults[name])(factor * defaults[name]) for name in names}
         return ANNClassifier(random_state=seed, **changed)
 
     return make
