@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
@@ -485,6 +486,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             check_is_fitted(self)
         if is_plain(X):
             return validate_data(self, X, reset=False, skip_check_array=True)
+        if type(X) is np.ndarray:
+            return self._validated_data(X, accept_sparse="csr", reset=False)
         with as_numpy():
             return self._validated_data(X, accept_sparse="csr", reset=False)
 

@@ -33,6 +33,8 @@ def as_numpy() -> Any:
 
 def refuse_dates(values: Any, name: str) -> None:
     """Raise an error for dates and durations, whose numbers are in any unit."""
+    if type(values) is np.ndarray and values.dtype.kind not in "mM":
+        return  # Quickly, for rows to predict.
     dtypes = getattr(values, "dtypes", None)  # Of a DataFrame's columns.
     if not isinstance(dtypes, Iterable):
         dtypes = [getattr(values, "dtype", None)]
