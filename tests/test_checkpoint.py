@@ -843,6 +843,7 @@ class TestThreads:
 
 
 @runs_out
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 def test_no_kill_loses_anything(tmp_path):
     """Kill a fit at random moments and resume it until it ends, more than once."""

@@ -155,6 +155,7 @@ class TestPartialFit:
         assert model.loss_ == fitted.loss_
         assert model.n_iter_ == 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("solver", ["adam", "adamw"])
     @pytest.mark.parametrize("pieces", [[1], [7], [100], [1, 300, 7, 40, 2]], ids=str)
     @pytest.mark.parametrize("load", [load_digits, load_breast_cancer])

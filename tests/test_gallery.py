@@ -11,9 +11,10 @@ plt = pytest.importorskip("matplotlib.pyplot")
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
-pytestmark = pytest.mark.skipif(
-    not EXAMPLES.is_dir(), reason="the examples are not beside the tests"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not beside the tests"),
+]
 
 
 @pytest.fixture

@@ -257,6 +257,7 @@ class TestReproducibility:
             ballast.append(np.empty(5_000 * offset + 1))
             assert fingerprint(name, n_threads, offset) == first
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("n_threads", [1, 2])
     def test_in_every_process(self, n_threads):
         here = {name: fingerprint(name, n_threads, 0) for name in RUNS}

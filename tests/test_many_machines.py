@@ -22,6 +22,8 @@ from threadpoolctl import threadpool_limits
 from skann.engine.threads import blas_threads
 from tests.data import problem, quick
 
+pytestmark = pytest.mark.slow
+
 distributed = pytest.importorskip("distributed")
 
 X, y = problem(n_rows=600)

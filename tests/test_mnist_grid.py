@@ -24,9 +24,10 @@ ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "mnist_grid.py"
 REAL_CACHE = ROOT.parent / "shared" / "scikit_learn_data"
 
-pytestmark = pytest.mark.skipif(
-    not EXAMPLE.is_file(), reason="the examples are not beside the tests"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not EXAMPLE.is_file(), reason="the examples are not beside the tests"),
+]
 
 PICTURES = {
     "scores.png",

@@ -120,6 +120,7 @@ def check_promises(model, X, y):
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=N_EXAMPLES,
     deadline=None,

@@ -17,6 +17,8 @@ from skann.engine import threads
 from skann.engine.threads import _WORK_PER_THREAD, limit_threads
 from tests.test_inner_loop import BlasThreads
 
+pytestmark = pytest.mark.slow
+
 SMALL, LARGE = 1000, 10**9
 
 
