@@ -167,7 +167,11 @@ def processes():
     for process in reversed(processes):
         process.terminate()
     for process in processes:
-        process.wait()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:  # A worker that waits for a scheduler that has gone.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def test_the_commands_of_the_page_make_a_cluster(alone, processes, tmp_path):
@@ -185,7 +189,12 @@ def test_the_commands_of_the_page_make_a_cluster(alone, processes, tmp_path):
         with (tmp_path / f"{words[0]}.log").open("w") as log:
             processes.append(
                 subprocess.Popen(
-                    [program, *words], stdout=log, stderr=log, cwd=tmp_path, env=environment
+                    [program, *words],
+                    stdout=log,
+                    stderr=log,
+                    cwd=tmp_path,
+                    env=environment,
+                    start_new_session=True,
                 )
             )
     with distributed.Client(address, timeout=PATIENCE) as client, threadpool_limits(1):
