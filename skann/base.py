@@ -171,11 +171,11 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         """Go on training with one epoch over the given rows.
 
         The rate is constant: `learning_rate_init`, and for ``"auto"`` 0.001 with Adam, 0.01
-        with SGD. The rows of a call say nothing about those of the stream, so that ``"auto"``
-        means an `alpha` of 0.05 and batches of 128 rows, or of a call's where they are fewer. The
-        penalty is divided by `batch_size_` in either case: how rows are cut into calls does not
-        change it. Weights, moments of the optimizer, `t_` and the random stream are kept from
-        call to call. Not available with ``solver="lbfgs"``; callbacks are not run.
+        with SGD. The rows of a call say nothing about those of the stream: with ``"auto"``,
+        `batch_size_` goes by the rows of the call, 32 at least, and `alpha_` is 0.05 for every
+        128 rows of it, so that the penalty of a step is the same in calls of any size. Weights,
+        moments of the optimizer, `t_` and the random stream are kept from call to call. Not
+        available with ``solver="lbfgs"``; callbacks are not run.
 
         Parameters
         ----------
@@ -448,6 +448,9 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 f"Validation data needs both X_val and y_val; given was only {' and '.join(there)}."
             )
+        for name in ("y", "y_val"):
+            if sparse.issparse(getattr(given, name)):
+                check_indices(getattr(given, name), name)
         y = plain_labels(given.y)
         with as_numpy():
             X, y = self._validated_data(
@@ -471,7 +474,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         """Return what `validate_data` returns, after a look for what it lets pass."""
         refuse_dates(X, "X")
         if sparse.issparse(X):
-            check_indices(X)
+            check_indices(X, "X")
         checked = validate_data(self, X, *y, **options)
         refuse_dates(checked[0] if y else checked, "X")
         return checked

@@ -307,6 +307,11 @@ class SavedFit(NamedTuple):
             raise _damaged(self.path, fault)
         scaling = None if self.scaling is None else list(self.scaling)
         _check_form(self.path, scaling, _scaling_form(settings.architecture), "scaling")
+        clip = None if self.scaling is None else self.scaling.clip
+        if clip is not None and not clip > 0:
+            raise ValueError(
+                f"{self.path} is not a checkpoint, or it is damaged: scaling.2 must be above 0."
+            )
         training = vars(self.state)
         _check_form(self.path, training, _training_form(settings), "training")
         epochs = training["epochs"]

@@ -5,11 +5,13 @@ from __future__ import annotations  # help() then names types in place of what t
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skann.base import BaseANN
 from skann.engine.losses import LOSSES
+from skann.inputs import check_indices
 from skann.targets import plain_labels
 
 
@@ -420,6 +422,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         float
         """
         check_is_fitted(self)
+        if sparse.issparse(y):
+            check_indices(y, "y")
         return super().score(X, self._model.labels.as_classes(plain_labels(y)), sample_weight)
 
     def predict_proba(self, X: ArrayLike) -> NDArray:

@@ -54,8 +54,8 @@ _DROPOUT, _LABEL_SMOOTHING = 0.1, 0.02
 # Rates for a schedule that ends near zero, and for one that need not. The former are peaks.
 _RATES = {"adam": (1e-2, 1e-3), "adamw": (1e-2, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
 
-# What a stream counts as: the rows of one call of `partial_fit` say nothing about all of them.
-STREAM_ROWS = 5_000
+# Rows of the batch whose penalty every batch of a stream has, however many rows a call has.
+_STREAM_BATCH = 128
 
 # Rows shown in all, after which more of them hardly raise the accuracy, and the epochs that
 # large data sets need all the same.
@@ -65,7 +65,11 @@ _LBFGS_ITERATIONS = 2000
 
 
 def resolve(
-    parameters: Mapping[str, Any], n_rows: int, n_hidden: int, mean_weight: float = 1.0
+    parameters: Mapping[str, Any],
+    n_rows: int,
+    n_hidden: int,
+    mean_weight: float = 1.0,
+    of_stream: bool = False,
 ) -> Resolved:
     """Replace ``"auto"`` by the rules that the docstring of `ANNClassifier` states.
 
@@ -79,6 +83,8 @@ def resolve(
         Hidden layers.
     mean_weight : float
         Of the rows' weights above 0.
+    of_stream : bool
+        Whether the rows are those of a call of `partial_fit`, which say nothing about all rows.
 
     Returns
     -------
@@ -100,10 +106,11 @@ def resolve(
     elif batch_size == "auto":
         batch_size = min(max(2 ** round(math.log2(3 * math.sqrt(n_rows))), 32), 128)
         batch_size = 256 if n_rows >= _ROWS_FOR_LARGE_BATCHES else batch_size
-    batch_size = min(int(batch_size), n_rows)
+    batch_size = int(batch_size) if of_stream else min(int(batch_size), n_rows)
     if alpha == "auto":
         by_rows = _ALPHA_FEW_ROWS if n_rows < _FEW_ROWS else _ALPHA
         by_rows = _ALPHA_MANY_ROWS if n_rows >= _MANY_ROWS else by_rows
+        by_rows = _ALPHA_MANY_ROWS * batch_size / _STREAM_BATCH if of_stream else by_rows
         alpha = {"lbfgs": _ALPHA_LBFGS, "adamw": _ALPHA_ADAMW}.get(solver, by_rows)
         if solver != "adamw":
             # The penalty is divided by the weights: of weights that sum to one, as in boosting,
@@ -143,6 +150,7 @@ def make_settings(
     loss: str,
     n_rows: int,
     mean_weight: float,
+    of_stream: bool = False,
 ) -> Settings:
     """Return what a fit is to do.
 
@@ -158,6 +166,8 @@ def make_settings(
         Training rows.
     mean_weight : float
         Of the rows' weights above 0.
+    of_stream : bool
+        Whether the rows are those of a call of `partial_fit`.
 
     Returns
     -------
@@ -169,7 +179,7 @@ def make_settings(
         for name, value in parameters.items()
     }
     n_hidden = len(architecture.activations)
-    resolved = resolve(values, n_rows, n_hidden, mean_weight)
+    resolved = resolve(values, n_rows, n_hidden, mean_weight, of_stream)
     values |= resolved._asdict()
     values |= {
         "architecture": architecture,

@@ -48,21 +48,29 @@ def refuse_dates(values: Any, name: str) -> None:
         )
 
 
-def check_indices(X: Any) -> None:
+def check_indices(matrix: Any, name: str) -> None:
     """Raise an error if entries of a sparse matrix lie outside of it."""
     try:
         # On a view: the check may change the dtype of the indices.
-        if X.format == "coo":
-            type(X)((X.data, X.coords), shape=X.shape)
-        elif X.format in ("csr", "csc", "bsr"):
-            view = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
-            view.check_format(full_check=True)
+        if matrix.format == "coo":
+            type(matrix)((matrix.data, matrix.coords), shape=matrix.shape)
+        elif matrix.format in ("csr", "csc", "bsr"):
+            parts = matrix.data, matrix.indices, matrix.indptr
+            type(matrix)(parts, shape=matrix.shape).check_format(full_check=True)
+        elif matrix.format == "lil":
+            _check_columns(matrix)
     except ValueError as error:
         raise ValueError(
-            f"X is a sparse {X.format.upper()} matrix of shape {X.shape} with invalid indices:"
-            f" {error}. Build it again, for example from rows, columns and values with"
-            " scipy.sparse.coo_array."
+            f"{name} is a sparse {matrix.format.upper()} matrix of shape {matrix.shape} with"
+            f" invalid indices: {error}. Build it again, for example from rows, columns and values"
+            " with scipy.sparse.coo_array."
         ) from error
+
+
+def _check_columns(matrix: Any) -> None:
+    columns = np.array([column for row in matrix.rows for column in row])
+    if columns.size and (columns.min() < 0 or columns.max() >= matrix.shape[1]):
+        raise ValueError(f"columns go from {columns.min()} to {columns.max()}")
 
 
 def is_plain(X: Any) -> bool:

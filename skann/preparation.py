@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skann.checkpoint import Origin, RowSample, SavedFit
-from skann.defaults import STREAM_ROWS, computing_dtype, make_settings
+from skann.defaults import computing_dtype, make_settings
 from skann.engine.batches import Examples
 from skann.engine.fitting import largest_product
 from skann.engine.network import Network
@@ -108,7 +108,7 @@ def prepare(
         seed = int(rng.integers(2**31))
         train, held_out = hold_out(examples, labels, parameters["validation_fraction"], seed)
     check_rows(parameters, train)
-    settings = _settings(parameters, architecture, labels, train, len(train))
+    settings = _settings(parameters, architecture, labels, train)
     origin = Origin(
         parameters,
         labels,
@@ -144,7 +144,7 @@ def prepare_piece(
     architecture = _architecture(parameters, given, labels, model)
     train, _ = _examples(parameters, given, labels, model)
     check_rows(parameters, train)
-    settings = _settings(parameters, architecture, labels, train, STREAM_ROWS)
+    settings = _settings(parameters, architecture, labels, train, of_stream=True)
     rng = _generator(parameters, model, None)
     data = Data(train, scaling=_scaling(parameters, train, model))
     return Prepared(labels, settings, data, _start(parameters, settings, rng, model))
@@ -209,10 +209,10 @@ def _settings(
     architecture: Architecture,
     labels: Labels,
     train: Examples,
-    n_rows: int,
+    of_stream: bool = False,
 ) -> Settings:
     mean_weight = mean_positive_weight(train.weights)
-    return make_settings(parameters, architecture, labels.kind, n_rows, mean_weight)
+    return make_settings(parameters, architecture, labels.kind, len(train), mean_weight, of_stream)
 
 
 def _scaling(

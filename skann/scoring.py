@@ -118,7 +118,13 @@ def _try(measure: Callable[[], Any], scoring: str, by_labels: bool) -> None:
     """Measure a network that knows nothing: what cannot be measured shows before training."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        value = measure()
+        try:
+            value = measure()
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"scoring={scoring!r} cannot be used with the validation rows: {error}. Choose"
+                " another metric, or give other rows as X_val and y_val."
+            ) from error
     # Of predicted labels it may depend on them whether a metric is defined.
     if not by_labels and not math.isfinite(value):
         raise ValueError(

@@ -862,3 +862,37 @@ def test_networks_beyond_memory_raise_with_the_size_asked_for(changes, n_paramet
     if model.solver != "lbfgs":
         with pytest.raises(MemoryError, match="hidden_layer_sizes"):
             clone(model).partial_fit(X, y, [0, 1, 2])
+
+
+def spoilt(matrix, place):
+    """Return a sparse matrix with a column that it does not have."""
+    matrix = matrix.copy()
+    if matrix.format == "lil":
+        matrix.rows[0] = [place]
+        matrix.data[0] = [1]
+    else:
+        matrix.indices[0] = place
+    return matrix
+
+
+@pytest.mark.parametrize("place", [-2, 77, 10**6])
+class TestIndicesOutOfRange:
+    indicators = (np.arange(120).reshape(40, 3) % 7 < 4).astype(int)
+    rows = np.random.default_rng(0).standard_normal((40, 3))
+
+    @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csc_array])
+    def test_in_targets_are_refused(self, container, place):
+        bad = spoilt(container(self.indicators), place)
+        with pytest.raises(ValueError, match="y is a sparse CS. matrix .* invalid indices"):
+            quick().fit(self.rows, bad)
+        with pytest.raises(ValueError, match="y_val is a sparse CS. matrix .* invalid indices"):
+            quick().fit(self.rows, self.indicators, X_val=self.rows, y_val=bad)
+        with pytest.raises(ValueError, match="y is a sparse CS. matrix .* invalid indices"):
+            quick().fit(self.rows, self.indicators).score(self.rows, bad)
+
+    def test_in_lists_of_lists_are_refused(self, place):
+        bad = spoilt(sparse.lil_array(self.rows), place)
+        with pytest.raises(ValueError, match="X is a sparse LIL matrix .* invalid indices"):
+            quick().fit(bad, self.indicators)
+        with pytest.raises(ValueError, match="X is a sparse LIL matrix .* invalid indices"):
+            quick().fit(self.rows, self.indicators).predict(bad)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+import skann
 from skann.parameters import EXCLUSIONS
 from tests import site_links
 from tests.benchmarks import suite
@@ -169,7 +170,7 @@ def test_messages_name_libraries_to_install_as_the_project_requires_them():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     required = set().union(*extras["optional-dependencies"].values())
     named = set()
-    for path in sorted((ROOT / "skann").rglob("*.py")):
+    for path in sorted(Path(skann.__file__).parent.rglob("*.py")):
         found = re.findall(r"""pip install (?:"([^"]+)"|'([^']+)'|([\w-]+))""", path.read_text())
         named |= {"".join(alternatives) for alternatives in found}
     assert {"matplotlib"} < named <= required

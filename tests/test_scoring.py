@@ -276,6 +276,6 @@ class TestBadScorings:
 
     @pytest.mark.filterwarnings("error")
     def test_errors_of_a_metric_reach_the_user(self):
-        with pytest.raises(ValueError, match="Target is multiclass but average='binary'") as caught:
+        match = r"scoring='f1' cannot be used .*Target is multiclass but average='binary'"
+        with pytest.raises(ValueError, match=match):
             fit(scoring="f1")
-        assert caught.value.__notes__ == ["Raised by scoring='f1' on the validation rows."]

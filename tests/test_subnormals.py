@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from skann.engine import subnormals
 from skann.engine.batches import Examples
 from skann.engine.fitting import fit
 from skann.engine.network import Architecture, Network
@@ -60,6 +61,34 @@ class TestFlushSubnormals:
         with pytest.raises(ZeroDivisionError), flush_subnormals():
             1 / 0  # noqa: B018
         assert all(halves())
+
+    def test_ends_with_ctrl_c_at_any_line_of_it(self):
+        n_interrupted = 0
+        for line in range(200):
+            n_lines = 0
+
+            def trace(frame, event, argument, line=line):
+                nonlocal n_lines
+                if frame.f_code.co_filename != subnormals.__file__:
+                    return None
+                if event == "line":
+                    n_lines += 1
+                    if n_lines == line + 1:
+                        raise KeyboardInterrupt
+                return trace
+
+            sys.settrace(trace)
+            try:
+                with flush_subnormals():
+                    pass
+            except KeyboardInterrupt:
+                n_interrupted += 1
+            finally:
+                sys.settrace(None)
+            assert all(halves()), f"line {line}"
+            if n_lines <= line:
+                break
+        assert n_interrupted > 8
 
     def test_leaves_the_warnings_of_numpy_alone(self):
         with (

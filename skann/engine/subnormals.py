@@ -56,9 +56,12 @@ def flush_subnormals() -> Iterator[None]:
     get_environment(ctypes.byref(environment))
     before = environment.mxcsr & _FLUSH_BITS
     try:
-        set_bits(_FLUSH_BITS)
-        yield
-    finally:
+        try:
+            set_bits(_FLUSH_BITS)
+            yield
+        finally:
+            set_bits(before)
+    finally:  # Once more, in case Ctrl-C came in the midst of it.
         set_bits(before)
 
 
