@@ -458,7 +458,7 @@ class TestFailure:
     )
     def test_of_partial_fit(self, way, data):
         def failure(model):
-            with pytest.raises(ValueError):  # noqa: PT011
+            with pytest.raises(ValueError):  # noqa: PT011  The messages have tests of their own.
                 model.partial_fit(*data)
 
         self.assert_unchanged(way(None), failure)
@@ -467,7 +467,7 @@ class TestFailure:
     def test_of_a_stream_plays_no_part_in_what_comes_after(self, solver):
         model, same = (quick(solver=solver).partial_fit(X, y, CLASSES) for _ in range(2))
         for bad in (X * np.nan, np.full_like(X, 1e38)):
-            with pytest.raises(ValueError):  # noqa: PT011
+            with pytest.raises(ValueError):  # noqa: PT011  The messages have tests of their own.
                 model.partial_fit(bad, y)
         assert_same(results(model.partial_fit(X, y)), results(same.partial_fit(X, y)))
 
