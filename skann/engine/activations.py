@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from skann.engine.kernels import active
+
 
 class Activation(NamedTuple):
     """An activation function and what training needs to know about it.
@@ -234,3 +236,20 @@ ACTIVATIONS: dict[str, Activation] = {
     "mish": Activation(_mish, _mish_backpropagate, "he_uniform", keeps_inputs=True),
     "softplus": Activation(_softplus, _softplus_backpropagate, "he_uniform"),
 }
+
+
+def passes(name: str) -> tuple[Callable, Callable]:
+    """Return the two passes of an activation in training.
+
+    Parameters
+    ----------
+    name : str
+        A name in `ACTIVATIONS`.
+
+    Returns
+    -------
+    forward, backward : callable
+        See `skann.engine.kernels.numpy_kernels.make_activation`.
+    """
+    activation = ACTIVATIONS[name]
+    return active().make_activation(name, activation.function, activation.backpropagate)

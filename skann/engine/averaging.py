@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skann.engine.kernels import active
+
 
 class Average:
     r"""Exponential moving average of a parameter vector [1]_.
@@ -47,14 +49,13 @@ class Average:
         self.values = np.zeros_like(parameters)
         self.n_updates = 0
         self._decay = decay
-        self._scratch = np.empty_like(parameters)
+        self._update = active().make_average(parameters)
 
     def update(self, parameters: NDArray) -> None:
         """Take in the parameters after a step."""
         self.n_updates += 1
-        np.subtract(parameters, self.values, out=self._scratch)
-        self._scratch *= (1 - self._decay) / (1 - self._decay**self.n_updates)
-        self.values += self._scratch
+        share = (1 - self._decay) / (1 - self._decay**self.n_updates)
+        self._update(self.values, parameters, share)
 
     def state(self) -> dict[str, Any]:
         """Return what to go on from later; the values are shared, not copied."""
@@ -68,6 +69,6 @@ class Average:
 
     def swap(self, parameters: NDArray) -> None:
         """Exchange the average and the parameters."""
-        self._scratch[...] = parameters
+        before = parameters.copy()
         parameters[...] = self.values
-        self.values[...] = self._scratch
+        self.values[...] = before

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skann.engine.activations import ACTIVATIONS, passes
 from skann.engine.dropout import Corruption, Dropout
 from skann.engine.layers import SparseGradient
 from skann.engine.memory import aligned_empty
@@ -74,6 +75,8 @@ class TrainingLayer:
     ----------
     layer : Layer
         The layer; its parameters are read, the averages of batch normalisation updated.
+    activation : str
+        Name of its activation.
     gradients : _Gradients
         Where the gradients with respect to its parameters go.
     dropout : Dropout or None
@@ -87,15 +90,17 @@ class TrainingLayer:
     def __init__(
         self,
         layer: Layer,
+        activation: str,
         gradients: _Gradients,
         dropout: Dropout | None,
         outputs: NDArray,
         is_first: bool,
     ) -> None:
-        self.dense, self.normalization, self.activation = layer
+        self.dense, self.normalization, _ = layer
+        self._activate, self._backpropagate = passes(activation)
         self.dropout = dropout
         self._gradients = gradients
-        keeps = self.activation is not None and self.activation.keeps_inputs
+        keeps = ACTIVATIONS[activation].keeps_inputs
         self._full = _Arrays(
             outputs,
             np.empty_like(outputs) if keeps else None,
@@ -133,16 +138,15 @@ class TrainingLayer:
         """
         self._inputs, self._arrays = inputs, self._arrays_for(inputs.shape[0])
         outputs, pre_activations, normalized, _, ones = self._arrays
-        self.dense.forward(inputs, outputs)
+        bias: NDArray | None = self.dense.bias
+        self.dense.multiply(inputs, outputs)
         if self.normalization is not None:
+            outputs += bias
             self._inverse_deviation = self.normalization.forward(outputs, normalized, ones)
-        if pre_activations is not None:
-            np.copyto(pre_activations, outputs)
-        if self.activation is not None:
-            self.activation.function(outputs)
+            bias = None
+        self._activate(outputs, bias, pre_activations)
         if self.dropout is not None:
-            self._mask = self.dropout.draw(outputs.shape)
-            outputs *= self._mask
+            self.dropout.apply(outputs)
         return outputs
 
     def backward(self, grad: NDArray) -> Any:
@@ -161,16 +165,16 @@ class TrainingLayer:
         outputs, pre_activations, normalized, grad_inputs, ones = self._arrays
         weights, bias, scale_and_shift = self._gradients
         if self.dropout is not None:
-            grad *= self._mask
-            # Back to what the activation gave; where it was dropped the gradient is zero.
-            outputs *= 1 / self.dropout.scale
-        if self.activation is not None:
-            self.activation.backpropagate(pre_activations, outputs, grad)
-        if self.normalization is not None:
+            self.dropout.undo(outputs, grad)
+        if self.normalization is None:
+            self._backpropagate(pre_activations, outputs, grad, ones, bias)
+        else:
+            self._backpropagate(pre_activations, outputs, grad, ones, None)
             self.normalization.backward(
                 normalized, self._inverse_deviation, grad, ones, outputs, scale_and_shift
             )
-        self.dense.backward(self._inputs, grad, ones, weights, bias, grad_inputs)
+            ones.dot(grad, out=bias)
+        self.dense.backward(self._inputs, grad, weights, grad_inputs)
         return grad_inputs
 
 
@@ -218,13 +222,16 @@ class Backpropagation:
         self._corruption = None
         if rng is not None and (input_dropout or input_noise):
             self._corruption = Corruption(input_noise, input_dropout, dtype, rng)
-        buffers = network.output_buffers(max_rows)
+        buffers, names = network.output_buffers(max_rows), architecture.activations
         self._layers = []
         for depth, (layer, outputs) in enumerate(zip(network.layers, buffers, strict=True)):
             rate = dropout[depth] if depth < len(dropout) else 0.0
             drawn = Dropout(rate, dtype, rng) if rate and rng is not None else None
             gradients = self._gradients_of(depth)
-            self._layers.append(TrainingLayer(layer, gradients, drawn, outputs, depth == 0))
+            activation = names[depth] if depth < len(names) else "identity"
+            self._layers.append(
+                TrainingLayer(layer, activation, gradients, drawn, outputs, depth == 0)
+            )
 
     def _gradients_of(self, depth: int) -> _Gradients:
         coefs, intercepts, scales, shifts, *_ = self._views

@@ -1,11 +1,10 @@
 """What is random in training: dropout, and noise on the inputs."""
 
-import math
-
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
+from skann.engine.kernels import active
 from skann.engine.memory import aligned_empty
 
 # Values that dropout decides about at once: the generator allocates what it returns.
@@ -40,35 +39,43 @@ class Dropout:
         self._threshold = min(round(rate * 65536), 65535)
         self.scale = 65536 / (65536 - self._threshold)
         self._rng = rng
-        self._kept = np.empty(0, dtype=bool)
         self._mask = np.empty(0, dtype)
+        self._kernels = active()
 
-    def draw(self, shape: tuple[int, ...]) -> NDArray:
-        """Draw a mask of zeros and scales, valid until the next call.
+    def apply(self, values: NDArray) -> None:
+        """Drop values in place.
 
         Parameters
         ----------
-        shape : tuple of int
-            Shape of the mask.
-
-        Returns
-        -------
-        ndarray of shape `shape`
+        values : ndarray of any shape, C-contiguous
+            Changed in place.
         """
-        size = math.prod(shape)
-        if size > self._mask.size:
-            self._kept = np.empty(size, dtype=bool)
-            self._mask = np.empty(size, self._mask.dtype)
-        kept, mask = self._kept[:size], self._mask[:size]
+        values = values.reshape(-1)
+        if values.size > self._mask.size:
+            self._mask = np.empty(values.size, self._mask.dtype)
         random_raw = self._rng.bit_generator.random_raw
-        for start in range(0, size, _DRAWS):
-            part = kept[start : start + _DRAWS]
+        for start in range(0, values.size, _DRAWS):
+            part = values[start : start + _DRAWS]
+            mask = self._mask[start : start + _DRAWS][: part.size]
             # Four draws of 16 bits for the price of one random number.
             words = random_raw(-(-part.size // 4)).view(np.uint16)[: part.size]
-            np.greater_equal(words, self._threshold, out=part)
+            self._kernels.drop(words, self._threshold, self.scale, mask, part)
             del words  # Before the next are allocated.
-        np.multiply(kept, mask.dtype.type(self.scale), out=mask)
-        return mask.reshape(shape)
+
+    def undo(self, outputs: NDArray, grad: NDArray) -> None:
+        """Bring the gradient with respect to the outputs back before `apply`, and these too.
+
+        Where they were dropped the outputs stay zero: so is the gradient there.
+
+        Parameters
+        ----------
+        outputs : ndarray of any shape, C-contiguous
+            As the last call of `apply` left them; changed in place.
+        grad : ndarray of the same shape, C-contiguous
+            Changed in place.
+        """
+        mask = self._mask[: outputs.size]
+        self._kernels.undo_drop(mask, self.scale, outputs.reshape(-1), grad.reshape(-1))
 
 
 class Corruption:
@@ -108,7 +115,8 @@ class Corruption:
         """
         if not isinstance(inputs, np.ndarray):
             assert self._dropout is not None  # Sparse rows are not given noise.
-            data = inputs.data * self._dropout.draw(inputs.data.shape)
+            data = inputs.data.copy()
+            self._dropout.apply(data)
             return sparse.csr_array((data, inputs.indices, inputs.indptr), shape=inputs.shape)
         if len(inputs) > len(self._buffer):
             self._buffer = aligned_empty(inputs.shape, self._buffer.dtype)
@@ -117,7 +125,8 @@ class Corruption:
             self._rng.standard_normal(out=corrupted, dtype=corrupted.dtype)
             corrupted *= self._noise
             corrupted += inputs
-            inputs = corrupted
+        else:
+            np.copyto(corrupted, inputs)
         if self._dropout is not None:
-            np.multiply(inputs, self._dropout.draw(inputs.shape), out=corrupted)
+            self._dropout.apply(corrupted)
         return corrupted

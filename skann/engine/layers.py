@@ -81,7 +81,12 @@ class Dense:
         self.bias = bias
 
     def forward(self, inputs: NDArray | sparse.csr_array, outputs: NDArray) -> None:
-        """Compute the layer.
+        """Compute the layer; parameters as in `multiply`."""
+        self.multiply(inputs, outputs)
+        outputs += self.bias
+
+    def multiply(self, inputs: NDArray | sparse.csr_array, outputs: NDArray) -> None:
+        """Compute the layer without its bias.
 
         Parameters
         ----------
@@ -96,18 +101,15 @@ class Dense:
             inputs.dot(self.weights, out=outputs)
         else:
             self.weights.T.dot(inputs.T, out=outputs.T)
-        outputs += self.bias
 
     def backward(
         self,
         inputs: NDArray | sparse.csr_array,
         grad_outputs: NDArray,
-        ones: NDArray,
         grad_weights: NDArray | SparseGradient,
-        grad_bias: NDArray,
         grad_inputs: NDArray | None,
     ) -> None:
-        """Compute the gradients of the layer.
+        """Compute the gradients of the layer, but for that of the bias: a sum over the rows.
 
         Parameters
         ----------
@@ -115,12 +117,8 @@ class Dense:
             As in the forward pass.
         grad_outputs : ndarray of shape (n_rows, fan_out)
             Gradient with respect to the outputs.
-        ones : ndarray of shape (n_rows,)
-            Ones: a product with them sums over rows faster than a reduction does.
         grad_weights : ndarray of shape (fan_in, fan_out) or SparseGradient
             Overwritten by the gradient with respect to the weights.
-        grad_bias : ndarray of shape (fan_out,)
-            Overwritten by the gradient with respect to the bias.
         grad_inputs : ndarray of shape (n_rows, fan_in) or None
             Overwritten by the gradient with respect to `inputs`; None for the first layer.
         """
@@ -130,7 +128,6 @@ class Dense:
             inputs.T.dot(grad_outputs, out=grad_weights)
         else:
             grad_weights[...] = inputs.T @ grad_outputs
-        ones.dot(grad_outputs, out=grad_bias)
         if grad_inputs is not None:
             grad_outputs.dot(self.weights.T, out=grad_inputs)
 

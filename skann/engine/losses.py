@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.special import expit, log_expit, logsumexp
 
+from skann.engine.kernels import active
+
 
 class Loss(Protocol):
     """What training and prediction ask of a loss."""
@@ -80,16 +82,10 @@ class SoftmaxCrossEntropy:
     def __init__(
         self, n_outputs: int, max_rows: int, dtype: DTypeLike, label_smoothing: float = 0.0
     ) -> None:
-        self._row = np.empty(max_rows, dtype)
-        self._scale = np.empty(max_rows, dtype)
-        self._log = np.empty(max_rows, dtype)
-        self._wanted = np.empty(n_outputs * max_rows, dtype)
-        self._columns = np.arange(max_rows, dtype=np.intp)
-        # A product with ones sums faster than a reduction does.
-        self._one_by_row = np.ones(max_rows, dtype)
-        self._one_by_class = np.ones(n_outputs, dtype)
-        self._on_each = label_smoothing / n_outputs
-        self._on_truth = 1.0 - label_smoothing + self._on_each
+        on_each = label_smoothing / n_outputs
+        on_truth = 1.0 - label_smoothing + on_each
+        make = active().make_softmax_cross_entropy
+        self._function = make(n_outputs, max_rows, dtype, on_each, on_truth)
 
     def value_and_gradient(
         self, logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float
@@ -111,28 +107,7 @@ class SoftmaxCrossEntropy:
         -------
         float
         """
-        n_rows = logits.shape[1]
-        row, scale = self._row[:n_rows], self._scale[:n_rows]
-        # Divided in their own precision: their scale may be beyond the computing dtype.
-        weights = self._one_by_row[:n_rows] if weights is None else weights
-        np.multiply(weights, 1.0 / divisor, out=scale)
-        # The distribution that each row is to have, times its weight.
-        wanted = self._wanted[: logits.size].reshape(logits.shape)
-        wanted.fill(self._on_each)
-        wanted[targets, self._columns[:n_rows]] = self._on_truth
-        wanted *= scale
-
-        np.maximum.reduce(logits, axis=0, out=row)
-        logits -= row
-        score = logits.ravel().dot(wanted.ravel())
-        np.exp(logits, out=logits)
-        self._one_by_class.dot(logits, out=row)
-        np.log(row, out=self._log[:n_rows])
-        value = float(scale.dot(self._log[:n_rows]) - score)
-        scale /= row
-        logits *= scale
-        logits -= wanted
-        return value
+        return self._function(logits, targets, weights, divisor)
 
     @staticmethod
     def probabilities(logits: NDArray) -> NDArray:
@@ -210,8 +185,8 @@ class LogisticCrossEntropy:
     def __init__(
         self, n_outputs: int, max_rows: int, dtype: DTypeLike, label_smoothing: float = 0.0
     ) -> None:
-        self._scratch = np.empty(n_outputs * max_rows, dtype)
-        self._smoothing = label_smoothing
+        make = active().make_logistic_cross_entropy
+        self._function = make(n_outputs, max_rows, dtype, label_smoothing)
 
     def value_and_gradient(
         self, logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float
@@ -233,28 +208,7 @@ class LogisticCrossEntropy:
         -------
         float
         """
-        targets = targets.T
-        scratch = self._scratch[: logits.size].reshape(logits.shape)
-        # log(1 + e^z) - y z equals log(1 + e^s) with s = z for y = 0 and s = -z for y = 1.
-        np.multiply(targets, -2, out=scratch)
-        scratch += 1
-        scratch *= logits
-        value = 0.0
-        if self._smoothing:
-            # A target nearer to 1/2 by h makes the loss less by h s.
-            value -= self._smoothing / 2 * _weighted_sum(scratch, weights)
-        np.logaddexp(0, scratch, out=scratch)
-        value += _weighted_sum(scratch, weights)
-
-        expit(logits, out=logits)
-        if self._smoothing:
-            targets = np.multiply(targets, 1 - self._smoothing, out=scratch)
-            targets += self._smoothing / 2
-        logits -= targets
-        if weights is not None:
-            logits *= weights
-        logits *= 1.0 / divisor
-        return value / divisor
+        return self._function(logits, targets, weights, divisor)
 
     @staticmethod
     def probabilities(logits: NDArray) -> NDArray:
@@ -285,11 +239,6 @@ class LogisticCrossEntropy:
         ndarray of shape (n_rows, n_outputs), or (n_rows, 2) for one output
         """
         return log_expit(_both_signs(logits)).T.copy()
-
-
-def _weighted_sum(values: NDArray, weights: NDArray | None) -> float:
-    """Return the sum of `values`, of shape (n_outputs, n_rows), each row times its weight."""
-    return float(np.add.reduce(values if weights is None else values.dot(weights), axis=None))
 
 
 class _Limits(NamedTuple):

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg import get_blas_funcs
 
+from skann.engine.kernels import active
+from skann.engine.kernels.numpy_kernels import AdamStep
 from skann.engine.memory import aligned_empty
 
 # What decoupled decay leaves of the weights at least: they shrink, but not past zero.
@@ -25,9 +26,6 @@ _LEAST_SCALE = 1e-6
 # Numbers of a vector that a step works on at once: the handful of vectors that it passes
 # over several times stay in the last level of cache, and the calls are few.
 _BLOCK = 65_536
-# SciPy's BLAS may be another than NumPy's, with threads of its own that would take the cores from
-# those of the products. OpenBLAS leaves vectors of up to 10,000 numbers to the calling thread.
-_BLAS_PIECE = 10_000
 
 
 class Optimizer:
@@ -91,28 +89,6 @@ def _blocks(
     return blocks
 
 
-def vector_functions(vector: NDArray) -> tuple[Callable, Callable]:
-    """Return ``y[:n] += a * x[:n]`` and ``x[:n] *= a``, as BLAS computes them in place.
-
-    One pass instead of two, and for vectors so short that the call is all there is to it a third
-    of the time of a ufunc. As `add_scaled(x, y, n, a)` and `scale(a, x, n)`, for aligned,
-    contiguous vectors of the type and at most the length of `vector`: f2py would copy others, and
-    the result be lost.
-    """
-    axpy, scal = get_blas_funcs(("axpy", "scal"), (vector,))
-    if vector.size <= _BLAS_PIECE:
-        return axpy, scal
-
-    def add_scaled(x: NDArray, y: NDArray, n: int, a: float) -> None:
-        start = 0
-        while n - start > _BLAS_PIECE:
-            axpy(x, y, _BLAS_PIECE, a, start, 1, start, 1)
-            start += _BLAS_PIECE
-        axpy(x, y, n - start, a, start, 1, start, 1)
-
-    return add_scaled, scal
-
-
 class DecayingSum:
     """A sum of vectors that decays by a factor before each term: s = beta * s + term.
 
@@ -157,31 +133,6 @@ class DecayingSum:
         if self.scale < _LEAST_SCALE:
             self.values *= self.scale
             self.scale = 1.0
-
-
-class AdamStep(NamedTuple):
-    """The numbers of one step of Adam, the same for all parameters.
-
-    Attributes
-    ----------
-    rate : float
-        What the quotient of the two sums is multiplied by.
-    epsilon : float
-        What is added to the root of the second sum.
-    first_term, second_term : float
-        What the gradient and its square are multiplied by as terms of the sums.
-    penalty : float
-        Share of the weights in their gradient.
-    shrinkage : float
-        What decoupled decay multiplies the weights by.
-    """
-
-    rate: float
-    epsilon: float
-    first_term: float
-    second_term: float
-    penalty: float
-    shrinkage: float
 
 
 class Adam(Optimizer):
@@ -238,7 +189,7 @@ class Adam(Optimizer):
         self.n_steps = 0
         self.first = DecayingSum(parameters, beta_1)
         self.second = DecayingSum(parameters, beta_2)
-        self._add_scaled, self._scale = vector_functions(parameters)
+        self._update = active().make_adam(parameters)
         start = parameters.size - gradient.size
         vectors = (parameters, self.first.values, self.second.values)
         values, first, second = (vector[start:] for vector in vectors)
@@ -267,29 +218,6 @@ class Adam(Optimizer):
             penalty=0.0 if self.decouples_decay else decay,
             shrinkage=shrinkage,
         )
-
-    def _update(
-        self,
-        values: NDArray,
-        grad: NDArray,
-        first: NDArray,
-        second: NDArray,
-        n_weights: int,
-        step: AdamStep,
-    ) -> None:
-        """Update some parameters and their moments; the gradient is overwritten."""
-        n = values.size
-        if n_weights and step.penalty:
-            self._add_scaled(values, grad, n_weights, step.penalty)
-        if n_weights and step.shrinkage != 1:
-            self._scale(step.shrinkage, values, n_weights)
-        self._add_scaled(grad, first, n, step.first_term)
-        np.square(grad, out=grad)
-        self._add_scaled(grad, second, n, step.second_term)
-        np.sqrt(second, out=grad)
-        grad += step.epsilon
-        np.divide(first, grad, out=grad)
-        self._add_scaled(grad, values, n, -step.rate)
 
     def state(self) -> dict[str, Any]:
         """Return a copy of the moments with their scales, and the number of steps."""
@@ -379,27 +307,15 @@ class SGD(Optimizer):
         nesterovs_momentum: bool,
         **_: Any,
     ) -> None:
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self._add_scaled, self._scale = vector_functions(parameters)
+        self._update = active().make_sgd(parameters, momentum, nesterovs_momentum)
         self.velocity = aligned_empty(parameters.size, parameters.dtype)
         self.velocity.fill(0)
         self._blocks = _blocks(parameters, gradient, n_weights, self.velocity)
 
     def step(self, rate: float, decay: float) -> None:
         """Update the parameters in place; see `Optimizer.step`."""
-        add_scaled, momentum = self._add_scaled, self.momentum
         for values, grad, (velocity,), n_weights in self._blocks:
-            n = values.size
-            if n_weights and decay:
-                add_scaled(values, grad, n_weights, decay)
-            self._scale(momentum, velocity, n)
-            add_scaled(grad, velocity, n, -rate)
-            if self.nesterovs_momentum and momentum:
-                add_scaled(velocity, values, n, momentum)
-                add_scaled(grad, values, n, -rate)
-            else:
-                add_scaled(velocity, values, n, 1.0)
+            self._update(values, grad, velocity, n_weights, rate, decay)
 
     def state(self) -> dict[str, Any]:
         """Return a copy of the velocity."""

@@ -1,11 +1,13 @@
 """Rows of X, as it is, gathered, scaled and cast a few at a time."""
 
+from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
+from skann.engine.kernels import active, numpy_kernels
 from skann.engine.memory import aligned_empty, made_on_first_use
 
 # Rows that are laid out anew at once: few enough for those of a wide table to stay in cache, many
@@ -111,6 +113,10 @@ class DenseRows:
     # Made on first use: a prediction that needs no cast needs none of them.
 
     @made_on_first_use
+    def _kernels(self) -> ModuleType:
+        return active()
+
+    @made_on_first_use
     def _buffer(self) -> NDArray:
         return aligned_empty((self._max_rows, self._X.shape[1]), self._dtype)
 
@@ -138,6 +144,10 @@ class DenseRows:
             index = self._index[: len(indices)]
             indices = self._subset.take(indices, out=index, mode="clip")
         raw = self._raw[: len(indices)]
+        if self._takes and self._unit is None:
+            batch = raw if self._as_is else self._buffer[: len(indices)]
+            self._kernels.gather(self._X, indices, self._shift, self._factor, raw, batch)
+            return self._clipped(batch)
         if self._takes:
             self._X.take(indices, axis=0, out=raw, mode="clip")
         else:
@@ -155,21 +165,19 @@ class DenseRows:
 
     def _cast(self, rows: NDArray) -> NDArray:
         batch = self._buffer[: len(rows)]
-        if self._factor is None:
-            np.copyto(batch, rows, casting="unsafe")
-        elif self._unit is not None:
-            wide = self._wide[: len(rows)]
-            np.multiply(rows, self._unit, out=wide, casting="unsafe")
-            if self._shift is not None:
-                wide -= self._shift
-            np.multiply(wide, self._factor, out=batch, casting="unsafe")
-        elif self._shift is None:
-            np.multiply(rows, self._factor, out=batch, casting="unsafe")
-        else:
-            np.subtract(rows, self._shift, out=batch, casting="unsafe")
-            batch *= self._factor
+        if self._unit is None:
+            numpy_kernels.scale(rows, self._shift, self._factor, batch)
+            return self._clipped(batch)
+        wide = self._wide[: len(rows)]
+        np.multiply(rows, self._unit, out=wide, casting="unsafe")
+        if self._shift is not None:
+            wide -= self._shift
+        np.multiply(wide, self._factor, out=batch, casting="unsafe")
+        return self._clipped(batch)
+
+    def _clipped(self, batch: NDArray) -> NDArray:
         if self._clip is not None:
-            _clip_smoothly(batch, self._clip, self._scratch[: len(rows)])
+            _clip_smoothly(batch, self._clip, self._scratch[: len(batch)])
         return batch
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skann.engine.kernels.numpy_kernels import AdamStep
 from skann.engine.layers import SparseGradient
 from skann.engine.memory import aligned_empty
-from skann.engine.optimizers import Adam, AdamStep
+from skann.engine.optimizers import Adam
 
 # Numbers of the touched rows that are gathered and updated at once: three buffers of them stay in
 # cache.

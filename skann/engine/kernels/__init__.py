@@ -1,0 +1,79 @@
+"""The inner operations of training that are worth compiling, in two implementations.
+
+`numpy_kernels` is always there and says what each operation is; `numba_kernels` has the same
+names and is used where Numba is installed. What trains asks `active` for the one in use. The
+environment variable ``SKANN_KERNELS`` chooses one: "numpy" or "numba".
+
+Predictions do not depend on it: they are computed in NumPy.
+"""
+
+import os
+import warnings
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+from skann.engine.kernels import numpy_kernels
+
+VARIABLE = "SKANN_KERNELS"
+_NAMES = ("numpy", "numba")
+
+
+def active_name() -> str:
+    """Return which implementation is in use.
+
+    Returns
+    -------
+    {"numpy", "numba"}
+
+    Raises
+    ------
+    ValueError
+        If the environment variable has another value.
+    ImportError
+        If it asks for Numba, which cannot be imported or does not work.
+    """
+    wanted = os.environ.get(VARIABLE, "")
+    if wanted not in ("", *_NAMES):
+        raise ValueError(
+            f"The environment variable {VARIABLE} must be 'numpy', 'numba' or not set;"
+            f" got {wanted!r}."
+        )
+    if wanted == "numpy":
+        return "numpy"
+    error = _error_of_numba()
+    if error is None:
+        return "numba"
+    if wanted == "numba":
+        raise ImportError(
+            f"The environment variable {VARIABLE} asks for Numba, which does not work here:"
+            f" {error}. Install it (pip install numba), or unset the variable."
+        )
+    return "numpy"
+
+
+def active() -> ModuleType:
+    """Return the implementation in use: `numpy_kernels` or `numba_kernels`."""
+    if active_name() == "numpy":
+        return numpy_kernels
+    return import_module("skann.engine.kernels.numba_kernels")
+
+
+@cache
+def _error_of_numba() -> str | None:
+    """Import and try Numba, once; return why it cannot be used, None if it can."""
+    if find_spec("numba") is None:
+        return "it is not installed"
+    try:
+        import_module("skann.engine.kernels.numba_kernels").try_out()
+    except Exception as error:  # Whatever it is, NumPy can do the work.
+        reason = f"{type(error).__name__}: {error}"
+        warnings.warn(
+            f"Numba is installed but does not work ({reason}). Training uses NumPy, which is"
+            f" slower. Set {VARIABLE}=numpy to be rid of this warning.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return reason
+    return None
