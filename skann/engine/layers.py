@@ -4,6 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skann.engine.kernels import active
+from skann.engine.memory import aligned_empty
+
 
 class SparseGradient:
     """Gradient of a weight matrix, in the rows of the features that a sparse batch has.
@@ -27,11 +30,12 @@ class SparseGradient:
 
     def __init__(self, n_features: int) -> None:
         self.n_features = n_features
-        self._is_touched = np.zeros(n_features, dtype=bool)
-        self._place = np.empty(n_features, dtype=np.int32)
+        self._kernels = active()
+        self._place = np.full(n_features, -1, dtype=np.int32)
         self._columns = np.empty(0, dtype=np.int32)
         self.rows = np.empty(0, dtype=np.intp)
         self.values = np.empty((0, 0))
+        self._buffer = np.empty(0)
 
     def touch(self, inputs: sparse.csr_array) -> None:
         """Find the features that a batch has: call it before `compute`.
@@ -41,12 +45,7 @@ class SparseGradient:
         inputs : CSR array of shape (n_rows, n_features)
             The batch.
         """
-        # Marking and counting is several times faster than sorting the indices.
-        self._is_touched[inputs.indices] = True
-        self.rows = np.flatnonzero(self._is_touched)
-        self._is_touched[self.rows] = False
-        self._place[self.rows] = np.arange(len(self.rows))
-        self._columns = self._place[inputs.indices]
+        self.rows, self._columns = self._kernels.touch(inputs.indices, self._place)
 
     def compute(self, inputs: sparse.csr_array, grad_outputs: NDArray) -> None:
         """Compute ``inputs.T @ grad_outputs`` without its empty rows.
@@ -58,11 +57,11 @@ class SparseGradient:
         grad_outputs : ndarray of shape (n_rows, fan_out)
             Gradient with respect to the pre-activations.
         """
-        touched = sparse.csr_array(
-            (inputs.data, self._columns, inputs.indptr),
-            shape=(inputs.shape[0], len(self.rows)),
-        )
-        self.values = touched.T @ grad_outputs
+        n_rows, width = len(self.rows), grad_outputs.shape[1]
+        if n_rows * width > self._buffer.size:
+            self._buffer = aligned_empty(2 * n_rows * width, grad_outputs.dtype)
+        buffer = self._buffer[: n_rows * width].reshape(n_rows, width)
+        self.values = self._kernels.sparse_gradient(inputs, self._columns, grad_outputs, buffer)
 
 
 class Dense:
@@ -96,7 +95,7 @@ class Dense:
             Overwritten. Row-major, or the transpose of a row-major array.
         """
         if not isinstance(inputs, np.ndarray):
-            outputs[...] = inputs @ self.weights
+            active().multiply_sparse(inputs, self.weights, outputs)
         elif outputs.flags.c_contiguous:
             inputs.dot(self.weights, out=outputs)
         else:

@@ -211,13 +211,18 @@ class SparseRows:
         self._subset = subset
         self._scaling = scaling
 
+    @made_on_first_use
+    def _kernels(self) -> ModuleType:
+        return active()
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return self._X.shape[0] if self._subset is None else len(self._subset)
 
     def gather(self, indices: NDArray) -> NDArray | sparse.csr_array:
         """Return the rows at `indices`."""
-        return self._cast(self._X[indices if self._subset is None else self._subset[indices]])
+        indices = indices if self._subset is None else self._subset[indices]
+        return self._cast(self._kernels.gather_sparse(self._X, indices))
 
     def chunk(self, start: int, stop: int) -> NDArray | sparse.csr_array:
         """Return consecutive rows."""
@@ -234,6 +239,8 @@ class SparseRows:
             rows.sum_duplicates()  # The clip of a sum is not the sum of clips.
         data = rows.data if factor is None else rows.data * factor[rows.indices]
         data = data.astype(self._dtype, copy=clip is not None)
+        if data is rows.data:
+            return rows
         if clip is not None:
             _clip_smoothly(data, clip, np.empty_like(data))
         return _with_data(rows, data)

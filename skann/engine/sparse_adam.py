@@ -7,14 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skann.engine.kernels.numpy_kernels import AdamStep
+from skann.engine.kernels import active
 from skann.engine.layers import SparseGradient
-from skann.engine.memory import aligned_empty
 from skann.engine.optimizers import Adam
-
-# Numbers of the touched rows that are gathered and updated at once: three buffers of them stay in
-# cache.
-_GATHERED_BLOCK = 32_768
 
 
 class SparseAdam(Adam):
@@ -62,9 +57,7 @@ class SparseAdam(Adam):
             vector[:n_first].reshape(sparse_gradient.n_features, -1)
             for vector in (parameters, self.first.values, self.second.values)
         ]
-        width = self._matrices[0].shape[1]
-        self._n_at_once = max(_GATHERED_BLOCK // width, 1)
-        self._buffers = aligned_empty((3, self._n_at_once * width), parameters.dtype)
+        self._update_rows = active().make_adam_rows(self._matrices)
         # Logarithms of all decoupled decay so far, and of what each row has had of it.
         self._shrinkage = 0.0
         self._shrunk = np.zeros(sparse_gradient.n_features)
@@ -87,20 +80,7 @@ class SparseAdam(Adam):
         step = self._begin_step(rate, decay)
         for values, grad, (first, second), n_weights in self._blocks:
             self._update(values, grad, first, second, n_weights, step)
-        self._update_rows(step)
-
-    def _update_rows(self, step: AdamStep) -> None:
-        """Gather touched rows and their moments, a few at a time, update them, put them back."""
-        for start in range(0, len(self._gradient.rows), self._n_at_once):
-            part = slice(start, start + self._n_at_once)
-            rows, grad = self._gradient.rows[part], self._gradient.values[part].ravel()
-            gathered = self._buffers[:, : grad.size]
-            for matrix, values in zip(self._matrices, gathered, strict=True):
-                # Clipping, which never happens, spares the copy that a check would need.
-                matrix.take(rows, axis=0, out=values.reshape(len(rows), -1), mode="clip")
-            self._update(gathered[0], grad, gathered[1], gathered[2], grad.size, step)
-            for matrix, values in zip(self._matrices, gathered, strict=True):
-                matrix[rows] = values.reshape(len(rows), -1)
+        self._update_rows(self._gradient.rows, self._gradient.values, step)
         self._shrinkage += math.log(step.shrinkage)
         self._shrunk[self._gradient.rows] = self._shrinkage
 

@@ -9,7 +9,7 @@ turns into vector instructions; in single precision they are right to the last d
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,9 +18,11 @@ from numba import njit
 from numba.extending import register_jitable
 from numpy.polynomial import chebyshev
 from numpy.typing import DTypeLike, NDArray
+from scipy.sparse import csr_array
 from scipy.special import erfcx
 
 from skann.engine.kernels import numpy_kernels
+from skann.engine.kernels.numpy_kernels import AdamStep
 
 # Products and sums may be contracted to one instruction; nothing else may be reordered.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
@@ -34,6 +36,9 @@ def _kernel(function: Callable) -> Callable:
         return njit(**_OPTIONS)(function)
 
 
+# Loops are turned into vector instructions where nothing is called in them.
+_inline = register_jitable(forceinline=True)
+
 _LOG2_E = 1 / math.log(2)
 # log(2) as a sum of which the first term has trailing zeros: its multiples are exact.
 _LOG_2, _LOG_2_REST = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
@@ -41,14 +46,15 @@ _EXP_SERIES = tuple(1 / math.factorial(k) for k in range(13, 0, -1))
 _LOG_SERIES = tuple(1 / k for k in range(31, 0, -2))
 # Powers of two with exponents from here to here are normal numbers.
 _LOWEST_EXP, _HIGHEST_EXP = -708.0, 709.0
-_LEAK, _MISH_LINEAR = 0.01, 20
+_LEAK, _MISH_LINEAR = 0.01, 20.0
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 # Where the normal density is zero, even as a double.
 _DENSITY_END = 40.0
 _ROOT_HALF = math.sqrt(0.5)
 _INVERSE_ROOT_2_PI = 1 / math.sqrt(2 * math.pi)
 
 
-@register_jitable
+@_inline
 def _polynomial(coefficients, x):
     value = coefficients[0]
     for k in range(1, len(coefficients)):
@@ -56,7 +62,7 @@ def _polynomial(coefficients, x):
     return value
 
 
-@register_jitable
+@_inline
 def _exp_parts(x):
     """Return a power of two s, and s times r with e^x = s + s r, both to the last digit."""
     x = _LOWEST_EXP if x < _LOWEST_EXP else x  # Unlike max, this leaves NaN.
@@ -68,194 +74,202 @@ def _exp_parts(x):
     return power, power * (rest * _polynomial(_EXP_SERIES, rest))
 
 
-@register_jitable
+@_inline
 def _exp(x):
     power, rest = _exp_parts(x)
     return power + rest
 
 
-@register_jitable
+@_inline
 def _expm1(x):
     power, rest = _exp_parts(x)
     return rest + (power - 1)
 
 
-@register_jitable
+@_inline
 def _log1p(u):
     """Return log(1 + u) for u from 0 to 1."""
     z = u / (2 + u)
     return 2 * z * _polynomial(_LOG_SERIES, z * z)
 
 
-def _fit_erfcx() -> tuple[float, ...]:
-    """Return the polynomial P with erfcx(a) (1 + 2 a) = P((a - 2) / (a + 2)) for a >= 0."""
+def _fit_erfcx() -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return E and O with ``erfcx(a) (1 + 2 a) = E(t^2) + t O(t^2)``, ``t = (a - 2) / (a + 2)``.
+
+    For a >= 0; coefficients from the highest power down.
+    """
     t = np.cos((np.arange(400) + 0.5) * np.pi / 400)
     a = 2 * (1 + t) / (1 - t)
     series = chebyshev.chebfit(t, erfcx(a) * (1 + 2 * a), 24)
-    return tuple(float(c) for c in chebyshev.cheb2poly(series)[::-1])
+    coefficients = [float(c) for c in chebyshev.cheb2poly(series)[::-1]]
+    return tuple(coefficients[0::2]), tuple(coefficients[1::2])
 
 
-_ERFCX = _fit_erfcx()
+_ERFCX_EVEN, _ERFCX_ODD = _fit_erfcx()
 
 
-@register_jitable
-def _normal(x):
-    """Return e^(-x^2 / 2), and the normal distribution at x."""
-    a = abs(x)
-    a = _DENSITY_END if a > _DENSITY_END else a
-    density = _exp(-0.5 * a * a)
-    a *= _ROOT_HALF
-    tail = 0.5 * density * _polynomial(_ERFCX, (a - 2) / (a + 2)) / (1 + 2 * a)
-    return density, 1 - tail if x > 0 else tail
+# Activations whose derivative follows from the output y: each of a number x, and the derivative.
 
 
-# An activation, of a number x, and its derivative, of x if the activation keeps its inputs and of
-# the output otherwise.
-
-
-@register_jitable
+@_inline
 def _relu(x):
     return type(x)(0) if x < 0 else x
 
 
-@register_jitable
+@_inline
 def _relu_slope(y):
     return type(y)(y > 0)
 
 
-@register_jitable
+@_inline
 def _leaky_relu(x):
     return max(x, type(x)(_LEAK) * x)
 
 
-@register_jitable
+@_inline
 def _leaky_relu_slope(y):
     return type(y)(1) if y > 0 else type(y)(_LEAK)
 
 
-@register_jitable
-def _logistic(x):
-    return 1 / (1 + _exp(-np.float64(x)))
-
-
-@register_jitable
-def _logistic_slope(y):
-    return y * (1 - y)
-
-
-@register_jitable
-def _tanh(x):
-    grown = _expm1(2 * np.float64(x))
-    return grown / (grown + 2)
-
-
-@register_jitable
-def _tanh_slope(y):
-    return 1 - y * y
-
-
-@register_jitable
-def _gelu(x):
-    return x * _normal(np.float64(x))[1]
-
-
-@register_jitable
-def _gelu_slope(x):
-    x = np.float64(x)
-    density, distribution = _normal(x)
-    near = min(max(x, -_DENSITY_END), _DENSITY_END)
-    return distribution + near * density * _INVERSE_ROOT_2_PI
-
-
-@register_jitable
-def _silu(x):
-    return x * _logistic(x)
-
-
-@register_jitable
-def _silu_slope(x):
-    x = np.float64(x)
-    power, rest = _exp_parts(-x)
-    exp = power + rest
-    return (1 + exp + x * exp) / ((1 + exp) * (1 + exp))
-
-
-@register_jitable
-def _mish(x):
-    e = _exp(np.float64(min(x, _MISH_LINEAR)))
-    n = e * (e + 2)
-    return x * (n / (n + 2))
-
-
-@register_jitable
-def _mish_slope(x):
-    x = np.float64(min(x, _MISH_LINEAR))
-    e = _exp(x)
-    n = e * (e + 2)
-    return (n + 4 * x * e * (e + 1) / (n + 2)) / (n + 2)
-
-
-@register_jitable
+@_inline
 def _elu(x):
     return np.float64(x) if x > 0 else _expm1(np.float64(x))
 
 
-@register_jitable
+@_inline
 def _elu_slope(y):
     return 1 + min(y, 0)
 
 
-@register_jitable
-def _softplus(x):
-    return max(np.float64(x), 0.0) + _log1p(_exp(-abs(np.float64(x))))
+@_inline
+def _selu(x):
+    return _SELU_SCALE * np.float64(x) if x > 0 else _SELU_SCALE * _SELU_ALPHA * _expm1(np.float64(x))
 
 
-@register_jitable
-def _softplus_slope(y):
-    return -_expm1(-np.float64(y))
+@_inline
+def _selu_slope(y):
+    return _SELU_SCALE if y > 0 else y + _SELU_SCALE * _SELU_ALPHA
 
 
 _FORMULAS: dict[str, tuple[Callable, Callable]] = {
     "relu": (_relu, _relu_slope),
     "leaky_relu": (_leaky_relu, _leaky_relu_slope),
-    "logistic": (_logistic, _logistic_slope),
-    "tanh": (_tanh, _tanh_slope),
+    "elu": (_elu, _elu_slope),
+    "selu": (_selu, _selu_slope),
+}
+
+
+# Activations that keep their inputs, and the derivative, of x. What both compute the compiler
+# computes once: here it is the derivative that is kept.
+
+
+@_inline
+def _normal_distribution(x):
+    a = abs(x) * _ROOT_HALF
+    t = (a - 2) / (a + 2)
+    scaled = _polynomial(_ERFCX_EVEN, t * t) + t * _polynomial(_ERFCX_ODD, t * t)
+    tail = 0.5 * _exp(-0.5 * x * x) * scaled / (1 + 2 * a)
+    return 1 - tail if x > 0 else tail
+
+
+@_inline
+def _gelu(x):
+    return x * _normal_distribution(min(max(x, -_DENSITY_END), _DENSITY_END))
+
+
+@_inline
+def _gelu_slope(x):
+    x = min(max(x, -_DENSITY_END), _DENSITY_END)
+    return _normal_distribution(x) + x * _exp(-0.5 * x * x) * _INVERSE_ROOT_2_PI
+
+
+@_inline
+def _silu(x):
+    return x / (1 + _exp(-x))
+
+
+@_inline
+def _silu_slope(x):
+    exp = _exp(-x)
+    logistic = 1 / (1 + exp)
+    return logistic * (1 + x * (exp * logistic))
+
+
+@_inline
+def _mish(x):
+    e = _exp(min(x, _MISH_LINEAR))
+    n = e * (e + 2)
+    return x * (n / (n + 2))
+
+
+@_inline
+def _mish_slope(x):
+    x = min(x, _MISH_LINEAR)
+    e = _exp(x)
+    n = e * (e + 2)
+    return (n + 4 * x * e * (e + 1) / (n + 2)) / (n + 2)
+
+
+_FORMULAS_OF_INPUT: dict[str, tuple[Callable, Callable]] = {
     "gelu": (_gelu, _gelu_slope),
     "silu": (_silu, _silu_slope),
     "mish": (_mish, _mish_slope),
-    "elu": (_elu, _elu_slope),
-    "softplus": (_softplus, _softplus_slope),
 }
 
 
 @cache
 def make_activation(name: str, function: Callable, backpropagate: Callable) -> tuple[Any, Any]:
     """Return the two passes of an activation; see `numpy_kernels.make_activation`."""
-    if name not in _FORMULAS:
-        return numpy_kernels.make_activation(name, function, backpropagate)
-    formula, slope = _FORMULAS[name]
+    if name in _FORMULAS:
+        return _passes(*_FORMULAS[name])
+    if name in _FORMULAS_OF_INPUT:
+        return _passes_that_keep_the_slope(*_FORMULAS_OF_INPUT[name])
+    return numpy_kernels.make_activation(name, function, backpropagate)
 
+
+def _passes(formula: Callable, slope: Callable) -> tuple[Any, Any]:
     def forward(outputs, bias, kept):
         for i in range(outputs.shape[0]):
             for j in range(outputs.shape[1]):
                 x = outputs[i, j]
                 if bias is not None:
                     x += bias[j]
-                if kept is not None:
-                    kept[i, j] = x
                 outputs[i, j] = formula(x)
 
     def backward(kept, outputs, grad, ones, grad_bias):
-        known = outputs if kept is None else kept
         if grad_bias is not None:
             grad_bias[:] = 0
         for i in range(grad.shape[0]):
             for j in range(grad.shape[1]):
-                grad[i, j] *= slope(known[i, j])
+                grad[i, j] *= slope(outputs[i, j])
                 if grad_bias is not None:
                     grad_bias[j] += grad[i, j]
 
     return _kernel(forward), _kernel(backward)
+
+
+def _passes_that_keep_the_slope(formula: Callable, slope: Callable) -> tuple[Any, Any]:
+    def forward(outputs, bias, kept):
+        for i in range(outputs.shape[0]):
+            for j in range(outputs.shape[1]):
+                x = np.float64(outputs[i, j])
+                if bias is not None:
+                    x = np.float64(outputs[i, j] + bias[j])
+                outputs[i, j] = formula(x)
+                kept[i, j] = slope(x)
+
+    return _kernel(forward), _multiply_by_slope
+
+
+@_kernel
+def _multiply_by_slope(kept, outputs, grad, ones, grad_bias):
+    if grad_bias is not None:
+        grad_bias[:] = 0
+    for i in range(grad.shape[0]):
+        for j in range(grad.shape[1]):
+            grad[i, j] *= kept[i, j]
+            if grad_bias is not None:
+                grad_bias[j] += grad[i, j]
 
 
 @_kernel
@@ -271,6 +285,87 @@ def gather(X, indices, shift, factor, raw, batch):
                 batch[i, j] = value * factor[j]
             else:
                 batch[i, j] = (value - shift[j]) * factor[j]
+
+
+@_kernel
+def _gather_sparse(data, indices, indptr, rows):
+    starts = np.zeros(len(rows) + 1, indptr.dtype)
+    for i in range(len(rows)):
+        starts[i + 1] = starts[i] + indptr[rows[i] + 1] - indptr[rows[i]]
+    gathered = np.empty(starts[-1], data.dtype)
+    features = np.empty(starts[-1], indices.dtype)
+    for i in range(len(rows)):
+        first = indptr[rows[i]]
+        for k in range(starts[i + 1] - starts[i]):
+            gathered[starts[i] + k] = data[first + k]
+            features[starts[i] + k] = indices[first + k]
+    return gathered, features, starts
+
+
+def gather_sparse(X: csr_array, indices: NDArray) -> csr_array:
+    """Gather sparse rows; see `numpy_kernels.gather_sparse`."""
+    shape = len(indices), X.shape[1]
+    return csr_array(_gather_sparse(X.data, X.indices, X.indptr, indices), shape=shape)
+
+
+@_kernel
+def _multiply_sparse(data, indices, indptr, weights, outputs):
+    for i in range(outputs.shape[0]):
+        for j in range(outputs.shape[1]):
+            outputs[i, j] = 0
+        for k in range(indptr[i], indptr[i + 1]):
+            value, row = data[k], indices[k]
+            for j in range(outputs.shape[1]):
+                outputs[i, j] += value * weights[row, j]
+
+
+def multiply_sparse(inputs: csr_array, weights: NDArray, outputs: NDArray) -> None:
+    """Multiply sparse rows; see `numpy_kernels.multiply_sparse`."""
+    if outputs.flags.c_contiguous:
+        _multiply_sparse(inputs.data, inputs.indices, inputs.indptr, weights, outputs)
+    else:
+        numpy_kernels.multiply_sparse(inputs, weights, outputs)
+
+
+@_kernel
+def touch(indices, place):
+    """Find the features of sparse rows; see `numpy_kernels.touch`."""
+    n_touched = 0
+    for index in indices:
+        n_touched += place[index] < 0
+        place[index] = 0
+    rows = np.empty(n_touched, np.intp)
+    n_found = 0
+    for feature in range(len(place)):
+        if place[feature] == 0:
+            rows[n_found] = feature
+            place[feature] = n_found
+            n_found += 1
+    columns = np.empty(len(indices), np.int32)
+    for k in range(len(indices)):
+        columns[k] = place[indices[k]]
+    for row in rows:
+        place[row] = -1
+    return rows, columns
+
+
+@_kernel
+def _sparse_gradient(data, columns, indptr, grad_outputs, values):
+    values[:] = 0
+    for i in range(grad_outputs.shape[0]):
+        for k in range(indptr[i], indptr[i + 1]):
+            value, row = data[k], columns[k]
+            for j in range(values.shape[1]):
+                values[row, j] += value * grad_outputs[i, j]
+
+
+def sparse_gradient(
+    inputs: csr_array, columns: NDArray, grad_outputs: NDArray, buffer: NDArray
+) -> NDArray:
+    """Return the gradient in some rows; see `numpy_kernels.sparse_gradient`."""
+    grad_outputs = np.ascontiguousarray(grad_outputs)
+    _sparse_gradient(inputs.data, columns, inputs.indptr, grad_outputs, buffer)
+    return buffer
 
 
 @_kernel
@@ -365,35 +460,73 @@ def make_logistic_cross_entropy(
     return loss
 
 
+@_inline
+def _adam_of_one(value, g, m, v, decays, step):
+    """Return a parameter and its two sums after a step, in the precision of the parameter."""
+    kind = type(value)
+    if decays:
+        g += kind(step[4]) * value
+        value *= kind(step[5])
+    m += kind(step[2]) * g
+    v += kind(step[3]) * (g * g)
+    return value - kind(step[0]) * (m / (np.sqrt(v) + kind(step[1]))), m, v
+
+
 @_kernel
 def _adam(values, grad, first, second, n_weights, step):
-    kind = values.dtype.type
-    rate, epsilon = kind(step[0]), kind(step[1])
-    first_term, second_term = kind(step[2]), kind(step[3])
-    penalty, shrinkage = kind(step[4]), kind(step[5])
-    for i in range(n_weights):
-        grad[i] += penalty * values[i]
-        values[i] *= shrinkage
     for i in range(len(values)):
-        first[i] += first_term * grad[i]
-        second[i] += second_term * (grad[i] * grad[i])
-        values[i] -= rate * (first[i] / (np.sqrt(second[i]) + epsilon))
+        values[i], first[i], second[i] = _adam_of_one(
+            values[i], grad[i], first[i], second[i], i < n_weights, step
+        )
 
 
 def make_adam(like: NDArray) -> Callable[..., None]:
     """Return the update of Adam; see `numpy_kernels.make_adam`."""
-    return _adam
+
+    def update(
+        values: NDArray,
+        grad: NDArray,
+        first: NDArray,
+        second: NDArray,
+        n_weights: int,
+        step: AdamStep,
+    ) -> None:
+        _adam(values, grad, first, second, n_weights, tuple(step))  # Faster than a named tuple.
+
+    return update
+
+
+@_kernel
+def _adam_rows(values, grad, first, second, rows, step):
+    for i in range(len(rows)):
+        row = rows[i]
+        for j in range(values.shape[1]):
+            values[row, j], first[row, j], second[row, j] = _adam_of_one(
+                values[row, j], grad[i, j], first[row, j], second[row, j], True, step
+            )
+
+
+def make_adam_rows(matrices: Sequence[NDArray]) -> Callable[[NDArray, NDArray, AdamStep], None]:
+    """Return the update of Adam in some rows; see `numpy_kernels.make_adam_rows`."""
+    values, first, second = matrices
+
+    def update_rows(rows: NDArray, grad: NDArray, step: AdamStep) -> None:
+        _adam_rows(values, grad, first, second, rows, tuple(step))
+
+    return update_rows
 
 
 @_kernel
 def _sgd(values, grad, velocity, n_weights, rate, decay, momentum, is_nesterovs):
     kind = values.dtype.type
     rate, decay, momentum = kind(rate), kind(decay), kind(momentum)
-    for i in range(n_weights):
-        grad[i] += decay * values[i]
     for i in range(len(values)):
-        velocity[i] = momentum * velocity[i] - rate * grad[i]
-        values[i] += momentum * velocity[i] - rate * grad[i] if is_nesterovs else velocity[i]
+        g = grad[i]
+        if i < n_weights:
+            g += decay * values[i]
+        u = momentum * velocity[i] - rate * g
+        velocity[i] = u
+        values[i] += momentum * u - rate * g if is_nesterovs else u
 
 
 def make_sgd(like: NDArray, momentum: float, is_nesterovs: bool) -> Callable[..., None]:

@@ -4,17 +4,22 @@ They work in place on arrays of one computing dtype. Those that need scratch arr
 of the dtype are made for a fit by a function `make_...`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.linalg import get_blas_funcs
+from scipy.sparse import csr_array
 from scipy.special import expit
+
+from skann.engine.memory import aligned_empty
 
 # SciPy's BLAS may be another than NumPy's, with threads of its own that would take the cores from
 # those of the products. OpenBLAS leaves vectors of up to 10,000 numbers to the calling thread.
 _BLAS_PIECE = 10_000
+# Numbers of rows that are gathered and updated at once: three buffers of them stay in cache.
+_GATHERED_BLOCK = 32_768
 
 LossFunction = Callable[[NDArray, NDArray, NDArray | None, float], float]
 
@@ -98,6 +103,66 @@ def make_activation(name: str, function: Callable, backpropagate: Callable) -> t
             ones.dot(grad, out=grad_bias)
 
     return forward, backward
+
+
+def gather_sparse(X: csr_array, indices: NDArray) -> csr_array:
+    """Return the rows of `X` at `indices`."""
+    return X[indices]
+
+
+def multiply_sparse(inputs: csr_array, weights: NDArray, outputs: NDArray) -> None:
+    """Overwrite `outputs` by the product of sparse rows and weights."""
+    outputs[...] = inputs @ weights
+
+
+def touch(indices: NDArray, place: NDArray) -> tuple[NDArray, NDArray]:
+    """Find the features that sparse rows have.
+
+    Parameters
+    ----------
+    indices : ndarray of shape (n_entries,)
+        The feature of each entry.
+    place : ndarray of shape (n_features,), int32
+        All -1, before and after.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_touched,), intp
+        The features, sorted.
+    columns : ndarray of shape (n_entries,), int32
+        For each entry the position of its feature in `rows`.
+    """
+    # Marking and counting is several times faster than sorting the indices.
+    place[indices] = 0
+    rows = np.flatnonzero(place == 0)
+    place[rows] = np.arange(len(rows))
+    columns = place[indices]
+    place[rows] = -1
+    return rows, columns
+
+
+def sparse_gradient(
+    inputs: csr_array, columns: NDArray, grad_outputs: NDArray, buffer: NDArray
+) -> NDArray:
+    """Return ``inputs.T @ grad_outputs`` in the rows of the features that `touch` found.
+
+    Parameters
+    ----------
+    inputs : CSR array of shape (n_rows, n_features)
+        Sparse rows.
+    columns : ndarray of shape (n_entries,), int32
+        What `touch` returned for them.
+    grad_outputs : ndarray of shape (n_rows, width)
+        Gradient with respect to their products with the weights.
+    buffer : ndarray of shape (n_touched, width)
+        The result may be written there.
+
+    Returns
+    -------
+    ndarray of shape (n_touched, width)
+    """
+    shape = inputs.shape[0], len(buffer)
+    return csr_array((inputs.data, columns, inputs.indptr), shape=shape).T @ grad_outputs
 
 
 def drop(words: NDArray, threshold: int, scale: float, mask: NDArray, values: NDArray) -> None:
@@ -323,6 +388,40 @@ def make_adam(like: NDArray) -> Callable[..., None]:
         add_scaled(grad, values, n, -step.rate)
 
     return update
+
+
+def make_adam_rows(matrices: Sequence[NDArray]) -> Callable[[NDArray, NDArray, AdamStep], None]:
+    """Return the update of Adam in some rows of a weight matrix.
+
+    Parameters
+    ----------
+    matrices : sequence of ndarray of shape (n_features, width)
+        Weights and the two sums, as in `make_adam`; updated in place.
+
+    Returns
+    -------
+    callable (rows, grad, step) -> None
+        Updates the rows at `rows`, which all decay, by the gradient in them, which may be
+        overwritten.
+    """
+    dtype, width = matrices[0].dtype, matrices[0].shape[1]
+    n_at_once = max(_GATHERED_BLOCK // width, 1)
+    buffers = aligned_empty((3, n_at_once * width), dtype)
+    update = make_adam(buffers[0])
+
+    def update_rows(rows: NDArray, grad: NDArray, step: AdamStep) -> None:
+        for start in range(0, len(rows), n_at_once):
+            some = rows[start : start + n_at_once]
+            gathered = buffers[:, : len(some) * width]
+            for matrix, values in zip(matrices, gathered, strict=True):
+                # Clipping, which never happens, spares the copy that a check would need.
+                matrix.take(some, axis=0, out=values.reshape(-1, width), mode="clip")
+            part = grad[start : start + n_at_once].ravel()
+            update(gathered[0], part, gathered[1], gathered[2], part.size, step)
+            for matrix, values in zip(matrices, gathered, strict=True):
+                matrix[some] = values.reshape(-1, width)
+
+    return update_rows
 
 
 def make_sgd(like: NDArray, momentum: float, is_nesterovs: bool) -> Callable[..., None]:
