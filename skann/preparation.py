@@ -106,7 +106,7 @@ def prepare(
     train = examples
     if parameters["early_stopping"] and held_out is None:
         seed = int(rng.integers(2**31))
-        train, held_out = hold_out(examples, labels, parameters["validation_fraction"], seed)
+        train, held_out = hold_out(examples, parameters["validation_fraction"], seed)
     check_rows(parameters, train)
     settings = _settings(parameters, architecture, labels, train)
     origin = Origin(
