@@ -57,7 +57,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         activation (He's for rectifiers, LeCun's for "selu", else Glorot's), Glorot's for the
         outputs.
     input_scaling : {"standard", "maxabs"} or None, default=None
-        Per-feature scaling measured in one pass over the training rows and applied as a
+        Per-feature scaling measured on the training rows before training and applied as a
         batch is cast, so that raw bytes or unscaled tables train without a copy in floating
         point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1.
         Rows count by their weights. Sparse input is scaled, never shifted. `partial_fit` and

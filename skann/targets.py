@@ -99,10 +99,6 @@ class Labels(NamedTuple):
         """Outputs of the network: one for two classes, else one for each."""
         return 1 if self.kind == "binary" else len(self.classes)
 
-    def are_those_of(self, other: "Labels") -> bool:
-        """Return whether kind and classes are equal, whatever types the classes have."""
-        return self.kind == other.kind and self.classes.tolist() == other.classes.tolist()
-
     @classmethod
     def of(cls, y: Any, name: str = "y") -> "Labels":
         """Find the labels of a target.
@@ -320,8 +316,8 @@ def mean_positive_weight(weights: NDArray | None) -> float:
 def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
     """Split off validation rows, stratified but for multilabel targets.
 
-    Each part gets a row of every class. Only rows that have weight are split; the others, and
-    the only such row of a class, are for training.
+    Each part gets as many rows as there are classes, or more. Only rows that have weight are
+    split; the others, and the only such row of a class, are for training.
 
     Parameters
     ----------

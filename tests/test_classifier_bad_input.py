@@ -116,7 +116,7 @@ class TestParameters:
         ids=repr,
     )
     def test_hidden_layer_sizes_with_a_bad_entry(self, bad):
-        message = "hidden_layer_sizes must be a positive integer or a sequence of them"
+        message = r"Each value of hidden_layer_sizes must be an int in the range \[1, inf\)"
         with pytest.raises(ValueError, match=message) as caught:
             quick(hidden_layer_sizes=bad).fit(X, y)
         assert repr(bad) in str(caught.value)

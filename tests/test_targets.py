@@ -249,7 +249,7 @@ class TestSplit:
         assert (len(train), len(validation)) == (7, 3)
 
     @pytest.mark.parametrize(("fraction", "n_held_out"), [(0.1, 2), (0.9, 8)])
-    def test_has_a_row_of_every_class_on_both_sides(self, fraction, n_held_out):
+    def test_has_a_row_for_every_class_on_both_sides(self, fraction, n_held_out):
         codes = np.array([0, 1] * 5)
         parts = validation_split(codes, fraction, 0)
         assert len(parts[1]) == n_held_out
