@@ -30,7 +30,6 @@ def _one_of(names: Iterable[str]) -> StrOptions:
     return StrOptions(dict.fromkeys(sorted(names)).keys())
 
 
-_PER_LAYER = {"hidden_layer_sizes": _COUNT, "activation": _one_of(ACTIVATIONS), "dropout": _SHARE}
 CONSTRAINTS: dict[str, list] = {
     "hidden_layer_sizes": ["array-like", _COUNT],
     "activation": [_one_of(ACTIVATIONS), "array-like"],
@@ -86,10 +85,7 @@ NOT_WITH_LBFGS: dict[str, str] = {
 }
 _NOT_WITH_PARTIAL_FIT: dict[str, tuple] = {
     "early_stopping": (True, "Set early_stopping=False."),
-    "class_weight": (
-        "balanced",
-        "Give a dict, as of sklearn.utils.class_weight.compute_class_weight.",
-    ),
+    "class_weight": ("balanced", "Give a dict, as from scikit-learn's compute_class_weight."),
 }
 
 
@@ -251,7 +247,8 @@ def per_layer(name: str, value: Any, n_hidden: int) -> list:
             f"{name} must be one value for all hidden layers or a list of one for each; there are"
             f" {n_hidden} hidden layers, but {name}={value!r} has {len(values)} values."
         )
-    constraint = _PER_LAYER[name]
+    names = _one_of(ACTIVATIONS)
+    constraint = {"hidden_layer_sizes": _COUNT, "activation": names, "dropout": _SHARE}[name]
     for entry in values:
         if isinstance(entry, bool) or not constraint.is_satisfied_by(entry):
             raise ValueError(
