@@ -156,7 +156,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         KeyboardInterrupt
             After Ctrl-C, as by `fit`.
         """
-        saved = SavedFit.read(path, self._parameters())
+        saved = SavedFit.read(path)
         return self._fit(Given(X, y, sample_weight, X_val, y_val, sample_weight_val), saved)
 
     @available_if(lambda self: self._check_stochastic())
