@@ -3,8 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
@@ -118,26 +117,7 @@ def save(path: Path, model: FittedModel) -> None:
         If it cannot be written.
     """
     tree = {**model.origin.header, "scaling": model.scaling, "training": vars(model.state)}
-    with _naming_checkpoint(path):
-        npz_tree.write(path, tree)
-
-
-def check_writable(path: Path) -> None:
-    """Raise an error, the same as `save`, if a file cannot be written."""
-    with _naming_checkpoint(path):
-        npz_tree.check_writable(path)
-
-
-@contextmanager
-def _naming_checkpoint(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"The checkpoint {path} cannot be written: {error.strerror}. Give a path in a"
-            " folder that exists, has room and may be written to",
-        ) from error
+    npz_tree.write(path, tree)
 
 
 class SavedFit(NamedTuple):

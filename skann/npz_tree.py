@@ -10,7 +10,8 @@ import os
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,21 +67,22 @@ def write(path: Path, tree: dict[str, Any]) -> None:
     arrays[_HASH] = np.array(hash_of(*arrays.values()))
     # A name for each process and thread, in case several write to one path.
     writer = f"{os.getpid()}-{threading.get_native_id()}"
-    temporary = path.with_name(f"{_leftover_prefix(path)}{writer}.tmp")
+    temporary = path.with_name(f".{path.name}.{writer}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with _naming(path):
+            with open(temporary, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
 
 
-def check_writable(path: Path) -> None:
-    """Raise an error if `write` could not write a file, as far as that can be told before.
+def make_ready(path: Path) -> None:
+    """Raise the error of `write` if it shows by now; remove what killed writes have left.
 
     Parameters
     ----------
@@ -92,10 +94,27 @@ def check_writable(path: Path) -> None:
     OSError
         If its folder is missing or may not be written to, or if it is a folder itself.
     """
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    with tempfile.TemporaryFile(prefix=_leftover_prefix(path), suffix=".tmp", dir=path.parent):
-        pass
+    with _naming(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
+    with suppress(OSError):  # Not tidy, but no reason not to train.
+        for leftover in path.parent.glob("*.tmp"):
+            age = time.time() - leftover.stat().st_mtime
+            if leftover.name.startswith(f".{path.name}.") and age > _LEFTOVER_SECONDS:
+                leftover.unlink()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"The checkpoint {path} cannot be written: {error.strerror}. Give a path in a"
+            " folder that exists, has room and may be written to",
+        ) from error
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -154,22 +173,3 @@ def hash_of(*parts: Any) -> str:
             part = array.dtype.str, array.shape
         digest.update(repr(part).encode())
     return digest.hexdigest()
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove what writes to `path` that were killed have left beside it.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    """
-    with suppress(OSError):  # Not tidy, but no reason not to train.
-        for leftover in path.parent.glob("*.tmp"):
-            age = time.time() - leftover.stat().st_mtime
-            if leftover.name.startswith(_leftover_prefix(path)) and age > _LEFTOVER_SECONDS:
-                leftover.unlink()
-
-
-def _leftover_prefix(path: Path) -> str:
-    return f".{path.name}."

@@ -369,7 +369,7 @@ class TestCheckpoint:
 
     @pytest.mark.parametrize("nowhere", [None, 3, ["fit.npz"]])
     def test_a_path_that_is_none_is_refused(self, nowhere):
-        with pytest.raises(TypeError, match="path must be a str or a path"):
+        with pytest.raises(TypeError, match="str"):
             Checkpoint(nowhere)
 
     def test_set_on_something_else_it_says_where_it_belongs(self, path):
