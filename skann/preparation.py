@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from numpy.random import Generator, default_rng
 from sklearn.utils import check_random_state
 
-from skann.checkpoint import Origin, RowSample, SavedFit
+from skann.checkpoint import Origin, SavedFit
 from skann.defaults import computing_dtype, make_settings
 from skann.engine.batches import Examples
 from skann.engine.fitting import largest_product
@@ -100,15 +100,14 @@ def prepare(
     origin = Origin(
         parameters,
         labels,
-        RowSample.of(given.X, examples.X),
-        examples.targets,
-        sample_weight,
+        # As given: a copy by rows may have another dtype.
+        replace(examples, X=given.X),
         None if given.X_val is None else held_out,
         stream,
         threads_for(largest_product(settings, settings.batch_size)),
     )
     if saved is not None:
-        saved.check(origin, settings)
+        saved.check(origin)
     scaling = saved.scaling if saved is not None else _scaling(parameters, train, model)
     as_estimator = partial(as_fitted, labels=labels, scaling=scaling)
     scoring = make_scoring(parameters["scoring"], held_out, labels, as_estimator)
