@@ -174,11 +174,8 @@ def _add_inputs(graph: _Graph, x: str, scaling: Scaling | None) -> str:
     x = graph.cast(x, graph.dtype)
     if scaling.clip is not None:
         # With r = z / clip, sin(atan(r)) is r / sqrt(1 + r^2), and does not overflow.
-        x = graph(
-            "Mul",
-            graph.single("Sin", graph.single("Atan", graph("Div", x, scaling.clip))),
-            scaling.clip,
-        )
+        angle = graph.single("Atan", graph("Div", x, scaling.clip))
+        x = graph("Mul", graph.single("Sin", angle), scaling.clip)
     return x
 
 
