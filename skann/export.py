@@ -40,6 +40,11 @@ def register_onnx(estimator_class: type = ANNClassifier) -> None:
     estimator_class : type, default=ANNClassifier
         A subclass of `ANNClassifier` to register, or the class itself.
 
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+
     Examples
     --------
     >>> from sklearn.calibration import CalibratedClassifierCV
@@ -53,8 +58,12 @@ def register_onnx(estimator_class: type = ANNClassifier) -> None:
     >>> [output.name for output in to_onnx(calibrated, X[:1]).graph.output]
     ['output_label', 'output_probability']
     """
-    from skl2onnx import update_registered_converter
-
+    try:
+        from skl2onnx import update_registered_converter
+    except ImportError as error:
+        raise ImportError(
+            'ONNX export needs skl2onnx: python -m pip install "skl2onnx>=1.19.1,<1.21"'
+        ) from error
     update_registered_converter(
         estimator_class,
         f"Skann{estimator_class.__name__}",

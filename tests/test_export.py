@@ -307,6 +307,11 @@ class TestRegistration:
         with pytest.raises(RuntimeError, match=r"number of classes for .*ANNClassifier"):
             skl2onnx.to_onnx(quick(), problem()[0])
 
+    def test_without_skl2onnx_says_what_to_install(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "skl2onnx", None)
+        with pytest.raises(ImportError, match='python -m pip install "skl2onnx>=1.19.1,<1.21"$'):
+            register_onnx()
+
 
 class TestInsideOtherEstimators:
     X, y = problem()
