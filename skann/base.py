@@ -203,7 +203,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         """
         return self._partial_fit(Given(X, y, sample_weight), classes)
 
-    def summary(self, n_samples: int | None = None) -> NetworkSummary:
+    def summary(self) -> NetworkSummary:
         """Describe the fitted network: layers, parameters, memory, cost.
 
         Of a classifier that is the last step of a Pipeline it is `pipeline[-1].summary()`, of
@@ -216,11 +216,6 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         Activations, normalisation, the steps of the optimizer and validation come on top, and
         with "lbfgs" the further evaluations of a line search. Sparse rows cost less in the
         first layer.
-
-        Parameters
-        ----------
-        n_samples : int, default=None
-            Rows of the epoch whose cost is estimated; None for those of the last fit.
 
         Returns
         -------
@@ -236,21 +231,19 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         --------
         >>> from sklearn.datasets import load_iris
         >>> from skann import ANNClassifier
-        >>> X, y = load_iris(return_X_y=True, as_frame=True)
+        >>> X, y = load_iris(return_X_y=True)
         >>> ANNClassifier((32, 16), random_state=0).fit(X, y).summary()
         ANNClassifier
         <BLANKLINE>
         layer     output shape  activation  normalization  dropout  parameters
         --------  ------------  ----------  -------------  -------  ----------
-        input     (n, 4)        -           -              -                 0
-        hidden 1  (n, 32)       relu        -              0.1             160
-        hidden 2  (n, 16)       relu        -              -               528
-        output    (n, 3)        softmax     -              -                51
+        input     (None, 4)     -           -              -                 0
+        hidden 1  (None, 32)    relu        -              0.1             160
+        hidden 2  (None, 16)    relu        -              -               528
+        output    (None, 3)     softmax     -              -                51
         <BLANKLINE>
-        Features:      4: sepal length (cm), sepal width (cm), petal length (cm), petal width (cm)
-        Classes:       3: 0, 1, 2
-        Parameters:    739
-        Memory:        3.0 kB of parameters (float32)
+        Input scaling: None
+        Parameters:    739 in float32, 2,956 bytes
         Cost of epoch: about 1,936 multiply-adds a row, 290,400 for 150 rows
         """
         check_is_fitted(
@@ -258,27 +251,12 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             msg="This %(name)s has no network yet, because the data decide what its first and last"
             " layer are. Call 'fit' before 'summary'.",
         )
-        names = getattr(self, "feature_names_in_", None)
         dropout = (self._model.input_dropout, *self.dropout_)
-        return summarize(self._model, type(self).__name__, names, dropout, n_samples)
+        return summarize(self._model, type(self).__name__, dropout)
 
-    # scikit-learn has no public way to add to the HTML of an estimator. What it looks for by
-    # private names stands here alone; where it has changed, its own HTML is shown.
+    # Where the diagram of scikit-learn links to.
     _doc_link_module = "skann"
     _doc_link_template = f"{_DOCUMENTATION}generated/skann.{{estimator_name}}.html"
-
-    def _get_fitted_attr_html(self, *args: Any, **kwargs: Any) -> Any:
-        """Put the network before the table of fitted attributes, also within a pipeline."""
-        attributes = super()._get_fitted_attr_html(*args, **kwargs)
-        table = getattr(attributes, "_html_repr", None)
-        # Within a fitted ensemble, say, that fits clones, there is no network.
-        if callable(table) and self.__sklearn_is_fitted__():
-            network = (
-                '<div class="estimator-table"><details open><summary>Network</summary>'
-                f"{self.summary().html_body('parameters-table', 'default')}</details></div>"
-            )
-            attributes._html_repr = lambda: network + table()
-        return attributes
 
     @property
     def coefs_(self) -> ParameterViews:

@@ -307,8 +307,8 @@ class TestSubclassThatTakesFewerParameters:
 
     def test_has_its_learning_rate_found(self, subclass):
         same = ANNClassifier((8,), random_state=0, max_iter=12)
-        expected = find_learning_rate(same, X, y, n_steps=30)
-        found = find_learning_rate(subclass(), X, y, n_steps=30)
+        expected = find_learning_rate(same, X, y)
+        found = find_learning_rate(subclass(), X, y)
         np.testing.assert_array_equal(found.losses, expected.losses)
         assert found.suggested == expected.suggested
 
