@@ -1,12 +1,7 @@
 """A neural-network classifier for scikit-learn users, on NumPy alone."""
 
 from skann.classifier import ANNClassifier
-from skann.plotting import (
-    MisclassifiedDisplay,
-    SearchDisplay,
-    TrainingCurveDisplay,
-    WeightsDisplay,
-)
+from skann.plotting import MisclassifiedDisplay, SearchDisplay, TrainingCurveDisplay, WeightsDisplay
 from skann.summary import show_versions
 from skann.version import VERSION
 

@@ -4,20 +4,17 @@ from __future__ import annotations  # help() then names types in place of what t
 
 import copy
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skann.checkpoint import SavedFit
 from skann.defaults import Resolved
@@ -29,6 +26,7 @@ from skann.engine.network import Network, ParameterViews
 from skann.engine.rows import Scaling
 from skann.engine.run import Observer, Run
 from skann.engine.settings import Settings
+from skann.engine.state import TrainingState
 from skann.epoch_tasks import EpochTasks
 from skann.inputs import (
     Given,
@@ -156,7 +154,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         KeyboardInterrupt
             After Ctrl-C, as by `fit`.
         """
-        saved = SavedFit.read(path, self._parameters())
+        saved = SavedFit.read(path)
         return self._fit(Given(X, y, sample_weight, X_val, y_val, sample_weight_val), saved)
 
     @available_if(lambda self: self._check_stochastic())
@@ -205,7 +203,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         """
         return self._partial_fit(Given(X, y, sample_weight), classes)
 
-    def summary(self, n_samples: int | None = None) -> NetworkSummary:
+    def summary(self) -> NetworkSummary:
         """Describe the fitted network: layers, parameters, memory, cost.
 
         Of a classifier that is the last step of a Pipeline it is `pipeline[-1].summary()`, of
@@ -218,11 +216,6 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         Activations, normalisation, the steps of the optimizer and validation come on top, and
         with "lbfgs" the further evaluations of a line search. Sparse rows cost less in the
         first layer.
-
-        Parameters
-        ----------
-        n_samples : int, default=None
-            Rows of the epoch whose cost is estimated; None for those of the last fit.
 
         Returns
         -------
@@ -238,21 +231,19 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         --------
         >>> from sklearn.datasets import load_iris
         >>> from skann import ANNClassifier
-        >>> X, y = load_iris(return_X_y=True, as_frame=True)
+        >>> X, y = load_iris(return_X_y=True)
         >>> ANNClassifier((32, 16), random_state=0).fit(X, y).summary()
         ANNClassifier
         <BLANKLINE>
         layer     output shape  activation  normalization  dropout  parameters
         --------  ------------  ----------  -------------  -------  ----------
-        input     (n, 4)        -           -              -                 0
-        hidden 1  (n, 32)       relu        -              0.1             160
-        hidden 2  (n, 16)       relu        -              -               528
-        output    (n, 3)        softmax     -              -                51
+        input     (None, 4)     -           -              -                 0
+        hidden 1  (None, 32)    relu        -              0.1             160
+        hidden 2  (None, 16)    relu        -              -               528
+        output    (None, 3)     softmax     -              -                51
         <BLANKLINE>
-        Features:      4: sepal length (cm), sepal width (cm), petal length (cm), petal width (cm)
-        Classes:       3: 0, 1, 2
-        Parameters:    739
-        Memory:        3.0 kB of parameters (float32)
+        Input scaling: None
+        Parameters:    739 in float32, 2,956 bytes
         Cost of epoch: about 1,936 multiply-adds a row, 290,400 for 150 rows
         """
         check_is_fitted(
@@ -260,27 +251,12 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             msg="This %(name)s has no network yet, because the data decide what its first and last"
             " layer are. Call 'fit' before 'summary'.",
         )
-        names = getattr(self, "feature_names_in_", None)
         dropout = (self._model.input_dropout, *self.dropout_)
-        return summarize(self._model, type(self).__name__, names, dropout, n_samples)
+        return summarize(self._model, type(self).__name__, dropout)
 
-    # scikit-learn has no public way to add to the HTML of an estimator. What it looks for by
-    # private names stands here alone; where it has changed, its own HTML is shown.
+    # Where the diagram of scikit-learn links to.
     _doc_link_module = "skann"
     _doc_link_template = f"{_DOCUMENTATION}generated/skann.{{estimator_name}}.html"
-
-    def _get_fitted_attr_html(self, *args: Any, **kwargs: Any) -> Any:
-        """Put the network before the table of fitted attributes, also within a pipeline."""
-        attributes = super()._get_fitted_attr_html(*args, **kwargs)
-        table = getattr(attributes, "_html_repr", None)
-        # Within a fitted ensemble, say, that fits clones, there is no network.
-        if callable(table) and self._is_fitted:
-            network = (
-                '<div class="estimator-table"><details open><summary>Network</summary>'
-                f"{self.summary().html_body('parameters-table', 'default')}</details></div>"
-            )
-            attributes._html_repr = lambda: network + table()
-        return attributes
 
     @property
     def coefs_(self) -> ParameterViews:
@@ -302,27 +278,17 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
     def intercepts_(self, values: list[NDArray]) -> None:
         self.intercepts_[:] = values
 
-    @property
-    def _is_fitted(self) -> bool:
-        return "_model" in vars(self)
-
     def __sklearn_is_fitted__(self) -> bool:
-        return self._is_fitted
+        return "_model" in vars(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # Pickled views of the parameter vector would be stored beside it.
-        state = {**super().__getstate__()}
-        if "_model" in state:
-            state["_model"] = state["_model"].to_tree()
-        return state
+        state = super().__getstate__()
+        return state | {"_model": self._model.to_tree()} if "_model" in state else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # As pickle does itself for a class without this method: names are found faster, and
-        # a loaded estimator is stored in as many bytes.
-        state = _interned(state)
         if "_model" in state:
-            state["_model"] = FittedModel.from_tree(state["_model"])
-            state["history_"] = [_interned(epoch) for epoch in state["history_"]]
+            state = {**state, "_model": FittedModel.from_tree(state["_model"])}
         super().__setstate__(state)
 
     def _check_stochastic(self) -> bool:
@@ -332,8 +298,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
     def _parameters(self) -> dict[str, Any]:
         """Return all parameters, also those that a subclass does not take."""
-        ours = {name: getattr(self, name) for name in CONSTRAINTS}
-        return self.get_params(deep=False) | ours
+        return self.get_params(deep=False) | {name: getattr(self, name) for name in CONSTRAINTS}
 
     # What a fit does, one after the other ---------------------------------------------------
 
@@ -342,12 +307,11 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             prepared = self._prepare(given, saved)
             tasks = self._begin_tasks(prepared)
             run = self._train(prepared, tasks)
-            model = self._fitted_model(run, prepared)
-            if self.warm_start:
-                model = replace(model, state=run.state)
+            model = _model_of(run, run.state, prepared)
+            model = replace(model, state=run.state if self.warm_start else None, origin=None)
             self.__dict__.update(fitted_attributes(model, prepared.settings))
             try:
-                tasks.end_fit(lambda: fitted_attributes(_copied(model), prepared.settings))
+                tasks.end_fit(lambda: _attributes_for_callbacks(model, prepared))
             except KeyboardInterrupt:  # Too late to lose what was learned.
                 run = replace(run, reason="interrupted")
         try:
@@ -358,13 +322,13 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
     def _partial_fit(self, given: Given, classes: Any) -> Self:
         with self._unchanged_by_errors():
-            model = self._model if self._is_fitted else None
+            model = getattr(self, "_model", None)
             given = self._validated(given, reset=model is None)
             prepared = prepare_piece(self._parameters(), given, classes, model)
             run = self._train(prepared, Observer())
             earlier = [] if model is None else model.history
-            model = self._fitted_model(run, prepared)
-            model = replace(model, history=earlier + run.history, state=run.state)
+            model = _model_of(run, run.state, prepared)
+            model = replace(model, history=earlier + run.history)
             attributes = fitted_attributes(model, prepared.settings)
             self.__dict__.update(attributes, n_iter_=len(run.history))
         try:
@@ -376,7 +340,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
     def _prepare(self, given: Given, saved: SavedFit | None = None) -> Prepared:
         """Validate everything that a fit is given; nothing is trained yet."""
-        model = self._model if self.warm_start and self._is_fitted and saved is None else None
+        model = getattr(self, "_model", None) if self.warm_start and saved is None else None
         given = self._validated(given, reset=model is None)
         return prepare(self._parameters(), given, model, saved, self._as_fitted)
 
@@ -396,16 +360,16 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         try:
             yield
         except BaseException:
-            self.__dict__.update(before)
-            for name in self._fitted_state().keys() - before.keys():
+            for name in self._fitted_state():
                 del self.__dict__[name]
+            self.__dict__.update(before)
             raise
 
     def _fitted_state(self) -> dict[str, Any]:
         return {
             name: value
             for name, value in self.__dict__.items()
-            if name == "_model" or (name.endswith("_") and not name.startswith("_"))
+            if name == "_model" or name.endswith("_")
         }
 
     def _begin_tasks(self, prepared: Prepared) -> EpochTasks:
@@ -416,7 +380,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             prepared.for_callbacks or {},
             prepared.settings.max_iter,
             0 if epochs is None else epochs["n_epochs"],
-            lambda run: fitted_attributes(_running(run, prepared), prepared.settings),
+            lambda run: _attributes_for_callbacks(_model_of(run, run.state(), prepared), prepared),
         )
 
     def _train(self, prepared: Prepared, observer: Observer) -> FittedRun:
@@ -426,17 +390,6 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             _stop_if_interrupted(run)
             raise ValueError(f"{DIVERGED} Nothing was learned.")
         return run
-
-    def _fitted_model(self, run: FittedRun, prepared: Prepared) -> FittedModel:
-        return FittedModel(
-            network=run.network,
-            labels=prepared.labels,
-            scaling=prepared.data.scaling,
-            history=run.history,
-            n_rows=len(prepared.data.train),
-            n_rows_seen=run.state.n_rows_seen,
-            input_dropout=prepared.settings.input_dropout,
-        )
 
     # What scikit-learn validates ------------------------------------------------------------
 
@@ -448,27 +401,23 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 f"Validation data needs both X_val and y_val; given was only {' and '.join(there)}."
             )
-        for name in ("y", "y_val"):
-            if sparse.issparse(getattr(given, name)):
-                check_indices(getattr(given, name), name)
-        y = plain_labels(given.y)
         with as_numpy():
-            X, y = self._validated_data(
-                given.X, y, accept_sparse=("csr", "csc"), multi_output=True, reset=reset
-            )
+            X, y = self._validated_pair(given.X, given.y, "y", ("csr", "csc"), reset)
             if not there:
                 return given._replace(X=X, y=y)
             with naming_validation_data():
-                X_val = self._validated_data(given.X_val, accept_sparse="csr", reset=False)
-                y_val = check_array(
-                    plain_labels(given.y_val, "y_val"),
-                    ensure_2d=False,
-                    accept_sparse="csr",
-                    dtype=None,
-                    input_name="y_val",
-                )
-                check_consistent_length(X_val, y_val)
+                X_val, y_val = self._validated_pair(given.X_val, given.y_val, "y_val")
         return given._replace(X=X, y=y, X_val=X_val, y_val=y_val)
+
+    def _validated_pair(
+        self, X: Any, y: Any, name: str, accept_sparse: Any = "csr", reset: bool = False
+    ) -> Any:
+        if sparse.issparse(y):
+            check_indices(y, name)
+        y = plain_labels(y, name)
+        return self._validated_data(
+            X, y, accept_sparse=accept_sparse, multi_output=True, reset=reset
+        )
 
     def _validated_data(self, X: Any, *y: Any, **options: Any) -> Any:
         """Return what `validate_data` returns, after a look for what it lets pass."""
@@ -485,12 +434,10 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         In a plain array of finite numbers there is nothing for `check_array` to find or convert,
         and for a single row it takes longer than the network: such rows skip it.
         """
-        if not self._is_fitted:  # The check costs more than predicting a row.
+        if "_model" not in vars(self):  # The check costs more than predicting a row.
             check_is_fitted(self)
         if is_plain(X):
             return validate_data(self, X, reset=False, skip_check_array=True)
-        if type(X) is np.ndarray:
-            return self._validated_data(X, accept_sparse="csr", reset=False)
         with as_numpy():
             return self._validated_data(X, accept_sparse="csr", reset=False)
 
@@ -531,28 +478,25 @@ def fitted_attributes(model: FittedModel, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _interned(values: dict[str, Any]) -> dict[str, Any]:
-    return {sys.intern(name): value for name, value in values.items()}
-
-
-def _copied(model: FittedModel) -> FittedModel:
-    """Return a model with weights of its own, for callbacks."""
-    return replace(model, network=model.network.copy())
-
-
-def _running(run: Run, prepared: Prepared) -> FittedModel:
-    """Return the model of a run that goes on, for callbacks."""
+def _model_of(run: Run | FittedRun, state: TrainingState, prepared: Prepared) -> FittedModel:
+    """Return what a run has learned by now, with all that it can go on from."""
     return FittedModel(
-        network=run.network.copy(),
+        network=run.network,
         labels=prepared.labels,
         scaling=prepared.data.scaling,
         history=list(run.history),
         n_rows=len(prepared.data.train),
-        n_rows_seen=run.n_rows_seen,
+        n_rows_seen=state.n_rows_seen,
         input_dropout=prepared.settings.input_dropout,
-        state=run.state(),
+        state=state,
         origin=prepared.origin,
     )
+
+
+def _attributes_for_callbacks(model: FittedModel, prepared: Prepared) -> dict[str, Any]:
+    """Return fitted attributes with weights of their own."""
+    copied = replace(model, network=model.network.copy())
+    return fitted_attributes(copied, prepared.settings)
 
 
 def _stop_if_interrupted(run: FittedRun) -> None:

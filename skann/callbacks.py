@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.callback import CallbackContext
 
 from skann.base import BaseANN
-from skann.checkpoint import check_writable, save
-from skann.npz_tree import remove_leftovers
+from skann.checkpoint import save
+from skann.npz_tree import make_ready
 
 __all__ = ["Checkpoint", "OptunaPruning"]
 
@@ -65,8 +65,6 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike, *, every: int = 1) -> None:
         if not isinstance(every, int | np.integer) or isinstance(every, bool) or every < 1:
             raise ValueError(f"every must be a whole number of epochs above 0; got {every!r}.")
-        if not isinstance(path, str | os.PathLike):
-            raise TypeError(f"path must be a str or a path, to write to; got {path!r}.")
         # As seen from here: a worker of a search may have another working directory.
         self.path = Path(path).absolute()
         self.every = int(every)
@@ -91,9 +89,7 @@ class Checkpoint:
     def on_fit_task_begin(self, estimator: Any, context: CallbackContext) -> None:
         """See that the file can be written; tidy up what a fit that was killed has left."""
         if context.task_name != "epoch":
-            path = _path_of_fit(self.path, context)
-            check_writable(path)
-            remove_leftovers(path)
+            make_ready(_path_of_fit(self.path, context))
 
     def on_fit_task_end(
         self, estimator: Any, context: CallbackContext, *, fitted_estimator: Any
@@ -105,15 +101,13 @@ class Checkpoint:
         is_last = context.task_id + 1 == fitted_estimator.max_iter_
         is_last |= epochs["stopping"]["reason"] is not None
         if is_last or (context.task_id + 1) % self.every == 0:
-            assert context.parent is not None
             save(_path_of_fit(self.path, context.parent), fitted_estimator._model)
 
 
-def _path_of_fit(path: Path, context: CallbackContext) -> Path:
+def _path_of_fit(path: Path, task: Any) -> Path:
     """Add the numbers of the tasks that a search is made of, from the outermost on."""
     numbers: list[int] = []
-    task: CallbackContext | None = context
-    while task is not None and task.parent is not None:
+    while task.parent is not None:
         # Below the tasks that are done side by side a fit is one of a kind.
         if numbers or not task.parent.sequential_subtasks:
             numbers.insert(0, task.task_id)

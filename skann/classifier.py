@@ -57,7 +57,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         activation (He's for rectifiers, LeCun's for "selu", else Glorot's), Glorot's for the
         outputs.
     input_scaling : {"standard", "maxabs"} or None, default=None
-        Per-feature scaling measured in one pass over the training rows and applied as a
+        Per-feature scaling measured on the training rows before training and applied as a
         batch is cast, so that raw bytes or unscaled tables train without a copy in floating
         point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1.
         Rows count by their weights. Sparse input is scaled, never shifted. `partial_fit` and
@@ -68,7 +68,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Try 3 on standardised tables with heavy tails or outliers.
     class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, as `sklearn.utils.class_weight.compute_class_weight` takes
-        them; for multilabel targets as `compute_sample_weight`. A dict must name every class.
+        them; for multilabel targets as `compute_sample_weight`. Classes that a dict lacks weigh 1.
         They multiply the sample weights, of validation rows too. Use "balanced" when rare
         classes matter as much as frequent ones.
     alpha : float or "auto", default="auto"
@@ -169,7 +169,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Whether to stop when the score on validation data has not improved by `tol` for
         `n_iter_no_change` epochs, and to keep the weights of the best epoch. The data is
         `X_val` if `fit` is given it, else a split of the training rows, stratified unless the
-        targets are multilabel. Use it when epochs are many.
+        targets are multilabel. A class with one row is trained on only. Use it when epochs
+        are many.
     validation_fraction : float, default=0.1
         Share of the rows that is split off, of those that have weight. Raise it where rows are few
         and the score jumps.
@@ -424,7 +425,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         check_is_fitted(self)
         if sparse.issparse(y):
             check_indices(y, "y")
-        return super().score(X, self._model.labels.as_classes(plain_labels(y)), sample_weight)
+        return super().score(X, plain_labels(y), sample_weight)
 
     def predict_proba(self, X: ArrayLike) -> NDArray:
         """Predict probabilities, inside the open interval (0, 1).

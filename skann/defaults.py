@@ -2,16 +2,19 @@
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from bisect import bisect
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
 from joblib.parallel import get_active_backend
 
+from skann.engine.batches import Examples
 from skann.engine.schedules import find_schedule
 from skann.engine.settings import Architecture, Settings
-from skann.parameters import dropout_rates
+from skann.parameters import per_layer
+from skann.targets import mean_positive_weight
 
 
 class Resolved(NamedTuple):
@@ -27,8 +30,8 @@ class Resolved(NamedTuple):
         Rate that the schedule multiplies.
     max_iter : int
         Most epochs, or iterations of L-BFGS.
-    dropout : float or sequence of float
-        Share of the hidden units that is dropped, for all layers or for each.
+    dropout : list of float
+        Share of the units of each hidden layer that is dropped.
     label_smoothing : float
         Share of the target that goes to all classes evenly.
     """
@@ -37,13 +40,13 @@ class Resolved(NamedTuple):
     batch_size: int
     learning_rate_init: float
     max_iter: int
-    dropout: float | Sequence[float]
+    dropout: list[float]
     label_smoothing: float
 
 
-# With mini-batches the penalty is divided by the rows of a batch, with L-BFGS by all rows.
-_ALPHA_FEW_ROWS, _ALPHA, _ALPHA_MANY_ROWS, _ALPHA_LBFGS = 0.4, 0.1, 0.05, 1.0
-_FEW_ROWS, _MANY_ROWS = 500, 2_500
+# With mini-batches the penalty is divided by the rows of a batch, with L-BFGS by all rows. Below
+# the first number of rows, from there on, and from the second on.
+_ALPHA_ROWS, _ALPHAS, _ALPHA_LBFGS = (500, 2_500), (0.4, 0.1, 0.05), 1.0
 _ROWS_FOR_LARGE_BATCHES = 10_000
 # Of decoupled decay, which is no part of the loss.
 _ALPHA_ADAMW = 0.01
@@ -98,58 +101,52 @@ def resolve(
     256
     """
     solver, has_end = parameters["solver"], find_schedule(parameters["learning_rate"]).has_end
-    alpha, batch_size, learning_rate_init, max_iter, dropout, label_smoothing = (
-        parameters[name] for name in Resolved._fields
-    )
-    if solver == "lbfgs":
-        batch_size = n_rows
-    elif batch_size == "auto":
-        batch_size = min(max(2 ** round(math.log2(3 * math.sqrt(n_rows))), 32), 128)
-        batch_size = 256 if n_rows >= _ROWS_FOR_LARGE_BATCHES else batch_size
-    batch_size = int(batch_size) if of_stream else min(int(batch_size), n_rows)
-    if alpha == "auto":
-        by_rows = _ALPHA_FEW_ROWS if n_rows < _FEW_ROWS else _ALPHA
-        by_rows = _ALPHA_MANY_ROWS if n_rows >= _MANY_ROWS else by_rows
-        by_rows = _ALPHA_MANY_ROWS * batch_size / _STREAM_BATCH if of_stream else by_rows
-        alpha = {"lbfgs": _ALPHA_LBFGS, "adamw": _ALPHA_ADAMW}.get(solver, by_rows)
-        if solver != "adamw":
-            # The penalty is divided by the weights: of weights that sum to one, as in boosting,
-            # it would leave nothing to learn.
-            alpha *= min(1.0, mean_weight)
-    if learning_rate_init == "auto":
-        learning_rate_init = _RATES[solver][0 if has_end else 1]
-    if max_iter == "auto":
-        max_iter = _automatic_max_iter(solver, n_rows, has_end)
-    if isinstance(dropout, str):
-        first = 0.0 if solver == "lbfgs" else _DROPOUT
-        dropout = [first, *[0.0] * (n_hidden - 1)][:n_hidden]
-    if isinstance(label_smoothing, str):
-        label_smoothing = 0.0 if solver == "lbfgs" else _LABEL_SMOOTHING
+    is_lbfgs = solver == "lbfgs"
+
+    def given_or(automatic: Any, name: str) -> Any:
+        return automatic if isinstance(parameters[name], str) else parameters[name]
+
+    batch_size = n_rows if is_lbfgs else int(given_or(_batch_size(n_rows), "batch_size"))
+    batch_size = batch_size if of_stream else min(batch_size, n_rows)
+    alpha = _ALPHAS[bisect(_ALPHA_ROWS, n_rows)]
+    if of_stream:
+        alpha = _ALPHAS[-1] * batch_size / _STREAM_BATCH
+    alpha = {"lbfgs": _ALPHA_LBFGS, "adamw": _ALPHA_ADAMW}.get(solver, alpha)
+    if solver != "adamw":
+        # The penalty is divided by the weights: of weights that sum to one, as in boosting, it
+        # would leave nothing to learn.
+        alpha *= min(1.0, mean_weight)
+    dropout = [0.0 if is_lbfgs else _DROPOUT, *[0.0] * n_hidden][:n_hidden]
+    label_smoothing = 0.0 if is_lbfgs else _LABEL_SMOOTHING
     return Resolved(
-        float(alpha),
+        float(given_or(alpha, "alpha")),
         batch_size,
-        float(learning_rate_init),
-        int(max_iter),
-        dropout,
-        float(label_smoothing),
+        float(given_or(_RATES[solver][0 if has_end else 1], "learning_rate_init")),
+        int(given_or(_max_iter(solver, n_rows, has_end), "max_iter")),
+        per_layer("dropout", given_or(dropout, "dropout"), n_hidden),
+        float(given_or(label_smoothing, "label_smoothing")),
     )
 
 
-def _automatic_max_iter(solver: str, n_rows: int, has_end: bool) -> int:
+def _batch_size(n_rows: int) -> int:
+    if n_rows >= _ROWS_FOR_LARGE_BATCHES:
+        return 256
+    return min(max(2 ** round(math.log2(3 * math.sqrt(n_rows))), 32), 128)
+
+
+def _max_iter(solver: str, n_rows: int, has_end: bool) -> int:
     if solver == "lbfgs":
         return _LBFGS_ITERATIONS
     if not has_end:  # A schedule without an end runs until the loss no longer falls.
         return 200
-    epochs = math.ceil(_ROWS_SHOWN / n_rows)
-    return min(max(epochs, _MIN_EPOCHS), _MAX_EPOCHS)
+    return min(max(math.ceil(_ROWS_SHOWN / n_rows), _MIN_EPOCHS), _MAX_EPOCHS)
 
 
 def make_settings(
     parameters: Mapping[str, Any],
     architecture: Architecture,
     loss: str,
-    n_rows: int,
-    mean_weight: float,
+    train: Examples,
     of_stream: bool = False,
 ) -> Settings:
     """Return what a fit is to do.
@@ -162,10 +159,8 @@ def make_settings(
         Of its network.
     loss : str
         Name of the loss.
-    n_rows : int
+    train : Examples
         Training rows.
-    mean_weight : float
-        Of the rows' weights above 0.
     of_stream : bool
         Whether the rows are those of a call of `partial_fit`.
 
@@ -178,14 +173,13 @@ def make_settings(
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in parameters.items()
     }
-    n_hidden = len(architecture.activations)
-    resolved = resolve(values, n_rows, n_hidden, mean_weight, of_stream)
-    values |= resolved._asdict()
+    n_hidden, mean_weight = len(architecture.activations), mean_positive_weight(train.weights)
+    values |= resolve(values, len(train), n_hidden, mean_weight, of_stream)._asdict()
     values |= {
         "architecture": architecture,
         "dtype": computing_dtype(parameters),
         "loss": loss,
-        "dropout": dropout_rates(resolved.dropout, n_hidden),
+        "dropout": tuple(map(float, values["dropout"])),
         "one_thread": _fits_run_in_threads(),
     }
     return Settings(**{field.name: values[field.name] for field in fields(Settings)})

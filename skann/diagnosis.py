@@ -2,17 +2,16 @@
 
 import math
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import entr
 from sklearn.exceptions import ConvergenceWarning
 
 from skann.engine.batches import Examples
 from skann.engine.fitting import FittedRun
-from skann.engine.network import Network
-from skann.engine.rows import Scaling
 from skann.engine.run import Data
 from skann.engine.settings import Settings
 from skann.engine.stopping import Epoch
@@ -20,19 +19,20 @@ from skann.engine.validation import Validation, scores_of
 from skann.scaling import measure_scaling
 from skann.targets import mean_positive_weight
 
+_REMEDY = "input_scaling='standard', or a StandardScaler in a Pipeline"
+_SCALES = f"features on very different scales (try {_REMEDY})"
 DIVERGED = (
-    "Training diverged: the loss is no longer a finite number. The likely causes are features on"
-    " very different scales (try input_scaling='standard', or a StandardScaler in a Pipeline) and"
-    " too high a learning_rate_init."
+    "Training diverged: the loss is no longer a finite number. The likely causes are"
+    f" {_SCALES} and too high a learning_rate_init."
 )
 
-# What a network must have won of the accuracy that a constant prediction leaves open, or of its
-# log-loss, to have learned.
-_WON, _LOWER = 0.1, 0.05
+# What a network must have won of the accuracy that a constant prediction leaves open, and how much
+# of its log-loss, to have learned.
+_LEARNED = (0.1, 0.05)
 # The same for having learned well. At defaults, raw wine, breast cancer, credit_g, spambase,
 # covertype and magic win at most 0.84 and keep 0.32 of the log-loss; scaled, the first two win
 # 0.97 and keep 0.07, and so do raw iris and digits, with 0.96 and 0.1.
-_WON_WELL, _LOWER_WELL = 0.9, 0.8
+_LEARNED_WELL = (0.9, 0.8)
 # How many times the spread of a narrow feature (the lower quartile) the widest one's may be. It is
 # at least 150 in those raw tables, at most 12 in twelve scaled ones and in pixels, and 26 in word
 # counts of texts of 200 words.
@@ -47,22 +47,6 @@ _SAMPLE, _FIRST_LOOK = 2000, 50
 _SAME = 1e-4
 
 
-class Measured(NamedTuple):
-    """What a trained network does on training rows, as in prediction.
-
-    Attributes
-    ----------
-    score, loss : float
-        Accuracy and log-loss.
-    is_constant : bool
-        Whether rows that differ all get the same scores.
-    """
-
-    score: float
-    loss: float
-    is_constant: bool
-
-
 def warn_of(run: FittedRun, settings: Settings, data: Data) -> None:
     """Warn if training ended otherwise than it should, at the line that called `fit`.
 
@@ -75,94 +59,61 @@ def warn_of(run: FittedRun, settings: Settings, data: Data) -> None:
     data : Data
         What it was to learn from.
     """
-    n_iter = len(run.history)
     if run.reason == "interrupted":
         warnings.warn("Training interrupted by user.", stacklevel=5)
-        return
-    message = ""
+    elif message := _what_went_wrong(run, settings, data):
+        warnings.warn(message, ConvergenceWarning, stacklevel=5)
+
+
+def _what_went_wrong(run: FittedRun, settings: Settings, data: Data) -> str:
+    """Return the one thing that matters most; empty if nothing went wrong."""
+    n_iter = len(run.history)
     if run.reason == "diverged":
         kept = "the best epoch" if settings.early_stopping else f"epoch {n_iter - 1}"
-        message = f"{DIVERGED} The weights of {kept} are kept."
-    elif failure := _failure(run, settings, data):
-        rate = f"too high a learning_rate_init (here {settings.learning_rate_init:g}), "
-        message = (
-            f"{failure} The likely causes are {'' if settings.solver == 'lbfgs' else rate}too large"
-            f" an alpha (here {settings.alpha:g}{_beside_weights(data.train)}), features on very"
-            " different scales (try input_scaling='standard', or a StandardScaler in a Pipeline)"
-            " and too few epochs."
-        )
-    elif run.reason == "max_iter":
-        message = (
+        return f"{DIVERGED} The weights of {kept} are kept."
+    is_long = n_iter >= _FEW_EPOCHS
+    if (is_long or settings.solver == "lbfgs") and (failure := _failure(run, settings, data)):
+        return failure
+    if run.reason == "max_iter":
+        return (
             f"Stochastic optimizer: maximum iterations ({settings.max_iter}) reached and the"
             " optimization hasn't converged yet. Raise max_iter, or choose a learning_rate"
             " schedule with an end."
         )
-    elif run.message:
-        message = (
+    if run.message:
+        return (
             f"lbfgs failed to converge after {n_iter} iterations: {run.message}. Raise"
             " max_iter or max_fun, scale the data, or take a smooth activation such as 'tanh'."
         )
-    elif n_iter >= _FEW_EPOCHS and (data.scaling is None or data.scaling.factor is None):
-        message = _advice_to_scale(run, settings, data)
-    if message:
-        warnings.warn(message, ConvergenceWarning, stacklevel=5)
+    is_scaled = data.scaling is not None and data.scaling.factor is not None
+    return _advice_to_scale(run, settings, data) if is_long and not is_scaled else ""
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _failure(run: FittedRun, settings: Settings, data: Data) -> str:
     """Return what is wrong with a network that has learned nothing; empty if it has."""
-    measured = _measured_if_doubtful(run, settings, data)
-    if measured is None:
+    few, sample = (data.train.spread_evenly(n_rows) for n_rows in (_FIRST_LOOK, _SAMPLE))
+    scores = (scores_of(run.network, rows, data.scaling) for rows in (few, sample))
+    is_constant = all((np.ptp(each, axis=1) < _SAME).all() for each in scores)
+    is_constant = is_constant and bool(_varies(sample.X[sample.subset]).any())
+    if not (run.blew_up or is_constant):
         return ""
-    score, loss, is_constant = measured
-    constant_score, constant_loss = _constant_prediction(data.train)
-    if constant_score == 1 and math.isclose(score, 1):
-        return ""  # All rows with weight are of one class: there is no more to learn.
-    if is_constant:
-        return (
-            "Training failed: the network gives all rows the same probabilities. Unless the"
-            " features tell nothing about the classes, something was wrong."
-        )
-    if score > constant_score + _WON * (1 - constant_score) or loss < (1 - _LOWER) * constant_loss:
+    poor = _poor_figures(_LEARNED, run, settings, data)
+    if poor is None:
         return ""
+    score, loss, constant_score, constant_loss = poor
+    same = " The network gives all rows the same probabilities." if is_constant else ""
+    rate = f"too high a learning_rate_init (here {settings.learning_rate_init:g}), "
+    mean_weight = mean_positive_weight(data.train.weights)
+    # The penalty is divided by the weights.
+    weights = f", for weights with a mean of {mean_weight:g}" if mean_weight < 1 else ""
     return (
         f"Training failed: on the training rows the accuracy, {score:.3g}, and the log-loss,"
         f" {loss:.4g}, are hardly better than those of always predicting the frequencies of the"
-        f" classes, {constant_score:.3g} and {constant_loss:.4g}."
+        f" classes, {constant_score:.3g} and {constant_loss:.4g}.{same} The likely causes are"
+        f" {'' if settings.solver == 'lbfgs' else rate}too large an alpha (here"
+        f" {settings.alpha:g}{weights}), {_SCALES} and too few epochs."
     )
-
-
-def _measured_if_doubtful(run: FittedRun, settings: Settings, data: Data) -> Measured | None:
-    """Look at training rows if one may doubt that anything was learned."""
-    if len(run.history) < _FEW_EPOCHS and settings.solver != "lbfgs":
-        return None
-    network, scaling = run.network, data.scaling
-    with np.errstate(over="ignore", invalid="ignore"):
-        few = data.train.spread_evenly(_FIRST_LOOK)
-        if not run.blew_up and not _all_the_same(network, few, scaling):
-            return None
-        sample = data.train.spread_evenly(_SAMPLE)
-        is_constant = _all_the_same(network, sample, scaling) and _differ(sample)
-        if not run.blew_up and not is_constant:
-            return None
-        return Measured(*_measure(network, sample, settings, data), is_constant)
-
-
-def _measure(
-    network: Network, sample: Examples, settings: Settings, data: Data
-) -> tuple[float, float]:
-    """Return accuracy and log-loss on some rows."""
-    return Validation.on(sample, network, data.scaling, settings.loss).measure(network)
-
-
-def _all_the_same(network: Network, examples: Examples, scaling: Scaling | None) -> bool:
-    """Tell whether all rows get the same scores."""
-    return bool((np.ptp(scores_of(network, examples, scaling), axis=1) < _SAME).all())
-
-
-def _differ(examples: Examples) -> bool:
-    """Tell whether not all rows are alike."""
-    X = examples.X[examples.subset]
-    return bool((X.max(axis=0) != X.min(axis=0)).sum())
 
 
 def _advice_to_scale(run: FittedRun, settings: Settings, data: Data) -> str:
@@ -170,41 +121,50 @@ def _advice_to_scale(run: FittedRun, settings: Settings, data: Data) -> str:
     ratio = _ratio_of_spreads(data.train)
     if not ratio >= _WIDE:
         return ""
-    score, loss = _measure(run.network, data.train.spread_evenly(_SAMPLE), settings, data)
-    constant_score, constant_loss = _constant_prediction(data.train)
-    is_right = math.isclose(score, 1) or score > constant_score + _WON_WELL * (1 - constant_score)
-    if is_right or loss < (1 - _LOWER_WELL) * constant_loss:
+    poor = _poor_figures(_LEARNED_WELL, run, settings, data)
+    if poor is None:
         return ""
     return (
         "The features are on very different scales: the standard deviation of the widest is"
         f" {ratio:.3g} times that of a narrow one. The training rows are not learned well (accuracy"
-        f" {score:.3g}, log-loss {loss:.3g}), and this may be why. Try input_scaling='standard', or"
-        " a StandardScaler in a Pipeline."
+        f" {poor[0]:.3g}, log-loss {poor[1]:.3g}), and this may be why. Try {_REMEDY}."
     )
+
+
+def _poor_figures(
+    enough: tuple[float, float], run: FittedRun, settings: Settings, data: Data
+) -> tuple[float, float, float, float] | None:
+    """Return accuracy and log-loss, and those of a constant prediction; None if they are enough."""
+    sample, network = data.train.spread_evenly(_SAMPLE), run.network
+    score, loss = Validation.on(sample, network, data.scaling, settings.loss).measure(network)
+    # On the same rows: more would have other frequencies.
+    constant_score, constant_loss = _constant_prediction(sample)
+    won, lower = enough
+    is_right = math.isclose(score, 1) or score > constant_score + won * (1 - constant_score)
+    if is_right or loss < (1 - lower) * constant_loss:
+        return None
+    return score, loss, constant_score, constant_loss
 
 
 def _ratio_of_spreads(examples: Examples) -> float:
     """Return how many times wider the widest feature is than a narrow one."""
     sample = examples.spread_evenly(_SPREAD_ROWS)
-    factor = measure_scaling("standard", sample).factor
-    assert factor is not None
     rows = sample.X[sample.subset]
-    varies = rows.max(axis=0) != rows.min(axis=0)
-    if sparse.issparse(varies):
-        varies = varies.toarray()
+    varies = _varies(rows)
     if not varies.any():
         return 1.0
     # A rare word and a pixel at the edge vary little because they are mostly zero, and a scale
     # of their own would not help.
     filled = (rows != 0).mean(axis=0)[varies]
+    factor: Any = measure_scaling("standard", sample).factor
     spreads = 1 / (factor[varies] * np.sqrt(filled))
     return float(spreads.max() / np.quantile(spreads, 0.25, method="lower"))
 
 
-def _beside_weights(examples: Examples) -> str:
-    """Return what small weights make of the penalty, which is divided by them."""
-    mean_weight = mean_positive_weight(examples.weights)
-    return f", for weights with a mean of {mean_weight:g}" if mean_weight < 1 else ""
+def _varies(rows: Any) -> NDArray:
+    """Tell for each feature whether it varies."""
+    varies = rows.max(axis=0) != rows.min(axis=0)
+    return varies.toarray() if sparse.issparse(varies) else varies
 
 
 def _constant_prediction(examples: Examples) -> tuple[float, float]:
@@ -242,7 +202,7 @@ def history_attributes(history: list[Epoch], early_stopping: bool) -> dict[str, 
         "best_loss_": None if early_stopping else min(losses, default=None),
         "loss_curve_": losses,
         "validation_scores_": scores or None,
-        "best_validation_score_": max(scores) if scores else None,
+        "best_validation_score_": max(scores, default=None),
         "validation_loss_curve_": validation_losses or None,
         "history_": [
             {"epoch": number, **epoch._asdict()} for number, epoch in enumerate(history, start=1)

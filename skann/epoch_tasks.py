@@ -58,18 +58,16 @@ class EpochTasks(Observer):
         """End the epoch's task; return whether a callback asks to stop."""
         if self._estimator.verbose:
             _print_epoch(run)
-        if self._epoch_task is None:
-            return False
-        task, self._epoch_task = self._epoch_task, None
-        return task.call_on_fit_task_end(
-            **self._data, reconstruction_attributes=lambda: self._attributes_of(run)
-        )
+        return self._end_task(reconstruction_attributes=lambda: self._attributes_of(run))
 
     def abandon_epoch(self, run: Run) -> None:
         """End the task of an epoch that has begun, without a result."""
-        if self._epoch_task is not None:
-            task, self._epoch_task = self._epoch_task, None
-            task.call_on_fit_task_end(**self._data)
+        self._end_task()
+
+    def _end_task(self, **attributes: Any) -> bool:
+        # Forgotten first: a task whose end fails is not ended again.
+        task, self._epoch_task = self._epoch_task, None
+        return task is not None and task.call_on_fit_task_end(**self._data, **attributes)
 
     def end_fit(self, attributes: Callable[[], dict[str, Any]]) -> None:
         """End the root task; `attributes` returns those of the fitted estimator."""

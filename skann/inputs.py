@@ -1,7 +1,7 @@
 """What `fit` is given: rows that can be gathered, coded targets, weights."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -33,11 +33,8 @@ def as_numpy() -> Any:
 
 def refuse_dates(values: Any, name: str) -> None:
     """Raise an error for dates and durations, whose numbers are in any unit."""
-    if type(values) is np.ndarray and values.dtype.kind not in "mM":
-        return  # Quickly, for rows to predict.
-    dtypes = getattr(values, "dtypes", None)  # Of a DataFrame's columns.
-    if not isinstance(dtypes, Iterable):
-        dtypes = [getattr(values, "dtype", None)]
+    # A DataFrame has a dtype for each column.
+    dtypes = values.dtypes if hasattr(values, "columns") else [getattr(values, "dtype", None)]
     dates = [str(dtype) for dtype in dtypes if getattr(dtype, "kind", "") in ("m", "M")]
     if dates:
         raise ValueError(
@@ -50,15 +47,15 @@ def refuse_dates(values: Any, name: str) -> None:
 
 def check_indices(matrix: Any, name: str) -> None:
     """Raise an error if entries of a sparse matrix lie outside of it."""
+    # SciPy does not check the columns of lists of lists as it makes rows of them.
+    rows = matrix.tocsr() if matrix.format == "lil" else matrix
     try:
         # On a view: the check may change the dtype of the indices.
-        if matrix.format == "coo":
-            type(matrix)((matrix.data, matrix.coords), shape=matrix.shape)
-        elif matrix.format in ("csr", "csc", "bsr"):
-            parts = matrix.data, matrix.indices, matrix.indptr
-            type(matrix)(parts, shape=matrix.shape).check_format(full_check=True)
-        elif matrix.format == "lil":
-            _check_columns(matrix)
+        if rows.format == "coo":
+            type(rows)((rows.data, rows.coords), shape=rows.shape)
+        elif rows.format in ("csr", "csc", "bsr"):
+            parts = rows.data, rows.indices, rows.indptr
+            type(rows)(parts, shape=rows.shape).check_format(full_check=True)
     except ValueError as error:
         raise ValueError(
             f"{name} is a sparse {matrix.format.upper()} matrix of shape {matrix.shape} with"
@@ -67,23 +64,14 @@ def check_indices(matrix: Any, name: str) -> None:
         ) from error
 
 
-def _check_columns(matrix: Any) -> None:
-    columns = np.array([column for row in matrix.rows for column in row])
-    if columns.size and (columns.min() < 0 or columns.max() >= matrix.shape[1]):
-        raise ValueError(f"columns go from {columns.min()} to {columns.max()}")
-
-
 def is_plain(X: Any) -> bool:
     """Tell whether `X` is an array of finite numbers, quickly; False where that is open."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0:
         return False
-    if X.dtype.kind in "iu":
-        return True
-    if X.dtype not in (np.float32, np.float64) or not X.flags.c_contiguous:
-        return False
-    values = X.ravel()
+    if X.dtype.kind != "f":
+        return X.dtype.kind in "iu"
     with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(values.dot(values))
+        return X.flags.c_contiguous and math.isfinite(np.vdot(X, X))
 
 
 @as_numpy()
@@ -141,48 +129,24 @@ def labels_for_partial_fit(y: Any, classes: Any, known: Labels | None) -> Labels
     Raises
     ------
     ValueError
-        If `classes` is missing, contradicts `y` or an earlier call, or holds weights.
+        If `classes` is missing, or contradicts `y` or an earlier call.
     """
-    if classes is None and known is not None:
+    if known is None and type_of_target(y).startswith("multilabel"):
+        known = Labels.of(y)
+    if classes is None:
+        if known is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
         return known
-    if classes is not None:
-        _check_no_weights(classes, y)
-    has_columns = type_of_target(y).startswith("multilabel")
-    if has_columns:
-        columns = np.arange(y.shape[1])
-        if classes is not None and not np.array_equal(classes, columns):
-            raise ValueError(
-                f"classes is {classes!r}, but y is an indicator matrix with {y.shape[1]} columns,"
-                " whose numbers are the classes. Leave classes out."
-            )
-    elif classes is None:
-        raise ValueError("classes must be passed on the first call to partial_fit.")
-    labels = Labels.of(y if has_columns else plain_labels(classes, "classes"))
-    if known is not None and not labels.are_those_of(known):
+    labels = np.unique(plain_labels(classes, "classes"))
+    if known is None:
+        return Labels.of(labels, "classes")
+    if labels.tolist() != known.classes.tolist():
         raise ValueError(
-            f"classes={classes!r} is not the same as on last call to partial_fit:"
-            f" {known.classes.tolist()}. Leave classes out, or start with a new classifier."
+            f"classes={classes!r} is not the same as on last call to partial_fit, or as the"
+            f" columns of an indicator matrix: {known.classes.tolist()}. Leave classes out, or"
+            " start with a new classifier. Weights of rows are to be given as sample_weight=..."
         )
-    return known or labels
-
-
-def _check_no_weights(classes: Any, y: Any) -> None:
-    """Raise an error if `classes` has a number for each row and cannot be the classes of `y`."""
-    values = np.asarray(classes)
-    if values.shape != (y.shape[0],) or values.dtype.kind not in "iuf":
-        return
-    found = set(values.tolist())
-    if y.ndim == 2:
-        are_classes = found == set(range(y.shape[1]))
-    else:
-        are_whole = bool((values == np.floor(values)).all())
-        are_classes = are_whole and len(found) > 1 and found.issuperset(y.ravel().tolist())
-    if not are_classes:
-        raise ValueError(
-            "partial_fit takes its third argument as classes. It got a number for each row of y,"
-            " which are not the classes of these labels. To give weights, write sample_weight=...;"
-            " classes lists all labels that will ever come, two at least."
-        )
+    return known
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Find a learning rate: train for some steps while the rate rises, and look at the loss."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,12 @@ def find_learning_rate(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
     *,
-    min_rate: float = 1e-5,
-    max_rate: float = 10.0,
-    n_steps: int = 100,
+    rates: ArrayLike | None = None,
 ) -> "LearningRateDisplay":
     """Suggest a `learning_rate_init` by the range test of Smith [1]_.
 
-    A clone is trained from new weights with a rate that rises exponentially from step to step,
-    until it is at its highest or the loss is four times its least. Suggested is a tenth of the
+    A clone is trained from new weights with a rate that rises from step to step, until it is at
+    its highest or the loss is four times its least. Suggested is a tenth of the
     rate at which the smoothed loss was least: a peak for schedules such as "one_cycle".
 
     Parameters
@@ -49,10 +48,9 @@ def find_learning_rate(
         Their labels.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows; None for equal ones.
-    min_rate, max_rate : float, default=1e-5, 10.0
-        First and last rate.
-    n_steps : int, default=100
-        Steps from one to the other. More make the result less noisy.
+    rates : array-like of shape (n_steps,), default=None
+        Rising rate of each step; None for ``numpy.geomspace(1e-5, 10, 100)``. More steps make
+        the result less noisy.
 
     Returns
     -------
@@ -82,32 +80,27 @@ def find_learning_rate(
     >>> classifier.set_params(learning_rate_init=display.suggested).fit(X, y).score(X, y) > 0.99
     True
     """
-    _check_range_test(estimator, min_rate, max_rate, n_steps)
-    rates = np.geomspace(min_rate, max_rate, n_steps)
-    test = _RangeTest(n_steps)
+    steps = np.geomspace(1e-5, 10, 100) if rates is None else np.asarray(rates, np.float64)
+    _check_range_test(estimator, steps)
+    test = _RangeTest(len(steps))
     model = clone(estimator)
     # Attributes: a subclass need not take all of them as parameters.
     model.__dict__.update(
-        learning_rate=lambda step: rates[min(step, n_steps - 1)] / min_rate,
-        learning_rate_init=min_rate,
+        learning_rate=lambda step: steps[min(step, len(steps) - 1)] / steps[0],
+        learning_rate_init=steps[0],
         warmup=0.0,
-        max_iter=int(n_steps),  # Epochs of at least one step: the test ends first.
+        max_iter=len(steps),  # Epochs of at least one step: the test ends first.
         early_stopping=False,
     )
     model._train_only(Given(X, y, sample_weight), test)
-    losses, smoothed = np.array(test.losses), np.array(test.smoothed)
-    if len(losses) < 2:
+    if len(test.losses) < 2:
         raise ValueError(DIVERGED)
-    rates = rates[: len(losses)]
-    return LearningRateDisplay(
-        learning_rates=rates,
-        losses=losses,
-        smoothed_losses=smoothed,
-        suggested=float(rates[smoothed.argmin()] / _SAFETY),
-    )
+    steps = steps[: len(test.losses)]
+    suggested = float(steps[np.argmin(test.smoothed)] / _SAFETY)
+    return LearningRateDisplay(steps, np.array(test.losses), np.array(test.smoothed), suggested)
 
 
-def _check_range_test(estimator: Any, min_rate: float, max_rate: float, n_steps: int) -> None:
+def _check_range_test(estimator: Any, rates: NDArray) -> None:
     if not isinstance(estimator, BaseANN):
         raise TypeError(
             f"find_learning_rate takes an ANNClassifier; got: {type(estimator).__name__}. Give the"
@@ -115,15 +108,15 @@ def _check_range_test(estimator: Any, min_rate: float, max_rate: float, n_steps:
         )
     if estimator.solver == "lbfgs":
         raise ValueError("solver='lbfgs' has no learning rate to be found. Choose another solver.")
-    if not 0 < min_rate < max_rate < math.inf:
+    is_long = rates.ndim == 1 and len(rates) >= _MIN_STEPS
+    if not (is_long and np.isfinite(rates).all() and (np.diff(rates, prepend=0) > 0).all()):
         raise ValueError(
-            "The rates must be numbers with 0 < min_rate < max_rate; got"
-            f" min_rate={min_rate!r}, max_rate={max_rate!r}."
+            f"rates must be at least {_MIN_STEPS} rising positive numbers, such as"
+            f" numpy.geomspace(1e-5, 10, 100); got {rates}."
         )
-    if not isinstance(n_steps, int | np.integer) or n_steps < _MIN_STEPS:
-        raise ValueError(f"n_steps must be an integer from {_MIN_STEPS} on; got {n_steps!r}.")
 
 
+@dataclass(eq=False, repr=False)
 class LearningRateDisplay:
     """The loss of a network while its learning rate rises.
 
@@ -152,18 +145,10 @@ class LearningRateDisplay:
     find_learning_rate : Trains a network and returns a display.
     """
 
-    def __init__(
-        self,
-        *,
-        learning_rates: NDArray,
-        losses: NDArray,
-        smoothed_losses: NDArray,
-        suggested: float,
-    ) -> None:
-        self.learning_rates = learning_rates
-        self.losses = losses
-        self.smoothed_losses = smoothed_losses
-        self.suggested = suggested
+    learning_rates: NDArray
+    losses: NDArray
+    smoothed_losses: NDArray
+    suggested: float
 
     def plot(self, ax: Any = None) -> "LearningRateDisplay":
         """Draw losses over rates, and the suggestion.
@@ -195,7 +180,6 @@ class _RangeTest(Observer):
 
     def __init__(self, n_steps: int) -> None:
         self._n_steps = n_steps
-        self._average = 0.0
         self.losses: list[float] = []
         self.smoothed: list[float] = []
 
@@ -204,7 +188,8 @@ class _RangeTest(Observer):
         if not math.isfinite(loss):
             return True
         self.losses.append(loss)
-        self._average = _SMOOTHING * self._average + (1 - _SMOOTHING) * loss
-        self.smoothed.append(self._average / (1 - _SMOOTHING ** len(self.losses)))
+        n_done = len(self.losses)
+        weights = _SMOOTHING ** np.arange(n_done)[::-1]
+        self.smoothed.append(float(np.average(self.losses, weights=weights)))
         is_enough = self.smoothed[-1] > _DIVERGED_FACTOR * min(self.smoothed)
-        return is_enough or len(self.losses) == self._n_steps
+        return is_enough or n_done == self._n_steps

@@ -105,10 +105,8 @@ class FittedModel:
         # The state of a run that goes on changes with it.
         if state is None or state.epochs is not None:
             return TrainingState(parameters, new_stream, self.n_rows_seen)
-        average = state.average
-        if average is None or average["decay"] != ema_decay:
-            return replace(state, parameters=parameters, average=None)
-        if np.array_equal(average["values"], parameters):
+        old = state.average
+        if old and old["decay"] == ema_decay and np.array_equal(old["values"], parameters):
             return state
         return replace(state, parameters=parameters, average=None)
 
@@ -135,10 +133,8 @@ class FittedModel:
     def from_tree(cls, tree: dict[str, Any]) -> Self:
         """Return the model that `to_tree` was called on."""
         state, scaling = tree["state"], tree["scaling"]
-        if state is not None:
-            state = dict(state)
-            if state["parameters"] is None:
-                state["parameters"] = tree["parameters"]
+        if state is not None and state["parameters"] is None:
+            state = {**state, "parameters": tree["parameters"]}
         return cls(
             network=Network(Architecture(*tree["architecture"]), tree["parameters"]),
             labels=Labels(*tree["labels"]),

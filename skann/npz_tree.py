@@ -1,23 +1,24 @@
 """Nested arrays and JSON in one ``.npz`` file, written whole or not at all.
 
-Reading it runs no code.
+Reading it runs no code, and gives what was written or an error: the file holds a hash of itself.
 """
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_JSON = "json"
-_ARRAY = "__array__"
+_JSON, _HASH, _ARRAY = "json", "hash", "__array__"
 # What a write that was killed has left behind is removed once it is this old; a write that goes
 # on is younger.
 _LEFTOVER_SECONDS = 600.0
@@ -49,27 +50,39 @@ def write(path: Path, tree: dict[str, Any]) -> None:
     ...     read(Path(folder, "a.npz"))
     {'numbers': [1267650600228229401496703205376, array([0, 1])], 'name': 'a'}
     """
-    arrays: dict[str, Any] = {}
-    text = json.dumps(_without_arrays(tree, arrays))
+    arrays: dict[str, NDArray] = {}
+
+    def name_array(value: Any) -> Any:
+        if isinstance(value, np.generic):
+            return value.item()
+        if not isinstance(value, np.ndarray):
+            raise TypeError(f"{value!r} cannot be written.")
+        # Numbered: names made of keys might be the same, or "json".
+        name = f"array_{len(arrays)}"
+        arrays[name] = value
+        return {_ARRAY: name}
+
+    text = json.dumps(tree, default=name_array)
     arrays[_JSON] = np.frombuffer(text.encode(), np.uint8)
+    arrays[_HASH] = np.array(hash_of(*arrays.values()))
     # A name for each process and thread, in case several write to one path.
     writer = f"{os.getpid()}-{threading.get_native_id()}"
-    temporary = path.with_name(f"{_leftover_prefix(path)}{writer}.tmp")
+    temporary = path.with_name(f".{path.name}.{writer}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with _naming(path):
+            with open(temporary, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(path.parent)
 
 
-def check_writable(path: Path) -> None:
-    """Raise an error if `write` could not write a file, as far as that can be told before.
+def make_ready(path: Path) -> None:
+    """Raise the error of `write` if it shows by now; remove what killed writes have left.
 
     Parameters
     ----------
@@ -81,10 +94,27 @@ def check_writable(path: Path) -> None:
     OSError
         If its folder is missing or may not be written to, or if it is a folder itself.
     """
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    with tempfile.TemporaryFile(prefix=_leftover_prefix(path), suffix=".tmp", dir=path.parent):
-        pass
+    with _naming(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
+    with suppress(OSError):  # Not tidy, but no reason not to train.
+        for leftover in path.parent.glob("*.tmp"):
+            age = time.time() - leftover.stat().st_mtime
+            if leftover.name.startswith(f".{path.name}.") and age > _LEFTOVER_SECONDS:
+                leftover.unlink()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"The checkpoint {path} cannot be written: {error.strerror}. Give a path in a"
+            " folder that exists, has room and may be written to",
+        ) from error
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -104,72 +134,42 @@ def read(path: Path) -> dict[str, Any]:
     OSError
         If there is no such file or it may not be read.
     ValueError
-        If it is incomplete, damaged or something else.
+        If it is incomplete, damaged, changed or something else.
     """
     with open(path, "rb") as file:
         try:
             with np.load(file, allow_pickle=False) as npz:
-                arrays = {name: npz[name] for name in npz.files}
-            if _JSON not in arrays:
-                raise ValueError("it has no JSON")
-            return _with_arrays(json.loads(arrays[_JSON].tobytes()), arrays)
+                arrays = dict(npz)
+            if str(arrays.pop(_HASH, "")) != hash_of(*arrays.values()):
+                raise ValueError("its content has not the hash that skann writes with it")
+            return json.loads(
+                arrays[_JSON].tobytes(), object_hook=lambda node: arrays.get(node.get(_ARRAY), node)
+            )
         # NumPy, zipfile and json raise a dozen kinds, depending on which byte is wrong.
         except Exception as error:
             raise ValueError(
-                f"{path} is not a .npz file with JSON, or it is incomplete or damaged: {error}"
+                f"{path} is not a checkpoint of skann, or it is incomplete or damaged: {error}."
+                " Give the file of a Checkpoint as it was written, or call fit."
             ) from error
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what writes to `path` that were killed have left beside it.
+def hash_of(*parts: Any) -> str:
+    """Hash arrays, in any memory and byte order, and values with a `repr`.
 
     Parameters
     ----------
-    path : Path
-        The file.
+    *parts : object
+        What to hash.
+
+    Returns
+    -------
+    str
     """
-    with suppress(OSError):  # Not tidy, but no reason not to train.
-        for leftover in path.parent.glob("*.tmp"):
-            age = time.time() - leftover.stat().st_mtime
-            if leftover.name.startswith(_leftover_prefix(path)) and age > _LEFTOVER_SECONDS:
-                leftover.unlink()
-
-
-def _leftover_prefix(path: Path) -> str:
-    return f".{path.name}."
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the new name of a file to the disk, where folders can be synchronised."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _without_arrays(value: Any, arrays: dict[str, NDArray]) -> Any:
-    """Put the arrays of a tree into `arrays`; return the tree with their names instead."""
-    if isinstance(value, np.ndarray):
-        # Numbered: names made of keys might be the same, or "json".
-        name = f"array_{len(arrays)}"
-        arrays[name] = value
-        return {_ARRAY: name}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, dict):
-        return {key: _without_arrays(entry, arrays) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_arrays(entry, arrays) for entry in value]
-    return value
-
-
-def _with_arrays(value: Any, arrays: dict[str, NDArray]) -> Any:
-    if isinstance(value, dict):
-        if _ARRAY in value:
-            return arrays[value[_ARRAY]]
-        return {key: _with_arrays(entry, arrays) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_with_arrays(entry, arrays) for entry in value]
-    return value
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            array = np.ascontiguousarray(part, part.dtype.newbyteorder("="))
+            digest.update(array.data)
+            part = array.dtype.str, array.shape
+        digest.update(repr(part).encode())
+    return digest.hexdigest()

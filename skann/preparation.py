@@ -5,10 +5,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
+from numpy.random import Generator, default_rng
 from sklearn.utils import check_random_state
 
-from skann.checkpoint import Origin, RowSample, SavedFit
+from skann.checkpoint import Origin, SavedFit
 from skann.defaults import computing_dtype, make_settings
 from skann.engine.batches import Examples
 from skann.engine.fitting import largest_product
@@ -18,24 +18,14 @@ from skann.engine.run import Data
 from skann.engine.settings import Architecture, Settings
 from skann.engine.state import TrainingState
 from skann.engine.threads import threads_for
-from skann.inputs import (
-    Given,
-    labels_for_partial_fit,
-    make_examples,
-    naming_validation_data,
-)
+from skann.inputs import Given, labels_for_partial_fit, make_examples, naming_validation_data
 from skann.model import FittedModel
-from skann.parameters import (
-    check_memory,
-    check_partial_fit,
-    check_rows,
-    check_same_architecture,
-    check_together,
-    make_architecture,
-)
+from skann.parameters import check_memory, check_rows, check_together, make_architecture
 from skann.scaling import measure_scaling
 from skann.scoring import make_scoring
-from skann.targets import Labels, hold_out, mean_positive_weight
+from skann.targets import Labels, hold_out
+
+Parameters = Mapping[str, Any]
 
 # What every call of `partial_fit` does, whatever the parameters say.
 _OF_A_PIECE = {"max_iter": 1, "learning_rate": "constant", "warmup": 0.0}
@@ -69,7 +59,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    parameters: Mapping[str, Any],
+    parameters: Parameters,
     given: Given,
     model: FittedModel | None,
     saved: SavedFit | None,
@@ -94,75 +84,86 @@ def prepare(
     -------
     Prepared
     """
-    labels = Labels.of(given.y)
+    labels = _labels(given.y, model)
     architecture = _architecture(parameters, given, labels, model)
-    if model is not None:
-        _check_same_labels(labels, model.labels)
-        labels = model.labels
+    check_together(parameters)
     examples, sample_weight = _examples(parameters, given, labels, model)
-    held_out = _validation_examples(parameters, given, labels)
-    rng = _generator(parameters, model, saved)
+    held_out = _validation_examples(parameters["class_weight"], given, labels)
+    rng = _generator(parameters["random_state"], model, saved)
     stream = rng.bit_generator.state
     train = examples
     if parameters["early_stopping"] and held_out is None:
         seed = int(rng.integers(2**31))
-        train, held_out = hold_out(examples, labels, parameters["validation_fraction"], seed)
-    check_rows(parameters, train)
-    settings = _settings(parameters, architecture, labels, train)
+        train, held_out = hold_out(examples, parameters["validation_fraction"], seed)
+    settings = make_settings(parameters, architecture, labels.kind, train)
+    check_rows(parameters, train, settings.batch_size)
     origin = Origin(
         parameters,
         labels,
-        RowSample.of(given.X, examples.X),
-        examples.targets,
-        sample_weight,
+        # As given: a copy by rows may have another dtype.
+        replace(examples, X=given.X),
         None if given.X_val is None else held_out,
         stream,
         threads_for(largest_product(settings, settings.batch_size)),
     )
     if saved is not None:
-        saved.check(origin, settings)
+        saved.check(origin)
     scaling = saved.scaling if saved is not None else _scaling(parameters, train, model)
     as_estimator = partial(as_fitted, labels=labels, scaling=scaling)
     scoring = make_scoring(parameters["scoring"], held_out, labels, as_estimator)
     data = Data(train, held_out, scaling, scoring)
     start = saved.state if saved is not None else _start(parameters, settings, rng, model)
-    return Prepared(labels, settings, data, start, origin, _for_callbacks(given, sample_weight))
-
-
-def _for_callbacks(given: Given, sample_weight: Any) -> dict[str, Any]:
     metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-    return {"X": given.X, "y": given.y, "metadata": metadata}
+    for_callbacks = {"X": given.X, "y": given.y, "metadata": metadata}
+    return Prepared(labels, settings, data, start, origin, for_callbacks)
+
+
+def _labels(y: Any, model: FittedModel | None) -> Labels:
+    """Return the labels of the data, which must be those of the network to go on with."""
+    labels = Labels.of(y)
+    if model is None:
+        return labels
+    classes, known = labels.classes.tolist(), model.labels.classes.tolist()
+    if labels.kind != model.labels.kind or classes != known:
+        raise ValueError(
+            f"warm_start=True needs the classes of the previous fit, {known}; y has {classes}. Set"
+            " warm_start=False to start again."
+        )
+    return model.labels
 
 
 def prepare_piece(
-    parameters: Mapping[str, Any], given: Given, classes: Any, model: FittedModel | None
+    parameters: Parameters, given: Given, classes: Any, model: FittedModel | None
 ) -> Prepared:
     """Prepare a call of `partial_fit`; parameters as of `prepare`, and all classes."""
-    check_partial_fit(parameters)
+    check_together(parameters, of_stream=True)
     parameters = {**parameters, **_OF_A_PIECE}
     labels = labels_for_partial_fit(given.y, classes, None if model is None else model.labels)
     architecture = _architecture(parameters, given, labels, model)
     train, _ = _examples(parameters, given, labels, model)
-    check_rows(parameters, train)
-    settings = _settings(parameters, architecture, labels, train, of_stream=True)
-    rng = _generator(parameters, model, None)
+    settings = make_settings(parameters, architecture, labels.kind, train, of_stream=True)
+    check_rows(parameters, train, settings.batch_size)
+    rng = _generator(parameters["random_state"], model, None)
     data = Data(train, scaling=_scaling(parameters, train, model))
     return Prepared(labels, settings, data, _start(parameters, settings, rng, model))
 
 
 def _architecture(
-    parameters: Mapping[str, Any], given: Given, labels: Labels, model: FittedModel | None
+    parameters: Parameters, given: Given, labels: Labels, model: FittedModel | None
 ) -> Architecture:
-    check_together(parameters)
     architecture = make_architecture(parameters, given.X.shape[1], labels.n_outputs)
-    if model is not None and labels.n_outputs == model.labels.n_outputs:
-        check_same_architecture(architecture, model.network.architecture)
+    if model is not None and architecture != model.network.architecture:
+        raise ValueError(
+            f"hidden_layer_sizes, activation and normalization make a network of {architecture},"
+            f" but the one to go on with is {model.network.architecture}. Fit a clone to start"
+            " again."
+        )
     check_memory(architecture, computing_dtype(parameters))
     return architecture
 
 
 def _examples(
-    parameters: Mapping[str, Any], given: Given, labels: Labels, model: FittedModel | None
+    parameters: Parameters, given: Given, labels: Labels, model: FittedModel | None
 ) -> tuple[Examples, Any]:
     """Bring rows into a layout that they can be gathered from; encode labels and weights."""
     # What is to be scaled keeps its precision: rounded first, less of it would be left, and a
@@ -173,51 +174,24 @@ def _examples(
     return make_examples(rows, given.y, given.sample_weight, parameters["class_weight"], labels)
 
 
-def _validation_examples(
-    parameters: Mapping[str, Any], given: Given, labels: Labels
-) -> Examples | None:
+def _validation_examples(class_weight: Any, given: Given, labels: Labels) -> Examples | None:
     if given.X_val is None:
         return None
+    rows = given.X_val, given.y_val, given.sample_weight_val
     with naming_validation_data():
-        examples, _ = make_examples(
-            given.X_val,
-            given.y_val,
-            given.sample_weight_val,
-            parameters["class_weight"],
-            labels,
-            "_val",
-        )
-    return examples
+        return make_examples(*rows, class_weight, labels, "_val")[0]
 
 
-def _generator(
-    parameters: Mapping[str, Any], model: FittedModel | None, saved: SavedFit | None
-) -> np.random.Generator:
+def _generator(random_state: Any, model: FittedModel | None, saved: SavedFit | None) -> Generator:
     """Return the random generator of a fit, before anything is drawn."""
-    if saved is None and (model is None or model.state is None):
-        seed = check_random_state(parameters["random_state"]).randint(2**31 - 1)
-        return np.random.default_rng(seed)
     if saved is not None:
         return saved.generator()
-    assert model is not None
-    assert model.state is not None
-    return model.state.generator()
+    if model is not None and model.state is not None:
+        return model.state.generator()
+    return default_rng(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _settings(
-    parameters: Mapping[str, Any],
-    architecture: Architecture,
-    labels: Labels,
-    train: Examples,
-    of_stream: bool = False,
-) -> Settings:
-    mean_weight = mean_positive_weight(train.weights)
-    return make_settings(parameters, architecture, labels.kind, len(train), mean_weight, of_stream)
-
-
-def _scaling(
-    parameters: Mapping[str, Any], train: Examples, model: FittedModel | None
-) -> Scaling | None:
+def _scaling(parameters: Parameters, train: Examples, model: FittedModel | None) -> Scaling | None:
     """Return the scaling of the inputs: that of before, or measured anew."""
     if model is not None:
         return model.scaling
@@ -229,10 +203,7 @@ def _scaling(
 
 
 def _start(
-    parameters: Mapping[str, Any],
-    settings: Settings,
-    rng: np.random.Generator,
-    model: FittedModel | None,
+    parameters: Parameters, settings: Settings, rng: Generator, model: FittedModel | None
 ) -> TrainingState:
     """Return what training goes on from, new weights if there are none."""
     if model is not None:
@@ -241,12 +212,3 @@ def _start(
     initializer = parameters["kernel_initializer"]
     network = Network.random(settings.architecture, settings.dtype, rng, initializer)
     return TrainingState(network.parameters, rng.bit_generator.state)
-
-
-def _check_same_labels(labels: Labels, known: Labels) -> None:
-    if not labels.are_those_of(known):
-        raise ValueError(
-            "warm_start=True needs the classes of the previous fit,"
-            f" {known.classes.tolist()}; y has {labels.classes.tolist()}. Set"
-            " warm_start=False to start again."
-        )

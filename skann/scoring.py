@@ -50,7 +50,7 @@ def make_scoring(
     if scoring is None or held_out is None:
         return None
     if isinstance(scoring, str) and scoring == "loss":
-        return _negative_loss
+        return lambda network, loss: -loss
     rows = held_out.X if held_out.subset is None else held_out.X[held_out.subset]
     codes = held_out.targets
     y = codes if labels.kind == "multilabel-indicator" else labels.classes[codes]
@@ -61,17 +61,14 @@ def make_scoring(
     extra = {} if weights is None else {"sample_weight": weights}
 
     def measure(network: Network) -> Any:
-        try:
-            return scorer(as_fitted(network), rows, y, **extra)
-        except (TypeError, ValueError) as error:
-            error.add_note(f"Raised by scoring={scoring!r} on the validation rows.")
-            raise
+        return scorer(as_fitted(network), rows, y, **extra)
 
     if is_name:
         _check_takes_weights(scoring, scorer, weights)
         scorer._kwargs = _about_classes(scorer, labels) | scorer._kwargs
-        network = _untrained(rows.shape[1], labels.n_outputs)
-        _try(lambda: measure(network), scoring, scorer._response_method == "predict")
+        architecture = Architecture((rows.shape[1], labels.n_outputs), ())
+        untrained = Network(architecture, np.zeros(architecture.n_parameters))
+        _try(lambda: measure(untrained), scoring, scorer._response_method == "predict")
     return lambda network, loss: _checked(measure(network), scoring)
 
 
@@ -109,11 +106,6 @@ def _about_classes(scorer: Any, labels: Labels) -> dict[str, Any]:
     return arguments
 
 
-def _untrained(n_features: int, n_outputs: int) -> Network:
-    architecture = Architecture((n_features, n_outputs), ())
-    return Network(architecture, np.zeros(architecture.n_parameters))
-
-
 def _try(measure: Callable[[], Any], scoring: str, by_labels: bool) -> None:
     """Measure a network that knows nothing: what cannot be measured shows before training."""
     with warnings.catch_warnings():
@@ -132,7 +124,3 @@ def _try(measure: Callable[[], Any], scoring: str, by_labels: bool) -> None:
             " predicted: they may lack a class. Give rows of every class as X_val and y_val, or"
             " choose another metric."
         )
-
-
-def _negative_loss(network: Network, loss: float) -> float:
-    return -loss

@@ -1,17 +1,10 @@
-"""What a fitted network is made of, in text and HTML, and which versions it runs on."""
+"""What a fitted network is made of and what it costs, and which versions it runs on."""
 
-import html
-import os
-import platform
-import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
-from numbers import Integral
-from typing import Any
 
-from threadpoolctl import threadpool_info
+import sklearn
 
 from skann.engine.losses import LOSSES
 from skann.model import FittedModel
@@ -19,21 +12,7 @@ from skann.version import VERSION
 
 __all__ = ["LayerSummary", "NetworkSummary"]
 
-_REQUIRED = ("numpy", "scipy", "scikit-learn", "joblib", "threadpoolctl")
-_OPTIONAL = (
-    "distributed",
-    "matplotlib",
-    "onnx",
-    "onnxruntime",
-    "optuna",
-    "pandas",
-    "rich",
-    "skl2onnx",
-    "skops",
-)
-
-_COLUMNS = ("layer", "output shape", "activation", "normalization", "dropout", "parameters")
-_MAX_NAMES, _MAX_NAME_LENGTH = 5, 24
+_OPTIONAL = ("distributed", "onnx", "onnxruntime", "optuna", "rich", "skl2onnx", "skops")
 
 
 @dataclass(frozen=True)
@@ -70,8 +49,7 @@ class LayerSummary:
 class NetworkSummary:
     """What a fitted network is made of and what it costs.
 
-    Made by the method `summary` of an `ANNClassifier`. Printed it is a table, in a notebook it
-    is shown as one.
+    Made by the method `summary` of an `ANNClassifier`. Printed it is a table.
 
     Parameters
     ----------
@@ -79,12 +57,8 @@ class NetworkSummary:
         Class of the estimator.
     layers : list of LayerSummary
         From the inputs to the outputs.
-    feature_names : list of str or None
-        Names of the features, if they have any.
     input_scaling : str or None
         "standard" or "maxabs".
-    output_names : list of str
-        Names of the classes or labels.
     dtype : str
         Computing dtype.
     n_parameters : int
@@ -101,9 +75,7 @@ class NetworkSummary:
 
     name: str
     layers: list[LayerSummary]
-    feature_names: list[str] | None
     input_scaling: str | None
-    output_names: list[str]
     dtype: str
     n_parameters: int
     n_trainable: int
@@ -117,110 +89,25 @@ class NetworkSummary:
         return self.multiply_adds_per_row * self.rows_per_epoch
 
     def __str__(self) -> str:
-        rows = [_COLUMNS, *self._cells()]
+        rows = [["layer", "output shape", "activation", "normalization", "dropout", "parameters"]]
+        for layer in self.layers:
+            values = vars(layer).values()
+            rows.append([f"{v:,}" if isinstance(v, int) else str(v or "-") for v in values])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        rows.insert(1, tuple("-" * width for width in widths))
-        lines = []
-        for *cells, number in rows:
-            left = (cell.ljust(width) for cell, width in zip(cells, widths[:-1], strict=True))
-            lines.append("  ".join([*left, number.rjust(widths[-1])]))
-        facts = [f"{name + ':':<15}{text}" for name, text in self._facts()]
-        return "\n".join([self.name, "", *lines, "", *facts])
+        rows.insert(1, ["-" * width for width in widths])
+        template = "  ".join(f"{{:{width}}}" for width in widths[:-1]) + f"  {{:>{widths[-1]}}}"
+        facts = (
+            f"Input scaling: {self.input_scaling}",
+            f"Parameters:    {self.n_parameters:,} in {self.dtype}, {self.parameter_bytes:,} bytes",
+            f"Cost of epoch: about {self.multiply_adds_per_row:,} multiply-adds a row,"
+            f" {self.multiply_adds_per_epoch:,} for {self.rows_per_epoch:,} rows",
+        )
+        return "\n".join([self.name, "", *(template.format(*row) for row in rows), "", *facts])
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        title = f"<strong>{html.escape(self.name)}</strong>"
-        return f'<div class="skann-summary">{title}{self.html_body()}</div>'
 
-    def html_body(self, table_class: str = "", row_class: str = "") -> str:
-        """Return the table and the facts, with classes of a style sheet or as the page has it."""
-        left = '<t{0} style="text-align: left; padding: .2em .6em">{1}</t{0}>'
-        # Without !important, the style sheet of scikit-learn's diagram would prevail.
-        right = '<t{0} style="text-align: right !important; padding: .2em .6em">{1}</t{0}>'
-
-        def row(kind: str, texts: Iterable[str]) -> str:
-            *cells, number = (html.escape(text) for text in texts)
-            return "".join([left.format(kind, cell) for cell in cells]) + right.format(kind, number)
-
-        head = row("h", _COLUMNS)
-        body = "".join(f'<tr class="{row_class}">{row("d", cells)}</tr>' for cells in self._cells())
-        facts = "<br>".join(
-            f"{name}: {html.escape(text, quote=False)}" for name, text in self._facts()
-        )
-        return (
-            f'<table class="{table_class}"><thead><tr>{head}</tr></thead>'
-            f'<tbody>{body}</tbody></table><div style="padding: .6em">{facts}</div>'
-        )
-
-    def _cells(self) -> Iterator[tuple[str, ...]]:
-        for layer in self.layers:
-            yield (
-                layer.name,
-                f"(n, {layer.output_shape[1]})",
-                layer.activation or "-",
-                layer.normalization or "-",
-                f"{layer.dropout:g}" if layer.dropout else "-",
-                f"{layer.n_parameters:,}",
-            )
-
-    def _facts(self) -> Iterator[tuple[str, str]]:
-        n_features = f"{self.layers[0].output_shape[1]:,}"
-        names = f": {_listed(self.feature_names)}" if self.feature_names else ""
-        yield "Features", n_features + names
-        if self.input_scaling is not None:
-            yield "Input scaling", self.input_scaling
-        # Labels that do not exclude each other have an output each, and each its logistic link.
-        output = self.layers[-1]
-        has_one_each = output.output_shape[1] == len(self.output_names)
-        kind = "Labels" if has_one_each and output.activation == "logistic" else "Classes"
-        yield kind, f"{len(self.output_names):,}: {_listed(self.output_names)}"
-        averages = self.n_parameters - self.n_trainable
-        note = f", {averages:,} of them averages of batch normalisation" if averages else ""
-        yield "Parameters", f"{self.n_parameters:,}{note}"
-        yield "Memory", f"{_in_bytes(self.parameter_bytes)} of parameters ({self.dtype})"
-        cost = f"about {_rounded(self.multiply_adds_per_row)} multiply-adds a row"
-        cost += f", {_rounded(self.multiply_adds_per_epoch)} for {self.rows_per_epoch:,} rows"
-        yield "Cost of epoch", cost
-
-
-def show_versions() -> None:
-    """Print the versions of all that results and speed depend on, for a bug report.
-
-    Examples
-    --------
-    >>> import skann
-    >>> skann.show_versions()  # doctest: +ELLIPSIS
-    System
-        python: 3...
-    """
-    sections = {
-        "System": [
-            ("python", sys.version.replace("\n", " ")),
-            ("executable", sys.executable),
-            ("platform", platform.platform()),
-            ("processors", str(os.cpu_count())),
-        ],
-        "Packages": [("skann", VERSION)] + [(name, _version(name)) for name in _REQUIRED],
-        "BLAS and OpenMP": [
-            (library["internal_api"], _library(library)) for library in threadpool_info()
-        ]
-        or [("none", "that threadpoolctl can find")],
-        "Optional packages": [(name, _version(name)) for name in _OPTIONAL],
-    }
-    for title, entries in sections.items():
-        print(title)
-        for name, text in entries:
-            print(f"    {name}: {text}")
-
-
-def summarize(
-    model: FittedModel,
-    name: str,
-    feature_names: Iterable[Any] | None,
-    dropout: tuple[float, ...],
-    n_samples: int | None = None,
-) -> NetworkSummary:
+def summarize(model: FittedModel, name: str, dropout: tuple[float, ...]) -> NetworkSummary:
     """Describe the network of a fitted model.
 
     Parameters
@@ -229,97 +116,59 @@ def summarize(
         The model.
     name : str
         Class of the estimator.
-    feature_names : iterable or None
-        Names of the features.
     dropout : tuple of float
         Share that training drops of the inputs and of each hidden layer.
-    n_samples : int or None
-        Rows of the epoch whose cost is estimated; None for those of the fit.
 
     Returns
     -------
     NetworkSummary
     """
-    if n_samples is not None and (not isinstance(n_samples, Integral) or n_samples < 1):
-        raise ValueError(f"n_samples must be a positive integer or None; got {n_samples!r}.")
     network, architecture = model.network, model.network.architecture
+    products = [fan_in * fan_out for fan_in, fan_out in pairwise(architecture.layer_sizes)]
     return NetworkSummary(
         name=name,
-        input_scaling=None if model.scaling is None else model.scaling.kind,
         layers=_layers(model, dropout),
-        feature_names=None if feature_names is None else _texts(feature_names),
-        output_names=_texts(model.labels.classes),
+        input_scaling=None if model.scaling is None else model.scaling.kind,
         dtype=str(network.parameters.dtype),
         n_parameters=architecture.n_parameters,
         n_trainable=architecture.n_trainable,
         parameter_bytes=network.parameters.nbytes,
-        multiply_adds_per_row=_multiply_adds(architecture.layer_sizes),
-        rows_per_epoch=model.n_rows if n_samples is None else int(n_samples),
+        multiply_adds_per_row=3 * sum(products) - products[0],
+        rows_per_epoch=model.n_rows,
     )
 
 
 def _layers(model: FittedModel, dropout: tuple[float, ...]) -> list[LayerSummary]:
-    architecture = model.network.architecture
-    sizes, normalization = architecture.layer_sizes, architecture.normalization
-    layers = [LayerSummary("input", (None, sizes[0]), None, None, dropout[0], 0)]
-    per_unit = {None: 0, "layer": 2, "batch": 4}[normalization]
-    shapes = list(pairwise(sizes))
-    for number, ((fan_in, fan_out), activation, rate) in enumerate(
-        zip(shapes[:-1], architecture.activations, dropout[1:], strict=True), start=1
-    ):
-        n_parameters = (fan_in + 1 + per_unit) * fan_out
-        shape = (None, fan_out)
-        layers.append(
-            LayerSummary(f"hidden {number}", shape, activation, normalization, rate, n_parameters)
-        )
-    fan_in, fan_out = shapes[-1]
-    link = LOSSES[model.labels.kind].out_activation
-    layers.append(LayerSummary("output", (None, fan_out), link, None, 0.0, (fan_in + 1) * fan_out))
-    return layers
-
-
-def _multiply_adds(layer_sizes: tuple[int, ...]) -> int:
-    products = [fan_in * fan_out for fan_in, fan_out in pairwise(layer_sizes)]
-    return 3 * sum(products) - products[0]
-
-
-def _texts(names: Iterable[Any]) -> list[str]:
-    return [str(name) for name in names]
-
-
-def _listed(names: list[str]) -> str:
-    """Join names on one line: the first and the last of many, the beginning of long ones."""
-    shown = [" ".join(name.split()) for name in names]
-    if len(shown) > _MAX_NAMES:
-        shown = [*shown[: _MAX_NAMES - 2], "...", shown[-1]]
-    return ", ".join(
-        name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 3]}..."
-        for name in shown
+    sizes, activations, normalization = model.network.architecture
+    n_hidden = len(activations)
+    per_unit = [{None: 1, "layer": 3, "batch": 5}[normalization]] * n_hidden + [1]
+    shapes = zip(sizes[:-1], per_unit, sizes[1:], strict=True)
+    columns = (
+        ["input", *(f"hidden {number}" for number in range(1, n_hidden + 1)), "output"],
+        [(None, size) for size in sizes],
+        [None, *activations, LOSSES[model.labels.kind].out_activation],
+        [None, *[normalization] * n_hidden, None],
+        [*dropout, 0.0],
+        [0, *((fan_in + more) * fan_out for fan_in, more, fan_out in shapes)],
     )
+    return [LayerSummary(*values) for values in zip(*columns, strict=True)]
 
 
-def _in_bytes(number: int) -> str:
-    for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number} B"
+def show_versions() -> None:
+    """Print the versions of all that results and speed depend on, for a bug report.
 
+    Below those of skann and what it may use, those that `sklearn.show_versions` prints.
 
-def _rounded(number: int) -> str:
-    for size, word in ((10**12, "trillion"), (10**9, "billion"), (10**6, "million")):
-        if number >= size:
-            return f"{number / size:.1f} {word}"
-    return f"{number:,}"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _library(library: dict[str, Any]) -> str:
-    details = [library.get(key) for key in ("version", "threading_layer", "architecture")]
-    known = ", ".join(detail for detail in details if detail)
-    return f"threads: {library['num_threads']}, {known or 'version unknown'}, {library['filepath']}"
+    Examples
+    --------
+    >>> import skann
+    >>> skann.show_versions()  # doctest: +ELLIPSIS
+    skann: ...
+    """
+    print(f"skann: {VERSION}")
+    for package in _OPTIONAL:
+        try:
+            print(f"{package}: {version(package)}")
+        except PackageNotFoundError:
+            print(f"{package}: not installed")
+    sklearn.show_versions()

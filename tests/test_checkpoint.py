@@ -8,8 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-import warnings
-from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -371,7 +369,7 @@ class TestCheckpoint:
 
     @pytest.mark.parametrize("nowhere", [None, 3, ["fit.npz"]])
     def test_a_path_that_is_none_is_refused(self, nowhere):
-        with pytest.raises(TypeError, match="path must be a str or a path"):
+        with pytest.raises(TypeError, match="str"):
             Checkpoint(nowhere)
 
     def test_set_on_something_else_it_says_where_it_belongs(self, path):
@@ -448,7 +446,7 @@ class TestCannotBeWritten:
         syncs = iter(range(100))
 
         def fsync(descriptor):
-            if next(syncs) == 2:  # Each write synchronises the file and its folder.
+            if next(syncs) == 1:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         with monkeypatch.context() as patch:
@@ -503,7 +501,7 @@ class TestDamage:
 
     def test_arrays_of_another_kind_are_refused(self, path):
         np.savez(path, a=np.arange(3))
-        with pytest.raises(ValueError, match="is not a checkpoint.*it has no JSON"):
+        with pytest.raises(ValueError, match=f"{path} is not a checkpoint"):
             quick().resume(path, X, y)
 
     def test_reading_runs_no_code(self, path):
@@ -532,131 +530,63 @@ class TestDamage:
         assert caught[0].filename == __file__
 
 
-def places(tree, where=()):
-    """Where the values of a tree of dicts and lists are, the trees among them too."""
-    if where:
-        yield where
-    if isinstance(tree, dict | list):
-        for key in tree if isinstance(tree, dict) else range(len(tree)):
-            yield from places(tree[key], (*where, key))
-
-
-def changed(tree, where, change):
-    """Return a copy of a tree with one of its values changed, or removed."""
-    tree = deepcopy(tree)
-    part = tree
-    for key in where[:-1]:
-        part = part[key]
-    if isinstance(change, str) and change == "removed":
-        del part[where[-1]]
-    else:
-        part[where[-1]] = change
-    return tree
-
-
-class TestMalformedContent:
-    """Files that are whole, checksums and all, but hold what no fit has written."""
-
-    CHANGES = {
-        "removed": "removed",
-        "none": None,
-        "text": "text",
-        "negative": -1,
-        "huge": 10**400,
-        "bool": True,
-        "list": [1, [2]],
-        "dict": {"a": 1},
-        "array": np.zeros((2, 3), np.float32),
-        "integers": np.zeros(3, np.int64),
-    }
-
+class TestContent:
     @pytest.fixture
-    def saved(self, path):
+    def model(self, path):
         model = quick(ema_decay=0.5, input_scaling="standard", early_stopping=True)
         interrupt(model, path, 2, X, y)
-        return path, clone(model).set_callbacks()
-
-    @pytest.mark.parametrize("change", CHANGES)
-    def test_resumes_or_is_refused_by_name(self, saved, change):
-        path, model = saved
-        tree = read(path)
-        n_refused = 0
-        for where in places(tree):
-            write(path, changed(tree, where, self.CHANGES[change]))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Of other versions, of divergence.
-                try:
-                    model.resume(path, X, y)
-                except ValueError as error:
-                    n_refused += 1
-                    assert str(path) in str(error) or "diverged" in str(error)  # noqa: PT017
-        assert n_refused > 40
-
-    @pytest.mark.parametrize("solver", ["adam", "adamw", "sgd"])
-    @pytest.mark.parametrize("changes", [{}, {"normalization": "batch"}, {"dtype": "float64"}])
-    def test_arrays_of_another_shape_or_dtype_are_refused(self, path, solver, changes):
-        model = quick(solver=solver, **changes)
-        interrupt(model, path, 2, X, y)
-        model = clone(model).set_callbacks().fit(X, y)
-        before = results(model)
-        tree = read(path)
-        for where in places(tree):
-            array = tree
-            for key in where:
-                array = array[key]
-            if not isinstance(array, np.ndarray):
-                continue
-            for other in (array[:-1], array[np.newaxis], array.astype(np.float16), array > 0):
-                write(path, changed(tree, where, other))
-                message = f"{path} is not a checkpoint, or .*{'.'.join(where)} must be an array of"
-                with pytest.raises(ValueError, match=message):
-                    model.resume(path, X, y)
-        assert_same(results(model), before)
+        return clone(model).set_callbacks()
 
     @pytest.mark.parametrize(
-        ("where", "change", "message"),
+        "change",
         [
-            (("fingerprint",), {}, "fingerprint must have the entries X, y, sample_weight"),
-            (("stream", "state"), {"state": "a"}, "stream must be the state of a random stream"),
-            (("training", "epochs", "stopping", "reason"), "tired", "reason must be 'plateau'"),
-            (("training", "epochs", "n_epochs"), 1, "training.epochs.n_epochs must be 2"),
-            (
-                ("training", "epochs", "stopping", "history"),
-                [{}] * 2,
-                "history.0 must have the entries loss",
-            ),
-            (
-                ("scaling",),
-                [None, None, None, True, "standard"],
-                "scaling.1 must be an array of shape",
-            ),
-            (("scaling",), [None] * 4, "scaling must be a list of 5 values"),
-            (("scaling",), [None] * 6, "scaling must be a list of 5 values"),
+            lambda array: array[:-1],
+            lambda array: array[np.newaxis],
+            lambda array: array.astype(np.float16),
+            lambda array: array > 0,
+            lambda array: -array,
         ],
     )
-    def test_the_message_says_what_must_be_there(self, saved, where, change, message):
-        path, model = saved
-        write(path, changed(read(path), where, change))
-        with pytest.raises(ValueError, match=f"{path} is not a checkpoint, or it is.*{message}"):
-            model.resume(path, X, y)
+    def test_that_is_not_what_was_written_is_refused(self, model, path, change):
+        model.fit(X, y)
+        before = results(model)
+        whole = dict(np.load(path))
+        names = [name for name in whole if name != "hash"]
+        assert len(names) > 8
+        for name in names:
+            np.savez(path, **(whole | {name: change(whole[name])}))
+            with pytest.raises(ValueError, match=f"{path} is not a checkpoint .*has not the hash"):
+                model.resume(path, X, y)
+        assert_same(results(model), before)
 
-    def test_more_epochs_than_there_were_to_be_are_refused(self, saved):
-        path, model = saved
+    def test_without_an_array_is_refused(self, model, path):
+        whole = dict(np.load(path))
+        for name in whole:
+            np.savez(path, **{other: whole[other] for other in whole if other != name})
+            with pytest.raises(ValueError, match=f"{path} is not a checkpoint"):
+                model.resume(path, X, y)
+
+    def test_goes_with_the_number_of_its_format(self, model, path):
         tree = read(path)
-        epochs = tree["training"]["epochs"]
-        epochs["stopping"]["history"] *= 3
-        epochs["n_epochs"] *= 3
-        write(path, tree)
-        with pytest.raises(ValueError, match=f"{path} is not a checkpoint.*6 epochs of 5"):
-            model.set_callbacks(Interrupt()).resume(path, X, y)
-
-    def test_a_file_that_says_lbfgs_is_refused(self, saved):
-        path, model = saved
-        model.set_params(ema_decay=None, solver="lbfgs")
-        changes = {"ema_decay": None, "solver": "lbfgs"}
-        write(path, changed(read(path), ("parameters",), read(path)["parameters"] | changes))
-        with pytest.raises(ValueError, match="lbfgs"):
-            model.resume(path, X, y)
+        training = tree["training"]
+        assert tree["format"] == 1  # To be raised if one of these lists changes.
+        assert " ".join(tree) == (
+            "format versions parameters fingerprint blas_threads stream scaling training"
+        )
+        assert len(tree["scaling"]) == 5
+        assert " ".join(training) == (
+            "parameters stream n_rows_seen solver optimizer average epochs"
+        )
+        assert " ".join(training["optimizer"]) == "n_steps first first_scale second second_scale"
+        assert " ".join(training["average"]) == "decay n_updates values"
+        assert " ".join(training["epochs"]) == "n_epochs learning_rate proven stopping"
+        stopping = training["epochs"]["stopping"]
+        assert " ".join(stopping) == (
+            "history best_loss best_validation_score best_parameters n_without_improvement reason"
+        )
+        assert " ".join(stopping["history"][0]) == (
+            "loss validation_score validation_loss learning_rate gradient_norm seconds"
+        )
 
 
 OTHER_VALUES = {

@@ -116,7 +116,7 @@ class TestParameters:
         ids=repr,
     )
     def test_hidden_layer_sizes_with_a_bad_entry(self, bad):
-        message = "hidden_layer_sizes must be a positive integer or a sequence of them"
+        message = r"Each value of hidden_layer_sizes must be an int in the range \[1, inf\)"
         with pytest.raises(ValueError, match=message) as caught:
             quick(hidden_layer_sizes=bad).fit(X, y)
         assert repr(bad) in str(caught.value)
@@ -237,7 +237,7 @@ class TestTargets:
 
     def test_that_are_texts_of_the_classes(self):
         texts = y.astype(str)
-        with pytest.raises(ValueError, match=r"no weight for the classes \[0, 1, 2\]"):
+        with pytest.raises(ValueError, match=r"classes, \[0, 1, 2\], are not in class_weight"):
             quick(class_weight={"0": 1, "1": 1, "2": 1}).fit(X, y)
         with pytest.raises(ValueError, match="y_val has labels .* not among the classes"):
             quick().fit(X, y, X_val=X, y_val=texts)
@@ -287,7 +287,7 @@ class TestTargets:
     @pytest.mark.parametrize("classes", [[0, 1], ["a", "b", "c"], 3])
     def test_classes_of_partial_fit_that_contradict_the_columns(self, classes):
         X, y = problem("multilabel-indicator")
-        with pytest.raises(ValueError, match="but y is an indicator matrix with 3 columns"):
+        with pytest.raises(ValueError, match=r"columns of an indicator matrix: \[0, 1, 2\]"):
             quick().partial_fit(X, y, classes=classes)
 
     def test_partial_fit_needs_the_classes_at_first(self):
@@ -320,7 +320,7 @@ class TestTargets:
         }[kind]
         fitted = quick().partial_fit(X, y_first, classes)
         for model in (quick(), fitted):
-            with pytest.raises(ValueError, match="third argument as classes.*sample_weight=..."):
+            with pytest.raises(ValueError, match="classes"):
                 model.partial_fit(X, y_first, weights)
 
     def test_partial_fit_with_as_many_classes_as_rows(self):
@@ -338,7 +338,7 @@ class TestTargets:
     def test_another_number_of_labels_in_partial_fit(self):
         X, indicators = problem("multilabel-indicator")
         model = quick().partial_fit(X, indicators)
-        with pytest.raises(ValueError, match="y has 2 columns; .* have 3"):
+        with pytest.raises(ValueError, match=r"matrix with 3 columns.* got .*shape \(60, 2\)"):
             model.partial_fit(X, indicators[:, :2])
 
     def test_labels_where_indicators_were_seen(self):
@@ -406,14 +406,14 @@ class TestSampleWeights:
 
 
 class TestClassWeight:
-    def test_lacking_a_class(self):
-        with pytest.raises(ValueError, match=r"no weight for the classes \[2\]"):
-            quick(class_weight={0: 1, 1: 1}).fit(X, y)
+    def test_with_a_class_that_is_none_in_place_of_one(self):
+        with pytest.raises(ValueError, match=r"classes, \[2\], are not in class_weight"):
+            quick(class_weight={0: 1, 1: 1, "2": 1}).fit(X, y)
 
     @pytest.mark.parametrize("bad", [-1, np.nan])
     def test_negative_or_nan(self, bad):
-        with pytest.raises(ValueError, match=f"must be finite and not negative; got {{1: {bad}}}"):
-            quick(class_weight={0: 1, 1: bad, 2: 1}).fit(X, y)
+        with pytest.raises(ValueError, match=f"must be finite and not negative.* got {{1: {bad}}}"):
+            quick(class_weight={1: bad}).fit(X, y)
 
     def test_infinite(self):
         with pytest.raises(ValueError, match="class_weight"):
@@ -423,14 +423,14 @@ class TestClassWeight:
         with pytest.raises(ValueError, match="leave no row a weight above 0"):
             quick(class_weight={0: 0, 1: 0, 2: 0}).fit(X, y)
 
-    def test_with_an_extra_class_warns(self):
-        with pytest.warns(UserWarning, match=r"classes that y lacks: \[7\]"):
-            model = quick(class_weight={0: 1, 1: 2, 2: 1, 7: 1}).fit(X, y)
+    def test_with_an_extra_class_makes_no_difference(self):
+        # As a fold of a cross-validation may lose a rare class.
+        model = quick(class_weight={0: 1, 1: 2, 2: 1, 7: 1}).fit(X, y)
         same = quick(class_weight={0: 1, 1: 2, 2: 1}).fit(X, y)
         np.testing.assert_array_equal(model.predict_proba(X), same.predict_proba(X))
 
     def test_as_a_list_for_one_target(self):
-        with pytest.raises(ValueError, match="A list as class_weight is for multilabel targets"):
+        with pytest.raises(ValueError, match="for multilabel targets a list of such dicts"):
             quick(class_weight=[{0: 1, 1: 1, 2: 1}]).fit(X, y)
 
     def test_as_a_dict_for_multilabel_targets(self):
@@ -477,20 +477,6 @@ class TestValidationData:
         holed[0, 0] = np.nan
         with pytest.raises(ValueError, match="contains NaN"):
             quick().fit(X, y, X_val=holed, y_val=y)
-
-    def test_too_few_rows_of_a_class_to_split(self):
-        rare = y.copy()
-        rare[0] = 5
-        with pytest.raises(ValueError, match="stratified by 4 classes: too few. The rarest.*5"):
-            quick(early_stopping=True).fit(X, rare)
-
-    def test_a_split_too_small_for_the_classes(self):
-        with pytest.raises(ValueError, match="holds out 2 of 60 rows, stratified by 3 classes"):
-            quick(early_stopping=True, validation_fraction=0.03).fit(X, y)
-
-    def test_a_split_that_leaves_too_little(self):
-        with pytest.raises(ValueError, match="too few"):
-            quick(early_stopping=True, validation_fraction=0.97).fit(X, y)
 
     def test_one_row_for_multilabel_targets(self):
         with pytest.raises(ValueError, match="needs at least 2 rows"):
@@ -680,8 +666,8 @@ class TestWhatIsKept:
         [
             ({"hidden_layer_sizes": (0,)}, {}),
             ({"alpha": -1}, {}),
-            ({"class_weight": {0: 1}}, {}),
-            ({"early_stopping": True, "validation_fraction": 0.01}, {}),
+            ({"class_weight": {0: -1}}, {}),
+            ({"early_stopping": True}, {"sample_weight": np.eye(60)[7]}),
             ({}, {"sample_weight": np.zeros(60)}),
             ({}, {"X_val": X}),
             ({}, {"X_val": X, "y_val": y + 1}),
@@ -796,9 +782,9 @@ class TestClassWeightOfColumns:
     @pytest.mark.parametrize(
         ("bad", "match"),
         [
-            ([{0: 1}] * 3, r"no weight for the classes \[1\]"),
-            ([{0: 1, 1: 1}] * 2, "2 entries; multilabel targets of 3 columns"),
-            ([1, 2, 3], "must give a dict of weights; got 1"),
+            ([{0: 1, "1": 1}] * 3, r"classes, \[1\], are not in class_weight"),
+            ([{0: 1, 1: 1}] * 2, r"2 element\(s\) while having 3 outputs"),
+            ([1, 2, 3], r"must be .* a dict of weights, .*got \[1, 2, 3\]"),
             ([{0: "a", 1: 1}] * 3, "must be finite and not negative"),
         ],
     )

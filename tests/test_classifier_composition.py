@@ -307,8 +307,8 @@ class TestSubclassThatTakesFewerParameters:
 
     def test_has_its_learning_rate_found(self, subclass):
         same = ANNClassifier((8,), random_state=0, max_iter=12)
-        expected = find_learning_rate(same, X, y, n_steps=30)
-        found = find_learning_rate(subclass(), X, y, n_steps=30)
+        expected = find_learning_rate(same, X, y)
+        found = find_learning_rate(subclass(), X, y)
         np.testing.assert_array_equal(found.losses, expected.losses)
         assert found.suggested == expected.suggested
 
@@ -421,8 +421,10 @@ class TestPickle:
         assert pickle.dumps(model) == before
 
     def test_is_the_same_for_a_loaded_model(self):
-        data = pickle.dumps(fitted()[0])
-        assert len(pickle.dumps(pickle.loads(data))) == len(data)
+        model, _ = fitted()
+        loaded = pickle.loads(pickle.dumps(model))
+        assert joblib.hash(loaded) == joblib.hash(model)
+        assert abs(len(pickle.dumps(loaded)) - len(pickle.dumps(model))) < 100
 
 
 def test_a_memory_mapped_model_reads_the_file(tmp_path):

@@ -47,22 +47,22 @@ class TestFindLearningRate:
         assert losses[0] < 0.3
         assert losses[0] < 0.2 * min(losses[1:])
 
-    def test_rates_rise_from_least_to_most_in_equal_ratios(self):
-        display = find_learning_rate(quick(), X, y, min_rate=1e-6, max_rate=1e-3, n_steps=31)
+    def test_rates_are_those_given(self):
+        display = find_learning_rate(quick(), X, y, rates=np.geomspace(1e-6, 1e-3, 31))
         np.testing.assert_allclose(display.learning_rates, np.geomspace(1e-6, 1e-3, 31))
         assert len(display.losses) == len(display.smoothed_losses) == 31
 
     def test_losses_are_those_of_the_batches_before_their_steps(self):
         # One batch and next to no steps: the loss of new weights, again and again.
         model = quick(batch_size=60, dropout=0.0, label_smoothing=0.0)
-        display = find_learning_rate(model, X, y, min_rate=1e-12, max_rate=1e-11, n_steps=10)
+        display = find_learning_rate(model, X, y, rates=np.linspace(1e-12, 1e-11, 10))
         new = quick(batch_size=60, max_iter=1, learning_rate_init=1e-12).fit(X, y)
         expected = log_loss(y, new.predict_proba(X))
         np.testing.assert_allclose(display.losses, expected, rtol=1e-5)
         np.testing.assert_allclose(display.smoothed_losses, expected, rtol=1e-5)
 
     def test_ends_when_the_loss_grows(self):
-        display = find_learning_rate(quick(), X, y, max_rate=1e6, n_steps=200)
+        display = find_learning_rate(quick(), X, y, rates=np.geomspace(1e-5, 1e6, 200))
         assert len(display.losses) < 200
         assert np.isfinite(display.losses).all()
         assert display.smoothed_losses[-1] > 4 * display.smoothed_losses[:-1].min()
@@ -117,18 +117,20 @@ class TestFindLearningRate:
         np.testing.assert_array_equal(one.losses, other.losses)
 
     @pytest.mark.parametrize(
-        ("changes", "message"),
+        "rates",
         [
-            ({"min_rate": 0.0}, "0 < min_rate < max_rate"),
-            ({"min_rate": 2.0, "max_rate": 1.0}, "0 < min_rate < max_rate"),
-            ({"max_rate": np.inf}, "0 < min_rate < max_rate"),
-            ({"n_steps": 9}, "n_steps must be an integer from 10 on; got 9"),
-            ({"n_steps": 20.5}, "n_steps must be an integer from 10 on; got 20.5"),
+            np.linspace(0.0, 1.0, 20),
+            np.linspace(2.0, 1.0, 20),
+            [*range(1, 20), np.inf],
+            [*range(1, 20), np.nan],
+            np.linspace(0.1, 1.0, 9),
+            np.ones((20, 1)),
+            0.1,
         ],
     )
-    def test_refuses_what_is_no_range(self, changes, message):
-        with pytest.raises(ValueError, match=message):
-            find_learning_rate(quick(), X, y, **changes)
+    def test_refuses_what_is_no_range(self, rates):
+        with pytest.raises(ValueError, match="rates must be at least 10 rising positive numbers"):
+            find_learning_rate(quick(), X, y, rates=rates)
 
     def test_lbfgs_has_no_rate(self):
         with pytest.raises(ValueError, match="lbfgs.*no learning rate"):

@@ -238,14 +238,12 @@ class TestClasses:
 
 class TestBadScorings:
     @pytest.mark.parametrize("bad", ["accurate", "rmse", "los"])
-    def test_that_are_misspelt_list_metrics_of_classification(self, bad):
+    def test_that_are_misspelt_list_the_metrics(self, bad):
         with pytest.raises(ValueError, match=f"Got '{bad}' instead") as caught:
             fit(scoring=bad)
         listed = str(caught.value)
         for name in ("loss", "accuracy", "neg_log_loss", "roc_auc_ovr", "rand_score"):
             assert f"'{name}'" in listed
-        for name in ("r2", "max_error", "neg_mean_squared_error", "explained_variance"):
-            assert f"'{name}'" not in listed
 
     def test_of_regression_may_serve_ordered_labels(self):
         model = fit(scoring="neg_mean_absolute_error")

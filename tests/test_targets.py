@@ -17,10 +17,10 @@ LABELS = st.one_of(
 )
 
 
-def validation_split(codes, labels, fraction, seed):
+def validation_split(codes, fraction, seed):
     """Return the row numbers of the two parts."""
     examples = Examples(np.zeros((len(codes), 1)), codes, None)
-    return [part.subset for part in hold_out(examples, labels, fraction, seed)]
+    return [part.subset for part in hold_out(examples, fraction, seed)]
 
 
 def perfect_logits(codes, n_outputs):
@@ -155,16 +155,24 @@ class TestWeights:
         got = combine_weights(None, {"a": 1, "b": 3, "c": 7}, self.labels, np.array([2, 0, 2]))
         np.testing.assert_array_equal(got, [7, 1, 7])
 
-    @pytest.mark.parametrize("class_weight", ["balanced", [{0: 1, 1: 5}, {0: 2, 1: 1}]])
+    def test_a_class_that_a_dict_lacks_weighs_one(self):
+        got = combine_weights(None, {"c": 5}, self.labels, self.codes)
+        np.testing.assert_array_equal(got, [1] * 9 + [5])
+
+    def test_balanced_leaves_out_a_class_without_weight(self):
+        weights = np.where(self.codes == 2, 0.0, 1.0)
+        got = combine_weights(weights, "balanced", self.labels, self.codes)
+        expected = compute_class_weight("balanced", classes=np.arange(2), y=self.codes[:9])
+        np.testing.assert_allclose(got, [*expected[self.codes[:9]], 0])
+
+    @pytest.mark.parametrize(
+        "class_weight", ["balanced", [{0: 1, 1: 5}, {0: 2, 1: 1}], [{1: 5}] * 2]
+    )
     def test_multilabel_is_compute_sample_weight(self, class_weight):
         y = np.array([[0, 1], [1, 1], [0, 0], [0, 1]])
         labels = Labels.of(y)
         got = combine_weights(None, class_weight, labels, labels.encode(y))
         np.testing.assert_allclose(got, compute_sample_weight(class_weight, y))
-
-    def test_all_zero_raises(self):
-        with pytest.raises(ValueError, match="All sample weights are zero"):
-            combine_weights(np.zeros(10), None, self.labels, self.codes)
 
 
 class TestSplit:
@@ -176,8 +184,7 @@ class TestSplit:
     @settings(deadline=None)
     def test_is_stratified_and_complete(self, counts, fraction, seed):
         codes = np.repeat(np.arange(len(counts)), counts)
-        labels = Labels.of(codes)
-        train, validation = validation_split(codes, labels, fraction, seed)
+        train, validation = validation_split(codes, fraction, seed)
         np.testing.assert_array_equal(
             np.sort(np.concatenate([train, validation])), np.arange(len(codes))
         )
@@ -195,12 +202,10 @@ class TestSplit:
         codes = np.repeat(np.arange(len(counts)), 20)
         rank = np.tile(np.arange(20), len(counts))
         weights = (rank < np.array(counts)[codes]).astype(float)
-        labels = Labels.of(codes)
         if several:
             codes = np.eye(len(counts), dtype=np.int8)[codes]
-            labels = Labels.of(codes)
         examples = Examples(np.zeros((len(codes), 1)), codes, weights)
-        train, validation = hold_out(examples, labels, 0.1, seed)
+        train, validation = hold_out(examples, 0.1, seed)
         rows = np.concatenate([train.subset, validation.subset])
         np.testing.assert_array_equal(np.sort(rows), np.arange(len(codes)))
         assert validation.weights.all()
@@ -214,7 +219,7 @@ class TestSplit:
         weights = np.where(codes == 0, 1.0, 0.0)
         weights[5] = 1
         examples = Examples(np.zeros((20, 1)), codes, weights)
-        train, validation = hold_out(examples, Labels.of(codes), 0.2, 0)
+        train, validation = hold_out(examples, 0.2, 0)
         assert 5 in train.subset
         assert validation.targets.tolist() == [0, 0]
 
@@ -225,25 +230,28 @@ class TestSplit:
         with pytest.raises(
             ValueError, match=r"needs at least 2 rows of a class with a weight.*X_v"
         ):
-            hold_out(examples, Labels.of(codes), 0.2, 0)
+            hold_out(examples, 0.2, 0)
 
     def test_depends_on_the_seed_alone(self):
         codes = np.tile([0, 1, 2], 20)
-        labels = Labels.of(codes)
-        first, again, other = (validation_split(codes, labels, 0.2, seed) for seed in (0, 0, 1))
+        first, again, other = (validation_split(codes, 0.2, seed) for seed in (0, 0, 1))
         np.testing.assert_array_equal(first[1], again[1])
         assert not np.array_equal(first[1], other[1])
 
     def test_of_indicators_takes_any_rows(self):
         codes = np.eye(10, dtype=np.int8)
-        train, validation = validation_split(codes, Labels.of(codes), 0.3, 0)
+        train, validation = validation_split(codes, 0.3, 0)
         assert (len(train), len(validation)) == (7, 3)
 
-    @pytest.mark.parametrize(
-        ("codes", "fraction"),
-        [([0] * 9 + [1], 0.3), ([0, 1] * 5, 0.1), ([0, 1] * 5, 0.9)],
-    )
-    def test_of_too_few_rows_raises(self, codes, fraction):
-        codes = np.array(codes)
-        with pytest.raises(ValueError, match=r"stratified by 2 classes: too few.*X_val"):
-            validation_split(codes, Labels.of(codes), fraction, 0)
+    def test_trains_on_the_only_row_of_a_class(self):
+        train, validation = validation_split(np.array([0] * 9 + [1]), 0.3, 0)
+        assert 9 in train
+        assert (len(train), len(validation)) == (7, 3)
+
+    @pytest.mark.parametrize(("fraction", "n_held_out"), [(0.1, 2), (0.9, 8)])
+    def test_has_a_row_for_every_class_on_both_sides(self, fraction, n_held_out):
+        codes = np.array([0, 1] * 5)
+        parts = validation_split(codes, fraction, 0)
+        assert len(parts[1]) == n_held_out
+        for part in parts:
+            assert set(codes[part]) == {0, 1}
