@@ -14,6 +14,7 @@ from scipy import sparse
 
 from skann import npz_tree
 from skann.engine.batches import Examples
+from skann.engine.kernels import VARIABLE
 from skann.engine.memory import made_on_first_use
 from skann.engine.rows import Scaling
 from skann.engine.state import TrainingState
@@ -32,6 +33,10 @@ _SURROUNDINGS = {
         "{was} BLAS thread(s); now there are {now}, which sum in another order and so give other"
         " bits. Start Python with OPENBLAS_NUM_THREADS={was} (or MKL_NUM_THREADS), or resume inside"
         " threadpoolctl.threadpool_limits({was}, 'blas')."
+    ),
+    "kernels": (
+        "the kernels of {was}; now those of {now} are in use, which round otherwise and so give"
+        f" other bits. Set the environment variable {VARIABLE}={{was}}."
     ),
 }
 
@@ -54,6 +59,8 @@ class Origin:
         State of the random stream before anything is drawn.
     n_threads : int
         Threads that BLAS uses.
+    kernels : {"numpy", "numba"}
+        Implementation of the inner operations.
     """
 
     parameters: Mapping[str, Any]
@@ -62,6 +69,7 @@ class Origin:
     held_out: Examples | None
     stream: Mapping[str, Any]
     n_threads: int
+    kernels: str
 
     @made_on_first_use
     def header(self) -> dict[str, Any]:
@@ -76,6 +84,7 @@ class Origin:
             "parameters": _comparable_parameters(self.parameters),
             "fingerprint": fingerprint,
             "blas_threads": self.n_threads,
+            "kernels": self.kernels,
             "stream": self.stream,
         }
 

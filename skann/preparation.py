@@ -12,6 +12,7 @@ from skann.checkpoint import Origin, SavedFit
 from skann.defaults import computing_dtype, make_settings
 from skann.engine.batches import Examples
 from skann.engine.fitting import largest_product
+from skann.engine.kernels import active_name
 from skann.engine.network import Network
 from skann.engine.rows import Scaling, laid_out_by_rows
 from skann.engine.run import Data
@@ -105,6 +106,7 @@ def prepare(
         None if given.X_val is None else held_out,
         stream,
         threads_for(largest_product(settings, settings.batch_size)),
+        active_name(),
     )
     if saved is not None:
         saved.check(origin)

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import sklearn
 
+from skann.engine.kernels import active_name
 from skann.engine.losses import LOSSES
 from skann.model import FittedModel
 from skann.version import VERSION
@@ -157,7 +158,8 @@ def _layers(model: FittedModel, dropout: tuple[float, ...]) -> list[LayerSummary
 def show_versions() -> None:
     """Print the versions of all that results and speed depend on, for a bug report.
 
-    Below those of skann and what it may use, those that `sklearn.show_versions` prints.
+    Below those of skann and what it may use, with the kernels in use, those that
+    `sklearn.show_versions` prints.
 
     Examples
     --------
@@ -171,4 +173,5 @@ def show_versions() -> None:
             print(f"{package}: {version(package)}")
         except PackageNotFoundError:
             print(f"{package}: not installed")
+    print(f"kernels: {active_name()}")
     sklearn.show_versions()

@@ -571,7 +571,7 @@ class TestContent:
         training = tree["training"]
         assert tree["format"] == 1  # To be raised if one of these lists changes.
         assert " ".join(tree) == (
-            "format versions parameters fingerprint blas_threads stream scaling training"
+            "format versions parameters fingerprint blas_threads kernels stream scaling training"
         )
         assert len(tree["scaling"]) == 5
         assert " ".join(training) == (
