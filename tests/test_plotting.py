@@ -192,6 +192,8 @@ class TestTrainingCurve:
             "epoch of the best score",
         ]
         assert legend(loss) == names
+        handles = loss.get_legend().legend_handles
+        assert [handle.get_linestyle() for handle in handles[:4]] == ["-", "-", "-", "--"]
         (entry,) = legend(score)
         assert entry.startswith("watched: ")
 

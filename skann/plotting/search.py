@@ -38,7 +38,7 @@ _LOG_RATIO, _POWERS_RATIO = 5, 30
 _MAX_NAMED = 8
 # Points from the end of a whisker to a name, pixels around a whisker; letters in a line of the
 # legend.
-_SHIFT, _PAD, _LEGEND_WIDTH = 7, 6, 42
+_SHIFT, _PAD, _LEGEND_WIDTH = 10, 6, 42
 # Colours do not tell groups apart alone.
 _MARKERS = "os^vPX"
 
@@ -238,7 +238,7 @@ class SearchDisplay:
             members = np.array(self.groups) == name
             look = {"color": COLORS[place], "ms": 7, "zorder": 2.5, "label": name}
             self.groups_ += axes.plot(x[members], mean[members], _MARKERS[place], **look)
-        best = {"ms": 14, "color": "none", "mec": ink(), "mew": 1.5, "zorder": 3}
+        best = {"ms": 11, "color": "none", "mec": ink(), "mew": 1.5, "zorder": 3}
         label = fill(self.best_label, _LEGEND_WIDTH)
         self.best_ += axes.plot(x[self.best_index], mean[self.best_index], "D", label=label, **best)
         axes.margins(x=0.15, y=0.15)  # Room for names.

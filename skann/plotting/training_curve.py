@@ -212,8 +212,8 @@ class TrainingCurveDisplay:
         several = len(self.histories) > 1
         if panel == "score" and self.best_:
             return [mark for (_, key), mark in self.best_.items() if key == "validation_score"]
-        lines = {n: line for (n, key), line in self.lines_.items() if key in _CURVES[panel]}
-        artists = list(lines.values()) if several else []
+        first, *_ = _CURVES[panel]
+        artists = [line for (_, key), line in self.lines_.items() if several and key == first]
         if panel == "loss" and self._has("validation_loss"):
             colors = (GREY, GREY) if several else COLORS[:2]
             artists.append(Line2D([], [], label="training, with penalty", color=colors[0]))
