@@ -151,7 +151,7 @@ def evaluate(model: Pipeline, images: list, shape: tuple[int, int], output: Path
     print(f"\n{classification_report(y_test, guess, digits=4, zero_division=0)}")
     print(f"Accuracy on the test images: {accuracy}")
 
-    curves = skann.TrainingCurveDisplay.from_estimator(model, mark_best=False)
+    curves = skann.TrainingCurveDisplay.from_estimator(model)
     loss, score = curves.axes_
     harder = "training images, made harder by\ndropout, penalty, label smoothing"
     loss.legend(loss.lines, [harder, "test images, as they are"], frameon=False)

@@ -49,5 +49,5 @@ WeightsDisplay.from_estimator(
 mistakes = MisclassifiedDisplay.from_estimator(
     search, X_test, y_test, image_shape=(8, 8), max_samples=16
 )
-print(f"{mistakes.n_wrong} mistakes in {mistakes.n_total} images")
+print(f"{mistakes.n_wrong_} mistakes in {len(y_test)} images")
 plt.show()

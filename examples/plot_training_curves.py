@@ -41,7 +41,7 @@ for name, curve in losses.items():
 # The defaults, a penalty with a little dropout and smoothing, hold the validation loss where it is
 # least. The training loss is no measure between settings: it contains penalty and smoothing.
 
-display = TrainingCurveDisplay.from_estimators(networks, panels=["loss"], mark_best=False)
+display = TrainingCurveDisplay.from_estimator(networks, panels=["loss"])
 display.axes_[0].set(yscale="linear", ylim=(0, 0.4), ylabel="Loss")
 display.figure_.set_size_inches(8, 4.6)
 
@@ -72,6 +72,6 @@ schedules = {
     ).fit(X_train, y_train)
     for name in ("one_cycle", "cosine", "linear", "exponential")
 }
-display = TrainingCurveDisplay.from_estimators(schedules, panels=["learning_rate", "loss"])
+display = TrainingCurveDisplay.from_estimator(schedules, panels=["learning_rate", "loss"])
 display.axes_[1].set(yscale="linear", ylabel="Training loss")
 plt.show()

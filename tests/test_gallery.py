@@ -131,4 +131,4 @@ def test_digits(run):
     script = run("plot_digits")
     layers = list(script["search"].best_params_.values())
     assert layers[0] in script["layers"][2:]
-    assert 0 < script["mistakes"].n_wrong < 0.05 * script["mistakes"].n_total
+    assert 0 < script["mistakes"].n_wrong_ < 0.05 * len(script["y_test"])

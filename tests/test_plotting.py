@@ -23,7 +23,6 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
-from sklearn.tree import DecisionTreeClassifier
 
 import skann
 from skann import (
@@ -97,6 +96,11 @@ FASHION = np.array([*FASHION, "Bag", "Ankle boot"])
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
+def deviations(display):
+    """Return the values of a table's colours."""
+    return display.images_[0].get_array().filled(np.nan)
+
+
 def images_in(axes):
     return [np.asarray(image.get_array()) for a in axes for image in a.images]
 
@@ -143,8 +147,9 @@ class TestTrainingCurve:
         value = watched.best_validation_score_
         assert legend(display.axes_[1]) == [f"best: {value:.4g} in epoch {best + 1}"]
 
-    def test_best_need_not_be_marked(self, watched):
-        display = TrainingCurveDisplay.from_estimator(watched, mark_best=False)
+    def test_without_early_stopping_no_epoch_is_marked(self):
+        model = quick().fit(X, y, X_val=X_val, y_val=y_val)
+        display = TrainingCurveDisplay.from_estimator(model)
         assert display.best_ == {}
         assert [len(axes.lines) for axes in display.axes_] == [2, 1]
         assert legend(display.axes_[0]) == ["training, with penalty", "validation"]
@@ -167,7 +172,7 @@ class TestTrainingCurve:
 
     def test_compares_several_by_colour(self, watched):
         other = make_pipeline(StandardScaler(), quick(hidden_layer_sizes=(4,))).fit(X, y)
-        display = TrainingCurveDisplay.from_estimators({"small": other, "watched": watched})
+        display = TrainingCurveDisplay.from_estimator({"small": other, "watched": watched})
         loss, score = display.axes_
         np.testing.assert_array_equal(
             display.lines_["small", "loss"].get_ydata(), other[-1].loss_curve_
@@ -187,6 +192,8 @@ class TestTrainingCurve:
             "epoch of the best score",
         ]
         assert legend(loss) == names
+        handles = loss.get_legend().legend_handles
+        assert [handle.get_linestyle() for handle in handles[:4]] == ["-", "-", "-", "--"]
         (entry,) = legend(score)
         assert entry.startswith("watched: ")
 
@@ -261,9 +268,9 @@ class TestTrainingCurve:
             scoring: quick(scoring=scoring).fit(X, y, X_val=X_val, y_val=y_val)
             for scoring in ("accuracy", "loss")
         }
-        assert len(TrainingCurveDisplay.from_estimators(models).axes_) == 1
-        with pytest.raises(ValueError, match="different kinds, Accuracy, Negative loss, and have"):
-            TrainingCurveDisplay.from_estimators(models, panels=["score"])
+        assert len(TrainingCurveDisplay.from_estimator(models).axes_) == 1
+        with pytest.raises(ValueError, match="no score to draw.* all with one scoring"):
+            TrainingCurveDisplay.from_estimator(models, panels=["score"])
 
     def test_lbfgs_counts_iterations_and_has_no_rate(self):
         model = quick(solver="lbfgs", max_iter=200).fit(X, y)
@@ -280,7 +287,7 @@ class TestTrainingCurve:
             ("r2", "R²"),
             (lambda estimator, X, y: 0.5, "Score"),
             (half_of_it, "Half of it"),
-            (get_scorer("balanced_accuracy"), "Balanced accuracy score"),
+            (get_scorer("balanced_accuracy"), "Score"),
         ],
     )
     def test_score_has_its_name(self, scoring, label):
@@ -298,18 +305,16 @@ class TestTrainingCurve:
         ("panels", "message"),
         [
             (["score"], "no score to draw: set early_stopping=True"),
-            (["speed"], "some of loss, score, learning_rate; got"),
-            ([], "some of loss, score, learning_rate; got"),
+            (["speed"], "no speed to draw: panels are some of loss, score, learning_rate"),
         ],
     )
     def test_refuses_panels_that_are_not_there(self, panels, message):
         with pytest.raises(ValueError, match=message):
             TrainingCurveDisplay.from_estimator(quick().fit(X, y), panels=panels)
 
-    @pytest.mark.parametrize("estimators", [{}, [quick()], None])
-    def test_several_are_a_dict(self, estimators):
-        with pytest.raises(TypeError, match="must be a dict of names and fitted models"):
-            TrainingCurveDisplay.from_estimators(estimators)
+    def test_several_are_a_dict(self):
+        with pytest.raises(TypeError, match="takes a fitted ANNClassifier.*, not list"):
+            TrainingCurveDisplay.from_estimator([quick()])
 
     @pytest.mark.parametrize(
         ("names", "expected"),
@@ -317,33 +322,15 @@ class TestTrainingCurve:
             (["_first", "__"], ["_first", "__"]),
             (["$a_1$", "$x^$"], ["$a_1$", "$x^$"]),
             ([0.01, 0.010000001], ["0.01", "0.010000001"]),
-            ([1, "1"], ["1", "'1'"]),
         ],
     )
     def test_names_stand_in_the_legends_as_they_are(self, watched, names, expected):
-        display = TrainingCurveDisplay.from_estimators(dict.fromkeys(names, watched))
+        display = TrainingCurveDisplay.from_estimator(dict.fromkeys(names, watched))
         loss, score = display.axes_
         assert legend(loss)[:2] == expected
         assert [entry.rpartition(":")[0] for entry in legend(score)] == expected
         if "$" in expected[0]:
             assert_verbatim(display, "$")
-
-    @pytest.mark.parametrize(
-        ("scores", "expected"),
-        [
-            ([0.5, 0.25], ["0.5", "0.25"]),
-            ([0.987612, 0.987638], ["0.98761", "0.98764"]),
-            ([1 / 3, 1 / 3], ["0.3333", "0.3333"]),
-        ],
-    )
-    def test_best_scores_have_as_many_digits_as_tell_them_apart(self, scores, expected):
-        keys = {"epoch": 1, "loss": 1.0, "validation_loss": 1.0, "learning_rate": 0.1}
-        histories = {
-            name: [keys | {"validation_score": s}] for name, s in zip("ab", scores, strict=True)
-        }
-        display = TrainingCurveDisplay(histories=histories, best_epochs={"a": 1, "b": 1}).plot()
-        names = [f"{n}: {score} in epoch 1" for n, score in zip("ab", expected, strict=True)]
-        assert legend(display.axes_[1]) == names
 
     def test_the_scale_of_a_log_axis_remains_a_formula(self):
         keys = {"validation_loss": None, "validation_score": None, "learning_rate": 0.1}
@@ -447,7 +434,7 @@ class TestWeights:
     @pytest.mark.parametrize(
         ("layers", "classes", "title"),
         [
-            ((1,), 3, "Weights of 1 unit of the first layer"),
+            ((1,), 3, "Weights of 1 unit of the first layer, the strongest first"),
             ((2,), 3, "Weights of 2 units of the first layer, the strongest first"),
             ((), 2, "Weights of 1 output"),
             ((), 3, "Weights of 3 outputs"),
@@ -529,7 +516,7 @@ class TestWeights:
             ({"image_shape": (2.0, 2.0)}, r"must be \(height, width\), or"),
             ({"feature_names": ["a"]}, "feature_names must have one entry for each feature, 4"),
             ({"feature_scale": [1.0]}, "feature_scale must have one entry for each feature, 4"),
-            ({"max_units": 0}, "max_units must be a whole number from 1 on; got 0"),
+            ({"max_units": 0}, "max_units == 0, must be >= 1"),
         ],
     )
     def test_says_what_does_not_fit(self, options, message):
@@ -537,18 +524,13 @@ class TestWeights:
             WeightsDisplay.from_estimator(quick().fit(X, y), **options)
 
 
-def by_hand(means, sizes):
-    """Return the front by its definition: nothing smaller or as small is as good."""
-    return {
-        i
-        for i in range(len(means))
-        if not any(
-            sizes[j] <= sizes[i]
-            and means[j] >= means[i]
-            and (sizes[j], -means[j]) != (sizes[i], -means[i])
-            for j in range(len(means))
-        )
-    }
+def assert_is_front(line, means, sizes):
+    """Check that a line is at each size where the best score up to that size is."""
+    x, front = line.get_xydata()[np.isfinite(line.get_xdata())].T
+    assert sorted(set(x)) == sorted(set(sizes))
+    assert (np.diff(x) >= 0).all()
+    for size, score in zip(x, front, strict=True):  # The last one of a size is its best.
+        assert dict(zip(x, front, strict=True))[size] == means[sizes <= size].max() >= score
 
 
 class TestSearch:
@@ -602,11 +584,7 @@ class TestSearch:
 
     def test_front_is_what_nothing_smaller_beats(self, search):
         display = SearchDisplay.from_estimator(search)
-        means = search.cv_results_["mean_test_score"]
-        front = display.front_.get_xydata()
-        expected = by_hand(means, display.sizes)
-        assert {tuple(point) for point in front} == {(display.sizes[i], means[i]) for i in expected}
-        assert (np.diff(front, axis=0) > 0).all()
+        assert_is_front(display.front_, search.cv_results_["mean_test_score"], display.sizes)
 
     def test_front_of_random_candidates(self):
         rng = np.random.default_rng(0)
@@ -616,13 +594,11 @@ class TestSearch:
             fit_times=np.ones(40),
             parameter="hidden_layer_sizes",
             values=list(range(40)),
-            labels=[str(i) for i in range(40)],
             best_index=0,
+            best_label="best",
             sizes=sizes,
         ).plot()
-        means = scores[:, 0]
-        expected = {(sizes[i], means[i]) for i in by_hand(means, sizes)}
-        assert {tuple(point) for point in display.front_.get_xydata()} == expected
+        assert_is_front(display.front_, scores[:, 0], sizes)
 
     def test_points_are_named(self, search):
         display = SearchDisplay.from_estimator(search)
@@ -709,8 +685,8 @@ class TestSearch:
             fit_times=np.array([1.0, 1.45, 1.55]),
             parameter="hidden_layer_sizes",
             values=[(64,), (128,), (128, 64)],
-            labels=["64", "128", "128,64"],
             best_index=2,
+            best_label="best: 128,64",
         ).plot()
         display.figure_.draw_without_rendering()
         axes = display.axes_[1]
@@ -753,10 +729,8 @@ class TestSearch:
         for line, members, amount in zip(display.groups_, [~last, last], amounts, strict=False):
             assert line.get_label() == f"{resource}={amount}"
             np.testing.assert_array_equal(line.get_ydata(), means[members])
-        points = {tuple(point) for point in display.front_.get_xydata()}
-        assert points == {(display.sizes[i], means[i]) for i in np.flatnonzero(last)}
-        name = "best score up to this size, in the last round"
-        assert name in texts(display.legend_.get_texts())
+        np.testing.assert_array_equal(np.isfinite(display.sizes), last)
+        assert_is_front(display.front_, means[last], display.sizes[last])
         best = search.best_index_
         assert last[best]
         assert display.best_[0].get_ydata() == [means[best]]
@@ -803,8 +777,8 @@ class TestSearch:
                 fit_times=rng.uniform(1.0, 1.2, 8),
                 parameter="alpha",
                 values=[f"value {number}" for number in range(8)],
-                labels=[f"value {number}" for number in range(8)],
                 best_index=int(scores.argmax()),
+                best_label="best",
             ).plot()
             axes = display.axes_[1]
             display.figure_.draw_without_rendering()
@@ -827,16 +801,17 @@ class TestSearch:
         display = SearchDisplay.from_estimator(search)
         assert set(texts(display.axes_[0].get_xticklabels())) == {"relu", "tanh"}
 
-    def test_a_candidate_that_failed_is_marked_and_left_out(self):
+    def test_a_candidate_that_failed_leaves_its_place_empty(self):
         grid = {"hidden_layer_sizes": [(4,), (0,), (8,)]}
         search = GridSearchCV(quick(), grid, cv=2)
         with pytest.warns(match="fits failed|non-finite"):
             search.fit(X, y)
         display = SearchDisplay.from_estimator(search)
-        assert texts(display.axes_[0].get_xticklabels()) == ["4", "8", "0"]
-        np.testing.assert_array_equal(display.failed_.get_xdata(), [2])
+        assert texts(display.axes_[0].get_xticklabels()) == ["0", "4", "8"]
+        line = display.errorbars_[0][0]
+        assert line.get_xdata()[np.isnan(line.get_ydata())].tolist() == [0]
+        assert display.axes_[0].get_xlim()[0] < 0
         assert np.isnan(display.sizes).tolist() == [False, True, False]
-        assert "1 of 3 failed" in texts(display.legend_.get_texts())
         assert display.best_[0].get_ydata() == [search.best_score_]
 
     def test_nothing_but_failures_is_an_error(self):
@@ -865,8 +840,8 @@ class TestSearch:
         with pytest.warns(match="fits failed|non-finite"):
             search.fit(X, y)
         display = SearchDisplay.from_estimator(search)
-        assert texts(display.axes_[0].get_xticklabels()) == ["4", "8,2", "None"]
-        np.testing.assert_array_equal(display.failed_.get_xdata(), [2])
+        assert texts(display.axes_[0].get_xticklabels()) == ["None", "4", "8,2"]
+        np.testing.assert_array_equal(np.isnan(display.sizes), [False, True, False])
 
     def test_sizes_are_unknown_where_earlier_steps_differ(self):
         pipeline = make_pipeline(PCA(2), quick(hidden_layer_sizes=(3,)))
@@ -880,14 +855,10 @@ class TestSearch:
         best = search.best_params_["pca__n_components"]
         np.testing.assert_array_equal(known, np.array(components) == best)
 
-    def test_without_refit_sizes_are_given_or_left_out(self):
+    def test_without_refit_sizes_are_left_out(self):
         grid = {"hidden_layer_sizes": [(4,), (8,)]}
         search = GridSearchCV(quick(), grid, cv=2, refit=False).fit(X, y)
         assert len(SearchDisplay.from_estimator(search).axes_) == 2
-        display = SearchDisplay.from_estimator(search, sizes=[10, 20])
-        np.testing.assert_array_equal(display.errorbars_[2][0].get_xdata(), [10, 20])
-        with pytest.raises(ValueError, match="sizes must have one entry for each candidate, 2"):
-            SearchDisplay.from_estimator(search, sizes=[10])
 
     def test_one_candidate_is_drawn_too(self):
         search = GridSearchCV(quick(), {"hidden_layer_sizes": [(4,)]}, cv=2).fit(X, y)
@@ -897,14 +868,14 @@ class TestSearch:
 
     def test_of_one_candidate_the_first_parameter_is_drawn(self):
         search = GridSearchCV(SVC(), {"C": [2.0], "tol": [0.1]}, cv=2).fit(X, y)
-        with pytest.raises(ValueError, match="none varies as there is one .*: C, tol; got 'D'"):
+        with pytest.raises(ValueError, match="those that vary: C, tol; got 'D'"):
             SearchDisplay.from_estimator(search, "D")
         display = SearchDisplay.from_estimator(search)
         assert texts(display.axes_[0].get_xticklabels()) == ["2"]
         assert len(display.axes_) == 2
 
     def test_a_search_over_nothing_is_refused(self):
-        with pytest.raises(ValueError, match="the search has no parameter in its grid"):
+        with pytest.raises(ValueError, match="those that vary: there is none; got None"):
             SearchDisplay.from_estimator(GridSearchCV(SVC(), {}, cv=2).fit(X, y))
 
     def test_normalisation_counts(self):
@@ -926,12 +897,7 @@ class TestSearch:
             (make_pipeline(StandardScaler(), Ridge()), None, "R²"),
             (KMeans(n_clusters=2, n_init=1, random_state=0), None, "Score"),
             (Ridge(), "neg_mean_absolute_error", "Negative mean absolute error"),
-            (Ridge(), make_scorer(mean_absolute_error), "Mean absolute error"),
-            (
-                Ridge(),
-                make_scorer(mean_absolute_error, greater_is_better=False),
-                "Negative mean absolute error",
-            ),
+            (Ridge(), make_scorer(mean_absolute_error, greater_is_better=False), "Score"),
             (Ridge(), half_of_it, "Half of it"),
         ],
     )
@@ -952,21 +918,13 @@ class TestSearch:
         assert texts(display.axes_[0].get_xticklabels()) == ["4", "8,2"]
         assert [line.get_label() for line in display.groups_[:2]] == ["alpha=0.1", "alpha=1"]
 
-    def test_estimators_as_values_are_named_by_their_classes(self):
+    def test_long_names_of_values_are_shortened(self):
         pipeline = Pipeline([("scale", StandardScaler()), ("model", SVC())])
-        models = [SVC(C=2.0), LogisticRegression(C=3.0, max_iter=900), DecisionTreeClassifier()]
+        models = [SVC(C=2.0), LogisticRegression(C=3.0, max_iter=900)]
         search = GridSearchCV(pipeline, {"model": models}, cv=2).fit(X, y)
         display = SearchDisplay.from_estimator(search)
-        names = ["SVC", "LogisticRegression", "DecisionTreeClassifier"]
+        names = ["SVC(C=2.0)", "LogisticRegr…x_iter=900)"]
         assert texts(display.axes_[0].get_xticklabels()) == names
-        assert set(texts(display.axes_[1].texts)) <= set(names)
-        models = [SVC(C=2.0), SVC(C=3.0, coef0=0.12345, tol=0.1)]
-        search = GridSearchCV(pipeline, {"model": models}, cv=2).fit(X, y)
-        display = SearchDisplay.from_estimator(search)
-        assert texts(display.axes_[0].get_xticklabels()) == [
-            "SVC(C=2.0)",
-            "SVC(C=3.0, coef0=0.1234…",
-        ]
 
     def test_one_of_several_metrics(self):
         search = GridSearchCV(
@@ -1036,92 +994,31 @@ class TestSearch:
             ([0.1, 1.0, 0.25], ["0.1", "1", "0.25"]),
             ([0.01, 0.0101], ["0.01", "0.0101"]),
             ([0.010001, 0.010002, 0.5], ["0.010001", "0.010002", "0.5"]),
-            ([1.0, 1.0 + 2**-52], ["1", "1.0000000000000002"]),
             ([(0.1, 0.20001), (0.1, 0.20002)], ["0.1,0.20001", "0.1,0.20002"]),
             ([np.float32(0.100001), np.float32(0.100002)], ["0.100001", "0.100002"]),
             ([1, 1.0], ["1", "1"]),
             ([0.1, np.float64(0.1)], ["0.1", "0.1"]),
         ],
     )
-    def test_values_have_as_many_digits_as_tell_them_apart(self, values, expected):
+    def test_values_have_at_most_six_digits(self, values, expected):
         n = len(values)
         display = SearchDisplay(
             scores=np.ones((n, 2)),
             fit_times=np.arange(1.0, n + 1),
             parameter="alpha",
             values=values,
-            labels=expected,
             best_index=0,
+            best_label="best",
         ).plot()
         shown = list(dict.fromkeys(expected))
         assert sorted(texts(display.axes_[0].get_xticklabels())) == sorted(shown)
         assert sorted(texts(display.axes_[1].texts)) == sorted(shown)
-
-    def test_values_that_differ_in_late_digits_are_different_candidates(self):
-        grid = {"alpha": [0.0200001, 0.0200002], "input_dropout": [0.1, 0.1000001]}
-        search = GridSearchCV(quick(max_iter=1), grid, cv=2).fit(X, y)
-        display = SearchDisplay.from_estimator(search)
-        assert texts(display.axes_[0].get_xticklabels()) == ["0.0200001", "0.0200002"]
-        names = [f"input_dropout={value}" for value in ("0.1", "0.1000001")]
-        assert [line.get_label() for line in display.groups_[:2]] == names
-        assert display.labels == [
-            f"{a}; {name}" for a in ("0.0200001", "0.0200002") for name in names
-        ]
 
     def test_steps_that_differ_in_late_digits_leave_sizes_unknown(self):
         pipeline = make_pipeline(PCA(), quick(hidden_layer_sizes=(3,)))
         grid = {"pca__n_components": [0.50001, 0.50002]}
         search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
         assert np.isnan(SearchDisplay.from_estimator(search).sizes).sum() == 1
-
-    @pytest.mark.parametrize(
-        "further",
-        [
-            {"class_weight": [None, "balanced"]},
-            {"dropout": [0.0, 0.1, 0.2], "class_weight": [None, "balanced"]},
-            {"input_dropout": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]},
-        ],
-    )
-    def test_marks_tell_further_parameters_by_their_filling(self, further):
-        grid = {"hidden_layer_sizes": [(2,), (4,)], "activation": ["relu", "tanh"], **further}
-        search = GridSearchCV(quick(max_iter=1), grid, cv=2).fit(X, y)
-        display = SearchDisplay.from_estimator(search)
-        named = [
-            "; ".join(
-                f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-                for name, value in candidate.items()
-                if name in further
-            )
-            for candidate in search.cv_results_["params"]
-        ]
-        assert display.fillings == named
-        x = display.errorbars_[0][0].get_xdata()
-        found = {}
-        # Those of a filling are drawn over those of the group, which are full.
-        for line in display.groups_[:2] + display.fillings_[: 2 * (len(set(named)) - 1)]:
-            look = line.get_color(), line.get_fillstyle(), str(line.get_markerfacecolor())
-            found |= dict.fromkeys(line.get_xdata(), look)
-        looks = [found[place] for place in x]
-        layers = [candidate["hidden_layer_sizes"] for candidate in search.cv_results_["params"]]
-        assert len(set(zip(layers, looks, strict=True))) == len(x)
-        shown = set(texts(display.legend_.get_texts()))
-        assert shown >= set(named)
-        entries = {
-            text.get_text(): (handle.get_fillstyle(), str(handle.get_markerfacecolor()))
-            for handle, text in zip(
-                display.legend_.legend_handles, display.legend_.get_texts(), strict=True
-            )
-            if text.get_text() in named
-        }
-        assert len(set(entries.values())) == len(set(named))
-
-    def test_what_fillings_cannot_tell_is_left_out(self):
-        grid = {"activation": ["relu", "tanh"], "alpha": np.linspace(0.1, 1, 7)}
-        grid |= {"hidden_layer_sizes": [(2,), (3,)], "class_weight": [None, "balanced"]}
-        search = GridSearchCV(quick(max_iter=1), grid, cv=2).fit(X, y)
-        display = SearchDisplay.from_estimator(search)
-        assert set(display.groups) == {"activation=relu", "activation=tanh"}
-        assert set(display.fillings) == {"class_weight=None", "class_weight=balanced"}
 
     def test_names_of_parameters_metrics_and_values_are_drawn_as_they_are(self):
         scaler = Pipeline([("$scale_a$", StandardScaler()), ("model", LogisticRegression())])
@@ -1136,19 +1033,18 @@ class TestSearch:
             fit_times=np.array([1.0, 9.0]),
             parameter="step___private",
             values=["$x$", "$y^$"],
-            labels=["$x$", "$y^$"],
             best_index=1,
+            best_label="best: $y^$",
             groups=["_a", "$_b$"],
-            fillings=["_c", "$_d$"],
         ).plot()
-        assert {"_a", "$_b$", "_c", "$_d$", "best: $y^$"} < set(texts(display.legend_.get_texts()))
+        assert {"_a", "$_b$", "best: $y^$"} < set(texts(display.legend_.get_texts()))
         assert texts(display.axes_[0].get_xticklabels()) == ["$x$", "$y^$"]
         assert_verbatim(display, "$")
 
     def test_takes_a_fitted_search(self):
         with pytest.raises(NotFittedError):
             SearchDisplay.from_estimator(GridSearchCV(quick(), {}))
-        with pytest.raises(TypeError, match="fitted search with cv_results_.*, not ANNClassifier"):
+        with pytest.raises(AttributeError, match="'ANNClassifier' .* no attribute 'cv_results_'"):
             SearchDisplay.from_estimator(quick().fit(X, y))
 
 
@@ -1166,7 +1062,7 @@ class TestMisclassified:
         guess, sure = reader.predict(rest[0]), reader.predict_proba(rest[0]).max(axis=1)
         wrong = sorted(np.flatnonzero(guess != rest[1]), key=lambda i: -sure[i])
         assert len(wrong) > 10
-        np.testing.assert_array_equal(display.indices, wrong[:10])
+        np.testing.assert_array_equal(display.indices_, wrong[:10])
         pictures = images_in(display.axes_)
         assert len(pictures) == 10
         for axes, picture, index in zip(display.axes_, pictures, wrong, strict=False):
@@ -1183,8 +1079,8 @@ class TestMisclassified:
             make_pipeline(StandardScaler(), quick(max_iter=3)), threshold=0.99
         ).fit(X, y)
         display = MisclassifiedDisplay.from_estimator(model, X, y)
-        assert display.n_wrong == (model.predict(X) != y).sum()
-        assert display.n_wrong > (model.predict_proba(X).argmax(axis=1) != y).sum()
+        assert display.n_wrong_ == (model.predict(X) != y).sum()
+        assert display.n_wrong_ > (model.predict_proba(X).argmax(axis=1) != y).sum()
 
     def test_long_names_take_two_lines(self):
         display = MisclassifiedDisplay.from_predictions(
@@ -1206,22 +1102,21 @@ class TestMisclassified:
             display = MisclassifiedDisplay.from_predictions(*arguments, image_shape=(8, 8), ax=ax)
             display.figure_.draw_without_rendering()
             assert not overlaps(axes.title for axes in display.axes_)
-            for axes, index in zip(display.axes_, display.indices, strict=True):
+            for axes, index in zip(display.axes_, display.indices_, strict=True):
                 words = axes.get_title().replace(" →", "").split("\n")
                 if ax is None:
                     assert words == [arguments[1][index], arguments[2][index], "100%"]
 
     @pytest.mark.parametrize(
         ("n_wrong", "n_shown", "which"),
-        [(1, 5, "4"), (1, 1, "4"), (3, 1, "4, the surest"), (3, 2, "4, the 2 surest")]
-        + [(3, 3, "4, the surest first")],
+        [(1, 5, "the surest first"), (3, 2, "the 2 surest"), (3, 3, "the surest first")],
     )
     def test_title_counts(self, n_wrong, n_shown, which):
         display = MisclassifiedDisplay.from_predictions(
             X[:4], [0] * 4, np.arange(4) < n_wrong, np.ones(4), max_samples=n_shown
         )
         first = display.title_.get_text().split("\n")[0]
-        assert first == f"{n_wrong} of 4 misclassified{which[1:]}"
+        assert first == f"{n_wrong} of 4 misclassified, {which}"
 
     @pytest.mark.parametrize("image_shape", [None, (2, 2)])
     def test_labels_of_another_type_are_refused(self, image_shape):
@@ -1257,8 +1152,8 @@ class TestMisclassified:
         display = MisclassifiedDisplay.from_predictions(
             frame, [0, 0, 0], [1, 1, 0], [0.9, 0.8, 0.7]
         )
-        assert texts(display.ax_.texts) == ["red", "1", "blue", "missing"]
-        np.testing.assert_allclose(display.deviations, [[np.nan, -1], [np.nan, np.nan]])
+        assert texts(display.ax_.texts) == ["red", "1", "blue", "nan"]
+        np.testing.assert_allclose(deviations(display), [[np.nan, -1], [np.nan, np.nan]])
 
     COLUMNS = {
         "member": [True, False, True],
@@ -1278,11 +1173,11 @@ class TestMisclassified:
     }
     TEXTS = {
         "member": ["True", "False"],
-        "visits": ["4", "missing"],
+        "visits": ["4", "<NA>"],
         "joined": ["2024-01-19", "2024-02-01"],
         "job": ["clerk", "teacher"],
-        "note": ["missing", "two lines of it"],
-        "height": ["1", "missing"],
+        "note": ["None", "two lines of it"],
+        "height": ["1", "None"],
     }
 
     @pytest.mark.parametrize("other", ["job", "note", "member", None])
@@ -1301,7 +1196,7 @@ class TestMisclassified:
         expected = {"member": [0.5**0.5, -(2**0.5)], "visits": [-1, np.nan], "height": [-1, np.nan]}
         nothing = [np.nan, np.nan]
         np.testing.assert_allclose(
-            display.deviations, np.transpose([expected.get(n, nothing) for n in names])
+            deviations(display), np.transpose([expected.get(n, nothing) for n in names])
         )
         # Without a number, colours mean nothing.
         assert (len(display.figure_.axes) == 2) == bool(set(names) & set(expected))
@@ -1312,20 +1207,15 @@ class TestMisclassified:
         y = np.array(["warm", "cold", "cold", "cold", "warm", "cold"])
         model = make_pipeline(TfidfVectorizer(), quick(batch_size=2)).fit(X[:5], y[:5])
         wrong = np.where(model.predict(X) == "warm", "cold", "warm")
-        for samples, name in (
-            (X, "text"),
-            (pd.Series(X, name="review"), "review"),
-            (np.array(X), "text"),
-        ):
+        for samples in (X, pd.Series(X, name="review"), np.array(X)):
             display = MisclassifiedDisplay.from_estimator(model, samples, wrong)
-            assert display.n_wrong == 6
-            assert texts(display.ax_.get_xticklabels()) == [name]
-            np.testing.assert_array_equal(display.X[:, 0], np.array(X)[display.indices])
+            assert display.n_wrong_ == 6
+            np.testing.assert_array_equal(display.X[:, 0], X)
             shown = texts(display.ax_.texts)
-            assert shown[list(display.indices).index(5)] == "yellow and red"
-            long = shown[list(display.indices).index(2)]
+            assert shown[list(display.indices_).index(5)] == "yellow and red"
+            long = shown[list(display.indices_).index(2)]
             assert long.startswith("blue blue")
-            assert long.endswith("…")
+            assert "…" in long
             assert len(long) == 100
             assert len(display.figure_.axes) == 1
 
@@ -1336,12 +1226,6 @@ class TestMisclassified:
             display = MisclassifiedDisplay.from_predictions(frame, [0, 0], [1, 1], [0.9, 0.8])
         # The words stand on the background, the numbers on bright colours.
         assert [text.get_color() for text in display.ax_.texts] == ["white", "black"] * 2
-
-    def test_dates_without_a_data_frame_are_no_numbers_either(self):
-        dates = np.array([["2024-01-19"], ["2024-02-01"]], "datetime64[us]")
-        display = MisclassifiedDisplay.from_predictions(dates, [0, 0], [1, 1], [0.9, 0.8])
-        assert texts(display.ax_.texts) == ["2024-01-19", "2024-02-01"]
-        assert np.isnan(display.deviations).all()
 
     def test_numbers_without_columns_are_still_refused(self):
         with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
@@ -1361,9 +1245,9 @@ class TestMisclassified:
     @pytest.mark.parametrize(
         ("low", "high", "dtype", "from_to"),
         [
-            (0.1, 0.4, float, (0.0, 1.0)),
+            (0.1, 0.4, float, (0.1, 0.4)),
             (0.0, 1.0, np.float32, (0.0, 1.0)),
-            (30.0, 230.0, float, (0.0, 255.0)),
+            (30.0, 230.0, float, (30.0, 230.0)),
             (0, 255, np.uint8, (0.0, 255.0)),
             (0.0, 16.0, float, (0.0, 16.0)),
             (-2.0, 3.0, float, (-2.0, 3.0)),
@@ -1393,14 +1277,13 @@ class TestMisclassified:
         rng = np.random.default_rng(0)
         dense = rng.normal(size=(20, 5)) * (rng.random((20, 5)) < 0.5)
         dense[:, 4] = 0
+        dense += 0  # No -0.
         guess = np.arange(20) % 2
         args = np.zeros(20, int), guess, np.linspace(0.5, 1, 20)
         one = MisclassifiedDisplay.from_predictions(sparse.csr_array(dense), *args)
         other = MisclassifiedDisplay.from_predictions(dense, *args)
-        np.testing.assert_array_equal(one.X, other.X)
-        np.testing.assert_allclose(
-            np.nan_to_num(one.deviations), np.nan_to_num(other.deviations), atol=1e-12
-        )
+        assert texts(one.ax_.texts) == texts(other.ax_.texts)
+        np.testing.assert_allclose(deviations(one), deviations(other), atol=1e-12)
 
     def test_many_features_leave_the_most_unusual(self):
         rng = np.random.default_rng(0)
@@ -1408,10 +1291,11 @@ class TestMisclassified:
         X[0, [3, 17]] = 30.0
         truth, guess = np.zeros(50, int), np.zeros(50, int)
         guess[0] = 1
-        display = MisclassifiedDisplay.from_predictions(
-            X, truth, guess, np.full(50, 0.9), max_features=2
-        )
-        assert texts(display.ax_.get_xticklabels()) == ["x3", "x17"]
+        display = MisclassifiedDisplay.from_predictions(X, truth, guess, np.full(50, 0.9))
+        z = abs((X - X.mean(axis=0)) / X.std(axis=0))[0]
+        expected = [f"x{feature}" for feature in np.sort(np.argsort(-np.minimum(z, 3))[:12])]
+        assert {"x3", "x17"} < set(expected)
+        assert texts(display.ax_.get_xticklabels()) == expected
 
     def test_no_mistakes(self):
         display = MisclassifiedDisplay.from_predictions(X, y, y, np.ones(len(y)))
@@ -1422,7 +1306,7 @@ class TestMisclassified:
         pipeline = make_pipeline(StandardScaler(), quick(max_iter=1))
         search = GridSearchCV(pipeline, {"annclassifier__alpha": [0.1]}, cv=2).fit(X, y)
         display = MisclassifiedDisplay.from_estimator(search, X, y)
-        assert display.n_wrong == np.sum(search.predict(X) != y)
+        assert display.n_wrong_ == np.sum(search.predict(X) != y)
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -1431,7 +1315,7 @@ class TestMisclassified:
             ({"y": np.stack([y, y], axis=1)}, "should be a 1d array"),
             ({"image_shape": (3, 3)}, r"\(3, 3\) makes 9 values, but there are 4 features"),
             ({"feature_names": ["a"]}, "feature_names must have one entry for each feature, 4"),
-            ({"max_samples": 0}, "max_samples must be a whole number from 1 on; got 0"),
+            ({"max_samples": 0}, "max_samples == 0, must be >= 1"),
         ],
     )
     def test_says_what_does_not_fit(self, changes, message):
@@ -1440,9 +1324,9 @@ class TestMisclassified:
             MisclassifiedDisplay.from_estimator(**arguments)
 
     def test_needs_probabilities(self):
-        scaler = StandardScaler().fit(X)
-        with pytest.raises(TypeError, match="with predict_proba, not StandardScaler"):
-            MisclassifiedDisplay.from_estimator(scaler, X, y)
+        model = Ridge().fit(X, y)
+        with pytest.raises(AttributeError, match="'Ridge' object has no attribute"):
+            MisclassifiedDisplay.from_estimator(model, X, y)
 
     @pytest.mark.parametrize("image_shape", [None, (2, 2)])
     def test_names_and_words_are_drawn_as_they_are(self, image_shape):
@@ -1463,28 +1347,24 @@ class TestMisclassified:
     @pytest.mark.parametrize(
         ("values", "expected"),
         [
-            ([0.01234, 0.5, 9.0], ["0.0123", "0.5", "9"]),
-            ([0.01001, 0.01002, 9.0], ["0.01001", "0.01002", "9"]),
-            ([1234567, 1234568, 2024], ["1234567", "1234568", "2024"]),
-            ([-1.2345678e-50, -1.2345679e-50, 1.0], ["-1.2345678e-50", "-1.2345679e-50", "1"]),
-            ([1.0, 1.0 + 2**-52, np.nan], ["1", "1.0000000000000002", "missing"]),
-            ([f"{'a' * 99}{c}{'z' * 99}" for c in "123"], ["…1" + "z" * 97 + "…"]),
+            ([0.01234, 0.5, 9.0], ["0.01234", "0.5", "9"]),
+            ([1234567, 1234568, 2024.0], ["1234567", "1234568", "2024"]),
+            ([-1.2345678e-50, np.nan, 1 / 3], ["-1.23457e-50", "nan", "0.333333"]),
+            (["a" * 99 + "z" * 99] * 3, ["a" * 50 + "…" + "z" * 49] * 3),
         ],
     )
-    def test_cells_of_a_feature_have_as_many_digits_as_tell_them_apart(self, values, expected):
+    def test_cells_are_short(self, values, expected):
         table = np.array([values], dtype=object).T
         display = MisclassifiedDisplay.from_predictions(table, [0] * 3, [1] * 3, [0.9, 0.8, 0.7])
-        cells = texts(display.ax_.texts)
-        assert len(set(cells)) == 3
-        assert cells[: len(expected)] == expected
+        assert texts(display.ax_.texts) == expected
         display.figure_.draw_without_rendering()
         assert not overlaps(display.ax_.texts)
 
     def test_numbers_have_room_in_a_table_of_many_columns(self):
-        columns = np.add.outer([1.0, 1.0 + 2**-52], np.zeros(12))
+        columns = np.add.outer([1.0, -1.2345678e-50], np.zeros(12))
         display = MisclassifiedDisplay.from_predictions(columns, [0, 0], [1, 1], [0.9, 0.8])
         display.figure_.draw_without_rendering()
-        assert set(texts(display.ax_.texts)) == {"1", "1.0000000000000002"}
+        assert set(texts(display.ax_.texts)) == {"1", "-1.23457e-50"}
         assert not overlaps(display.ax_.texts)
 
 
@@ -1577,7 +1457,7 @@ class TestWhatTheyTake:
 
     def test_refuses_a_search_without_a_best_estimator(self, display):
         search = GridSearchCV(quick(), {"alpha": [1.0]}, cv=2, refit=False).fit(X, y)
-        with pytest.raises(TypeError, match="best_estimator_, not GridSearchCV with refit=False"):
+        with pytest.raises(TypeError, match=r"refitted to one \(refit=True\), not GridSearchCV"):
             display.from_estimator(search)
 
     @pytest.mark.parametrize(

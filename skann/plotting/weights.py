@@ -1,35 +1,36 @@
 """The weights of the first layer."""
 
 from collections.abc import Sequence
-from math import ceil
+from contextlib import suppress
+from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.pipeline import Pipeline
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_scalar
 
 from skann.plotting.common import (
     DIVERGING,
+    LETTER,
+    MAX_NAME,
     VERBATIM,
-    check_at_least_one,
     check_image_shape,
     check_length,
     divide,
+    draw_images,
     fitted_network,
-    n_columns_of,
     name_places,
     set_title,
-    shorten_all,
+    shorten,
     strongest,
 )
 
-# Letters of a name on an axis; inches of a letter, of an image with the longest name above it at
-# most, of all images side by side.
-_MAX_NAME = 24
-_LETTER, _WIDE_IMAGE, _IMAGES = 0.085, 1.8, 12.0
+# Inches of an image at least, and of one with the longest name above it.
+_IMAGE, _WIDE_IMAGE = 1.1, 1.8
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class WeightsDisplay:
     """The weights of a network's first layer, as images or as a heat map.
 
@@ -40,10 +41,11 @@ class WeightsDisplay:
     weights : ndarray of shape (n_features, n_units)
         The weights. They belong to the inputs as the network sees them: after the steps of a
         Pipeline and after `input_scaling`.
-    image_shape : tuple of int, default=None
-        Height and width, and 3 for colours, of the images that the features are.
-    feature_names : sequence of str, default=None
+    feature_names : sequence of str
         Names of the features.
+    image_shape : tuple of int, default=None
+        Height and width, and 3 for colours, of the images that the features are. None: a heat
+        map.
     unit_names : sequence of str, default=None
         Names of the units; None for their numbers. Units with names keep their order, the
         others are drawn by strength, the strongest first.
@@ -65,7 +67,7 @@ class WeightsDisplay:
     units_ : ndarray of int
         The units drawn, in their order.
     features_ : ndarray of int
-        The features drawn, in their order.
+        The features of a heat map, the strongest first.
 
     See Also
     --------
@@ -82,18 +84,10 @@ class WeightsDisplay:
     16
     """
 
-    def __init__(
-        self,
-        *,
-        weights: NDArray,
-        image_shape: tuple[int, ...] | None = None,
-        feature_names: Sequence[str] | None = None,
-        unit_names: Sequence[str] | None = None,
-    ) -> None:
-        self.weights = weights
-        self.image_shape = image_shape
-        self.feature_names = feature_names
-        self.unit_names = unit_names
+    weights: NDArray
+    feature_names: Sequence[str]
+    image_shape: tuple[int, ...] | None = None
+    unit_names: Sequence[str] | None = None
 
     @classmethod
     def from_estimator(
@@ -105,7 +99,6 @@ class WeightsDisplay:
         feature_scale: ArrayLike | None = None,
         max_units: int = 60,
         max_features: int = 30,
-        cmap: str = DIVERGING,
         ax: Any = None,
     ) -> Self:
         """Draw the first layer of a network; of one without hidden layers, the outputs.
@@ -129,8 +122,6 @@ class WeightsDisplay:
             How many units to draw, at most.
         max_features : int, default=30
             How many features to draw in a heat map, at most.
-        cmap : str or matplotlib Colormap, default="PuOr"
-            Diverging colours: zero is in the middle. Images in colours do without.
         ax : matplotlib Axes, default=None
             Where to draw; divided if there are several images, so that they are as large as they
             can be. None for a new figure.
@@ -142,35 +133,22 @@ class WeightsDisplay:
         """
         network = fitted_network(estimator, cls.__name__)
         weights = np.array(network.coefs_[0])
-        n_features = len(weights)
-        check_image_shape(image_shape, n_features)
-        if feature_names is None:
-            feature_names = _feature_names(estimator, network)
-        check_length("feature_names", feature_names, n_features, "feature")
+        check_image_shape(image_shape, len(weights))
+        names = _feature_names(estimator, network) if feature_names is None else feature_names
+        check_length("feature_names", names, len(weights), "feature")
         if feature_scale is not None:
-            scale = column_or_1d(feature_scale)
-            check_length("feature_scale", scale, n_features, "feature")
-            weights = weights * scale[:, np.newaxis]
-        unit_names = None
-        if network.n_layers_ == 2:
-            classes = [str(label) for label in network.classes_]
-            unit_names = classes[-network.n_outputs_ :]
+            check_length("feature_scale", feature_scale, len(weights), "feature")
+            weights = weights * np.reshape(feature_scale, (-1, 1))
+        classes = list(map(str, network.classes_))
         display = cls(
             weights=weights,
+            feature_names=list(map(str, names)),
             image_shape=image_shape,
-            feature_names=feature_names,
-            unit_names=unit_names,
+            unit_names=classes[-network.n_outputs_ :] if network.n_layers_ == 2 else None,
         )
-        return display.plot(ax, max_units=max_units, max_features=max_features, cmap=cmap)
+        return display.plot(ax, max_units=max_units, max_features=max_features)
 
-    def plot(
-        self,
-        ax: Any = None,
-        *,
-        max_units: int = 60,
-        max_features: int = 30,
-        cmap: str = DIVERGING,
-    ) -> Self:
+    def plot(self, ax: Any = None, *, max_units: int = 60, max_features: int = 30) -> Self:
         """Draw the weights.
 
         Parameters
@@ -182,99 +160,77 @@ class WeightsDisplay:
             How many units to draw, at most.
         max_features : int, default=30
             How many features to draw in a heat map, at most.
-        cmap : str or matplotlib Colormap, default="PuOr"
-            Diverging colours: zero is in the middle. Images in colours do without.
 
         Returns
         -------
         self : WeightsDisplay
             With its attributes set.
         """
-        check_at_least_one(max_units=max_units, max_features=max_features)
+        check_scalar(max_units, "max_units", Integral, min_val=1)
+        check_scalar(max_features, "max_features", Integral, min_val=1)
         self.colorbar_: Any = None
-        n_features, n_units = self.weights.shape
-        self.units_ = np.arange(n_units)[:max_units]
-        if self.unit_names is None:
-            self.units_ = strongest(self.weights, 0, max_units)
+        n_units = self.weights.shape[1]
+        by_strength = strongest(self.weights, 0)
+        self.units_ = (by_strength if self.unit_names is None else np.arange(n_units))[:max_units]
+        self.features_ = strongest(self.weights, 1)[:max_features]
         if self.image_shape is None:
-            self.features_ = strongest(self.weights, 1, max_features)
-            self._plot_heat_map(ax, cmap)
+            self._plot_heat_map(ax)
         else:
-            self.features_ = np.arange(n_features)
-            self._plot_images(ax, cmap)
+            self._plot_images(ax, self.image_shape)
         self.figure_ = self.ax_.figure
         some = f"{len(self.units_)} of " if len(self.units_) < n_units else ""
-        title = f"Weights of {some}{n_units} {'unit' if self.unit_names is None else 'output'}"
-        title += "s" if n_units > 1 else ""
-        if self.unit_names is None:
-            title += " of the first layer" + (", the strongest first" if n_units > 1 else "")
+        what = ("unit" if self.unit_names is None else "output") + ("s" if n_units > 1 else "")
+        title = f"Weights of {some}{n_units} {what}"
+        title += " of the first layer, the strongest first" if self.unit_names is None else ""
         self.title_ = set_title(self.ax_, self.axes_, title)
         return self
 
-    def _names(self) -> list[str]:
+    def _names(self, n_letters: int) -> list[str]:
         """Return the names of the units to draw, where they have some."""
-        if self.unit_names is None:
-            return []
-        return [str(self.unit_names[unit]) for unit in self.units_]
+        names = self.unit_names or [""] * self.weights.shape[1]
+        return [shorten(names[int(unit)], n_letters) for unit in self.units_]
 
-    def _plot_images(self, ax: Any, cmap: str) -> None:
-        n_units, names = len(self.units_), self._names()
-        longest = max(map(len, names), default=0)
-        size = min(max(1.1, _LETTER * (longest + 3)), _WIDE_IMAGE), 1.2 if names else 1.0
-        n_rows = ceil(n_units / min(int(_IMAGES / size[0]), 10))
-        n_columns, width = n_columns_of(ax, n_units, size, ceil(n_units / n_rows))
-        n_rows = ceil(n_units / n_columns)
-        self.ax_, self.axes_ = divide(ax, n_rows, n_columns, size, n_units)
-        names = shorten_all(names, max(int(width / _LETTER) - 3, 3))  # Between names is room.
-        self.images_ = []
-        for axes, unit in zip(self.axes_, self.units_, strict=True):
-            # Each by its own greatest weight: the pattern counts, the order tells the strength.
-            picture = self.weights[:, unit].reshape(self.image_shape)
-            picture = picture / (np.abs(picture).max() or 1.0)
-            if picture.ndim == 3:
-                picture = (picture + 1) / 2
-            self.images_.append(axes.imshow(picture, cmap=cmap, vmin=-1, vmax=1))
-            axes.set(xticks=[], yticks=[])
-        for axes, name in zip(self.axes_, names, strict=False):
-            axes.set_title(name, fontsize=10, **VERBATIM)
-        if picture.ndim == 3:  # Its colours are its own: grey is zero.
-            return
-        self.colorbar_ = self.ax_.figure.colorbar(
-            self.images_[0], ax=list(self.axes_), ticks=[-1, 0, 1], aspect=6 * n_rows
+    def _plot_images(self, ax: Any, image_shape: tuple[int, ...]) -> None:
+        # Each by its own greatest weight: the pattern counts, the order tells the strength.
+        weights = self.weights[:, self.units_]
+        pictures = (weights / np.maximum(np.abs(weights).max(axis=0), np.finfo(float).tiny)).T
+        in_colours = len(image_shape) == 3
+        if in_colours:
+            pictures = (pictures + 1) / 2
+        longest = max(map(len, self._names(MAX_NAME)))
+        size = min(max(_IMAGE, LETTER * (longest + 3)), _WIDE_IMAGE), 1.2 if longest else 1.0
+        pictures = pictures.reshape(-1, *image_shape)
+        self.ax_, self.axes_, self.images_ = draw_images(
+            ax, pictures, self._names, size, cmap=DIVERGING, clim=(-1, 1)
         )
-        self.colorbar_.set_ticklabels(["inhibits", "0", "excites"])
+        if not in_colours:  # Those are their own: grey is zero.
+            self.colorbar_ = self.ax_.figure.colorbar(self.images_[0], ax=list(self.axes_))
+            self.colorbar_.set_ticks([-1, 0, 1], labels=["inhibits", "0", "excites"])
 
-    def _plot_heat_map(self, ax: Any, cmap: str) -> None:
+    def _plot_heat_map(self, ax: Any) -> None:
         weights = self.weights[np.ix_(self.features_, self.units_)]
         n_features, n_units = weights.shape
-        names = self.feature_names
-        labels = [str(f if names is None else names[f]) for f in self.features_]
-        labels = shorten_all(labels, _MAX_NAME)
+        labels = [shorten(self.feature_names[f], MAX_NAME) for f in self.features_]
         # Names side by side need room for a line each.
-        of_units = min(0.15 * n_units, 8) if self.unit_names is None else 0.2 * n_units
-        width = 2.7 + _LETTER * max(map(len, labels)) + max(3, of_units)
+        width = 2.7 + LETTER * max(map(len, labels)) + max(3, 0.16 * n_units)
         self.ax_, self.axes_ = divide(ax, 1, 1, (width, 1.5 + 0.22 * n_features))
         limit = np.abs(weights).max() or 1.0
-        image = self.ax_.imshow(weights, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto")
-        self.ax_.set_yticks(range(n_features), labels, **VERBATIM)
-        if self.unit_names is not None:
-            name_places(self.ax_, shorten_all(self._names(), _MAX_NAME))
-            self.ax_.set_xlabel("Output")
-        else:
-            self.ax_.set(xticks=[], xlabel="Unit")
+        image = self.ax_.imshow(weights, cmap=DIVERGING, clim=(-limit, limit), aspect="auto")
         self.images_ = [image]
         self.colorbar_ = self.ax_.figure.colorbar(image, ax=self.ax_, label="Weight")
+        self.ax_.set_yticks(range(n_features), labels, **VERBATIM)
+        if self.unit_names is None:
+            self.ax_.set(xticks=[], xlabel="Unit")
+        else:
+            name_places(self.ax_, self._names(MAX_NAME))
+            self.ax_.set_xlabel("Output")
 
 
-def _feature_names(estimator: Any, network: Any) -> list[str]:
+def _feature_names(estimator: Any, network: Any) -> Sequence[str]:
     """Return the names of the features that a network sees."""
-    names = getattr(network, "feature_names_in_", None)
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    if names is None and isinstance(estimator, Pipeline) and len(estimator) > 1:
-        try:
-            names = estimator[:-1].get_feature_names_out()
-        except (AttributeError, ValueError):  # A step that has no names to give.
-            names = None
-    if names is None:
-        names = [f"x{number}" for number in range(network.n_features_in_)]
-    return [str(name) for name in names]
+    if hasattr(network, "feature_names_in_"):
+        return network.feature_names_in_
+    # Not of what is no Pipeline, or has a step without names.
+    with suppress(AttributeError, TypeError, ValueError):
+        return getattr(estimator, "best_estimator_", estimator)[:-1].get_feature_names_out()
+    return [f"x{number}" for number in range(network.n_features_in_)]
