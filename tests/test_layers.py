@@ -50,10 +50,9 @@ def test_backward_matches_finite_differences(container, order):
     layer, inputs, _ = forward(vector)
     grad_outputs = outputs_in(order)
     grad_outputs[...] = UPSTREAM
-    grad_weights, grad_bias = np.empty_like(WEIGHTS), np.empty_like(BIAS)
-    grad_inputs = np.empty_like(INPUTS)
-    ones = np.ones(N_ROWS)
-    layer.backward(inputs, grad_outputs, ones, grad_weights, grad_bias, grad_inputs)
+    grad_weights, grad_inputs = np.empty_like(WEIGHTS), np.empty_like(INPUTS)
+    layer.backward(inputs, grad_outputs, grad_weights, grad_inputs)
+    grad_bias = grad_outputs.sum(axis=0)
     gradient = np.concatenate([grad_inputs.ravel(), grad_weights.ravel(), grad_bias])
     assert_gradient_matches(weighted_sum, gradient, vector)
 

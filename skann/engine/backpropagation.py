@@ -9,6 +9,7 @@ from scipy import sparse
 
 from skann.engine.activations import ACTIVATIONS, passes
 from skann.engine.dropout import Corruption, Dropout
+from skann.engine.kernels import active
 from skann.engine.layers import SparseGradient
 from skann.engine.memory import aligned_empty
 from skann.engine.network import Layer, Network, parameter_views
@@ -98,6 +99,7 @@ class TrainingLayer:
     ) -> None:
         self.dense, self.normalization, _ = layer
         self._activate, self._backpropagate = passes(activation)
+        self._multiply_sparse = active().multiply_sparse
         self.dropout = dropout
         self._gradients = gradients
         keeps = ACTIVATIONS[activation].keeps_inputs
@@ -139,7 +141,10 @@ class TrainingLayer:
         self._inputs, self._arrays = inputs, self._arrays_for(inputs.shape[0])
         outputs, pre_activations, normalized, _, ones = self._arrays
         bias: NDArray | None = self.dense.bias
-        self.dense.multiply(inputs, outputs)
+        if isinstance(inputs, np.ndarray):
+            self.dense.multiply(inputs, outputs)
+        else:
+            self._multiply_sparse(inputs, self.dense.weights, outputs)
         if self.normalization is not None:
             outputs += bias
             self._inverse_deviation = self.normalization.forward(outputs, normalized, ones)

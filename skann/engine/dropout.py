@@ -39,6 +39,7 @@ class Dropout:
         self._threshold = min(round(rate * 65536), 65535)
         self.scale = 65536 / (65536 - self._threshold)
         self._rng = rng
+        self.dtype = np.dtype(dtype)
         self._mask = np.empty(0, dtype)
         self._kernels = active()
 

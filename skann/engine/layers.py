@@ -95,7 +95,7 @@ class Dense:
             Overwritten. Row-major, or the transpose of a row-major array.
         """
         if not isinstance(inputs, np.ndarray):
-            active().multiply_sparse(inputs, self.weights, outputs)
+            outputs[...] = inputs @ self.weights
         elif outputs.flags.c_contiguous:
             inputs.dot(self.weights, out=outputs)
         else:

@@ -168,7 +168,7 @@ class DenseRows:
         if self._unit is None:
             numpy_kernels.scale(rows, self._shift, self._factor, batch)
             return self._clipped(batch)
-        wide = self._wide[: len(rows)]
+        wide, factor = self._wide[: len(rows)], self._factor
         np.multiply(rows, self._unit, out=wide, casting="unsafe")
         if self._shift is not None:
             wide -= self._shift

@@ -19,9 +19,28 @@ from skann.engine.kernels.numpy_kernels import AdamStep
 __all__ = ["make_activation"]
 
 
-@kernel
-def gather(X, indices, shift, factor, raw, batch):
+def _is_known(dtype: np.dtype) -> bool:
+    """Tell whether Numba computes with numbers of a type: half precision it does not know."""
+    return dtype.kind in "iu" or dtype in (np.float32, np.float64)
+
+
+def gather(
+    X: NDArray,
+    indices: NDArray,
+    shift: NDArray | None,
+    factor: NDArray | None,
+    raw: NDArray,
+    batch: NDArray,
+) -> None:
     """Gather rows, cast and scale them; see `numpy_kernels.gather`."""
+    if _is_known(X.dtype):
+        _gather(X, indices, shift, factor, batch)
+    else:
+        numpy_kernels.gather(X, indices, shift, factor, raw, batch)
+
+
+@kernel
+def _gather(X, indices, shift, factor, batch):
     for i in range(len(indices)):
         row = indices[i]
         for j in range(batch.shape[1]):
@@ -51,6 +70,8 @@ def _gather_sparse(data, indices, indptr, rows):
 
 def gather_sparse(X: csr_array, indices: NDArray) -> csr_array:
     """Gather sparse rows; see `numpy_kernels.gather_sparse`."""
+    if not _is_known(X.dtype):
+        return numpy_kernels.gather_sparse(X, indices)
     shape = len(indices), X.shape[1]
     return csr_array(_gather_sparse(X.data, X.indices, X.indptr, indices), shape=shape)
 
