@@ -168,7 +168,8 @@ class DenseRows:
         if self._unit is None:
             numpy_kernels.scale(rows, self._shift, self._factor, batch)
             return self._clipped(batch)
-        wide, factor = self._wide[: len(rows)], self._factor
+        assert self._factor is not None  # Wide rows are those with factors far from one.
+        wide = self._wide[: len(rows)]
         np.multiply(rows, self._unit, out=wide, casting="unsafe")
         if self._shift is not None:
             wide -= self._shift
