@@ -109,6 +109,7 @@ def _keras(backend: str, package: str) -> Contestant:
 CONTESTANTS = {
     "floor": Contestant("products"),
     "skann": Contestant("ann_classifier"),
+    "skann, NumPy alone": Contestant("ann_classifier", environment={"SKANN_KERNELS": "numpy"}),
     "skann, uint8": Contestant("ann_classifier", options={"layout": "uint8"}),
     "skann, column-major int64": Contestant("ann_classifier", options={"layout": "columns"}),
     "sklearn": Contestant("mlp_classifier"),

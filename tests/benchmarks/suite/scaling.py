@@ -47,7 +47,7 @@ def _prepare(
 BENCHMARK = Benchmark(
     name="scaling",
     title="Seconds for one epoch of Adam as the data and the network grow",
-    contestants=("floor", "skann", "sklearn"),
+    contestants=("floor", "skann", "skann, NumPy alone", "sklearn"),
     cases=_cases,
     prepare=_prepare,
     rounds=5,

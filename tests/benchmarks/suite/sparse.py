@@ -43,7 +43,7 @@ def _prepare(
 BENCHMARK = Benchmark(
     name="sparse",
     title="Seconds for one epoch of Adam on sparse rows",
-    contestants=("skann", "sklearn"),
+    contestants=("skann", "skann, NumPy alone", "sklearn"),
     cases=_cases,
     prepare=_prepare,
     rounds=3,

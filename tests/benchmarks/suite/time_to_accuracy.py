@@ -13,9 +13,9 @@ _HIDDEN = (128, 64)
 _SEEDS = 5
 _MOST_EPOCHS = 20
 # Their schedules have an end, so the epochs have to be known before.
-_ONE_CYCLE = ("skann", "torch")
+_ONE_CYCLE = ("skann", "skann, NumPy alone", "torch")
 _KERAS = ("keras on jax", "keras on tensorflow", "keras on torch")
-_CONTESTANTS = ("skann", "sklearn", "torch", "skorch", *_KERAS)
+_CONTESTANTS = ("skann", "skann, NumPy alone", "sklearn", "torch", "skorch", *_KERAS)
 
 
 def _cases(options: Options) -> list[Case]:
