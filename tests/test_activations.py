@@ -7,6 +7,8 @@ from scipy.special import erf, expit
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.initializers import INITIALIZERS
 
+pytestmark = pytest.mark.kernels
+
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 
 FORMULAS = {

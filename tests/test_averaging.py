@@ -3,6 +3,8 @@ import pytest
 
 from skann.engine.averaging import Average
 
+pytestmark = pytest.mark.kernels
+
 STEPS = np.random.default_rng(0).standard_normal((30, 5))
 
 

@@ -11,6 +11,8 @@ from skann.engine.network import Architecture, Network
 from tests.gradients import assert_gradient_matches
 from tests.networks import N_OUTPUTS, N_ROWS, random_inputs, random_network, random_targets
 
+pytestmark = pytest.mark.kernels
+
 NORMALIZATIONS = [None, "batch", "layer"]
 
 

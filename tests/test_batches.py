@@ -3,6 +3,8 @@ import pytest
 
 from skann.engine.batches import Batches, Examples
 
+pytestmark = pytest.mark.kernels
+
 
 class TestBatches:
     X = np.arange(22.0, dtype=np.float32).reshape(11, 2)

@@ -29,6 +29,8 @@ from tests import killed_fit
 from tests.data import KINDS, problem, quick
 from tests.results import assert_same, results
 
+pytestmark = pytest.mark.kernels
+
 X, y = problem()
 X_sparse = sparse.random_array((60, 300), density=0.02, rng=np.random.default_rng(0), format="csr")
 WEIGHTS = np.linspace(0.1, 3, 60)

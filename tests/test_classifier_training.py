@@ -16,6 +16,8 @@ from skann.engine.initializers import INITIALIZERS
 from skann.engine.schedules import SCHEDULES
 from tests.data import KINDS, constant_rate, problem, quick
 
+pytestmark = pytest.mark.kernels
+
 X, y = problem()
 MANY_X, MANY_Y = problem(n_rows=300)
 

@@ -18,6 +18,8 @@ from skann.defaults import resolve
 from skann.engine.schedules import SCHEDULES
 from tests.data import KINDS, SOLVERS, STOCHASTIC_SOLVERS, constant_rate, problem, quick
 
+pytestmark = pytest.mark.kernels
+
 X, y = problem()
 CLASSES = [0, 1, 2]
 # A constant rate warns when its epochs run out, which is what these fits are meant to do.

@@ -4,6 +4,8 @@ from scipy import sparse
 
 from skann.engine.dropout import Corruption, Dropout
 
+pytestmark = pytest.mark.kernels
+
 
 def draw(dropout, shape):
     """Return what each number of an array of a shape is multiplied by."""

@@ -10,6 +10,8 @@ from skann.export import TRUSTED_TYPES
 from tests.data import problem
 from tests.golden import FOLDER
 
+pytestmark = pytest.mark.kernels
+
 FILES = sorted(
     path for path in FOLDER.glob("*/*.*") if path.suffix in (".pickle", ".joblib", ".skops")
 )

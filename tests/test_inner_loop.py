@@ -27,6 +27,8 @@ from skann.engine.run import Data, Observer
 from skann.engine.state import TrainingState
 from tests.networks import make_settings
 
+pytestmark = pytest.mark.kernels
+
 ROOT = Path(__file__).parents[1]
 
 # Two shapes: in one the arrays of a batch are large, in the other those of the parameters. The

@@ -10,6 +10,8 @@ from skann.engine.layers import (
 )
 from tests.gradients import assert_gradient_matches
 
+pytestmark = pytest.mark.kernels
+
 N_ROWS, FAN_IN, FAN_OUT = 7, 5, 4
 rng = np.random.default_rng(0)
 INPUTS = rng.standard_normal((N_ROWS, FAN_IN))

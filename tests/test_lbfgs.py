@@ -7,6 +7,8 @@ from scipy.optimize import rosen, rosen_der
 from skann.engine.lbfgs import minimize_lbfgs
 from tests.test_optimizers import OBJECTIVES
 
+pytestmark = pytest.mark.kernels
+
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_lbfgs_finds_the_minimum(objective):

@@ -11,6 +11,8 @@ from sklearn.metrics import log_loss
 from skann.engine.losses import LOSSES
 from tests.gradients import assert_gradient_matches
 
+pytestmark = pytest.mark.kernels
+
 KINDS = {"binary": 1, "multiclass": 4, "multilabel-indicator": 3}
 N_ROWS = 9
 

@@ -8,6 +8,8 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 from skann.engine.network import Architecture, Network
 from skann.engine.optimizers import OPTIMIZERS, Adam, AdamW
 
+pytestmark = pytest.mark.kernels
+
 HYPERPARAMETERS = {
     "momentum": 0.9,
     "nesterovs_momentum": True,

@@ -20,6 +20,8 @@ from skann.engine.activations import ACTIVATIONS
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.schedules import SCHEDULES
 
+pytestmark = pytest.mark.kernels
+
 N_EXAMPLES = int(os.environ.get("SKANN_EXAMPLES", "150"))
 
 # What an error may blame: a parameter, an argument, or how training went.

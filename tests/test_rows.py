@@ -10,6 +10,8 @@ from scipy import sparse
 from skann.engine import rows
 from skann.engine.rows import DenseRows, Scaling, SparseRows, laid_out_by_rows, make_rows
 
+pytestmark = pytest.mark.kernels
+
 DTYPES = ["u1", "i1", "<i8", ">i8", ">i4", "f2", "<f4", ">f4", "f8", "?"]
 LAYOUTS = ["C", "F", "every second column", "reversed rows", "read-only", "unaligned"]
 

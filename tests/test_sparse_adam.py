@@ -8,6 +8,8 @@ from skann.engine.layers import SparseGradient
 from skann.engine.sparse_adam import SparseAdam
 from tests.test_optimizers import HYPERPARAMETERS, make
 
+pytestmark = pytest.mark.kernels
+
 
 class LazyPair:
     """A dense and a lazy Adam on a weight matrix of 5 rows and 2 columns, and 3 parameters more.

@@ -20,6 +20,8 @@ from tests import networks
 from tests.data import problem
 from tests.networks import start_of
 
+pytestmark = pytest.mark.kernels
+
 X, y = problem()
 ARCHITECTURE = Architecture((4, 6, 3), ("tanh",))
 

@@ -19,9 +19,8 @@ from skann.engine.kernels.numpy_kernels import AdamStep
 __all__ = ["make_activation"]
 
 
-def _is_known(dtype: np.dtype) -> bool:
-    """Tell whether Numba computes with numbers of a type: half precision it does not know."""
-    return dtype.kind in "iu" or dtype in (np.float32, np.float64)
+# The types of X that rows are gathered from; Numba does not know half precision.
+_KNOWN = frozenset(np.dtype(name) for name in "bBhHiIlLqQfd")
 
 
 def gather(
@@ -33,7 +32,7 @@ def gather(
     batch: NDArray,
 ) -> None:
     """Gather rows, cast and scale them; see `numpy_kernels.gather`."""
-    if _is_known(X.dtype):
+    if X.dtype in _KNOWN:
         _gather(X, indices, shift, factor, batch)
     else:
         numpy_kernels.gather(X, indices, shift, factor, raw, batch)
@@ -70,7 +69,7 @@ def _gather_sparse(data, indices, indptr, rows):
 
 def gather_sparse(X: csr_array, indices: NDArray) -> csr_array:
     """Gather sparse rows; see `numpy_kernels.gather_sparse`."""
-    if not _is_known(X.dtype):
+    if X.dtype not in _KNOWN:
         return numpy_kernels.gather_sparse(X, indices)
     shape = len(indices), X.shape[1]
     return csr_array(_gather_sparse(X.data, X.indices, X.indptr, indices), shape=shape)
