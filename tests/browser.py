@@ -9,7 +9,8 @@ from urllib.request import ProxyHandler, build_opener
 
 import websocket
 
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "google-chrome", "chrome"])), None)
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
 PATIENCE = 300  # Seconds to wait for the browser before calling it broken.
 
 
@@ -79,7 +80,6 @@ def chromium_tab(folder):
         tab = Tab(_address(process, folder / "DevToolsActivePort"))
         try:
             yield tab
-            tab.call("Browser.close")
         finally:
             tab.close()
     finally:

@@ -54,10 +54,11 @@ def network_image(levels):
 
 
 def _averaging(length, shorter):
-    """Return the matrix of means over the pixels whose middle lies in each longer one."""
+    """Return the matrix of means over the pixels whose middle each of fewer, larger ones covers."""
     scale = length / shorter
     middles = (np.arange(shorter)[:, None] + 0.5) * scale
-    distances = np.arange(length) + 0.5 - middles
     reach = max(scale, 1) / 2
-    covered = (distances > -reach) & (distances <= reach)
+    places = np.arange(length)
+    covered = np.floor(middles - reach + 0.5) <= places
+    covered &= places < np.floor(middles + reach + 0.5)
     return covered / covered.sum(axis=1, keepdims=True)

@@ -135,7 +135,8 @@ def test_a_page_that_the_script_has_just_made_reads_as_its_network_does(
 
 def test_the_committed_page_reads_as_python_does(page, drawings, rows):
     shares, _ = read(page, drawings)
-    check_agreement(shares, predict_proba(COMMITTED, rows))
+    # The weights are the same numbers.
+    np.testing.assert_allclose(shares, predict_proba(COMMITTED, rows), atol=1e-9)
 
 
 @pytest.mark.skipif(not REAL_CACHE.is_dir(), reason="the real MNIST is not beside the checkout")
