@@ -52,7 +52,9 @@ html_static_path = ["_static"]
 html_css_files = ["skann.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "get_started": [], "changelog": [], "default-settings": []}
+html_sidebars = {
+    page: [] for page in ("index", "get_started", "draw_a_digit", "changelog", "default-settings")
+}
 html_theme_options = {
     "logo": {"text": "skann"},
     "navbar_align": "left",
@@ -131,7 +133,8 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/(plot_\w+|mnist_grid)\.py",
-    "ignore_pattern": r"mnist_record\.py",  # trains for long, on MNIST
+    # One trains for long, on MNIST; what the other writes has a page of its own.
+    "ignore_pattern": r"(mnist_record|draw_digits)\.py",
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("matplotlib", saved_pictures),
     "reset_argv": arguments,

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 # Attributes that refer to another file. Scripts and style sheets count as well as pages.
-_REFERENCES = {"a": "href", "link": "href", "img": "src", "script": "src"}
+_REFERENCES = {"a": "href", "link": "href", "iframe": "src", "img": "src", "script": "src"}
 
 
 class _Page(HTMLParser):

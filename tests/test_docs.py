@@ -56,6 +56,10 @@ TESTED_COMMANDS = {
         "test_mnist_record.py::test_prints_every_accuracy_and_their_median",
         ("'examples' / 'mnist_record.py'", "run_path(", "main("),
     ),
+    "python examples/draw_digits.py": RunBy(
+        "test_draw_digits.py::test_a_page_that_the_script_has_just_made_reads_as_its_network_does",
+        ("'examples' / 'draw_digits.py'", "run_path(", "main("),
+    ),
     "dask scheduler": _CLUSTER,
     "dask worker tcp://SCHEDULER:8786 --nworkers -1 --nthreads 1": _CLUSTER,
     "python -m tests.benchmarks scaling": RunBy(
