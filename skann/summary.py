@@ -13,7 +13,7 @@ from skann.version import VERSION
 
 __all__ = ["LayerSummary", "NetworkSummary"]
 
-_OPTIONAL = ("distributed", "onnx", "onnxruntime", "optuna", "rich", "skl2onnx", "skops")
+_OPTIONAL = ("distributed", "numba", "onnx", "onnxruntime", "optuna", "rich", "skl2onnx", "skops")
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def _gather(X, indices, shift, factor, batch):
             elif shift is None:
                 batch[i, j] = value * factor[j]
             else:
-                batch[i, j] = (value - shift[j]) * factor[j]
+                # In the precision of NumPy's two passes.
+                batch[i, j] = batch.dtype.type(value - shift[j]) * factor[j]
 
 
 @kernel
