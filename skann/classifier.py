@@ -89,6 +89,13 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Standard deviation of Gaussian noise on the inputs in training, in units of the
         scaled inputs. Not for sparse X, whose zeros it would fill. Try 0.1 to 0.3 against
         overfitting.
+    augmentation : callable or None, default=None
+        Changes each training batch at random, ``(inputs, rng) -> inputs``: `inputs` has shape
+        (n_rows, n_features), is not scaled yet, is in `dtype` and may be overwritten; `rng` is the
+        generator of the fit. What it returns must have the same shape and be finite. Held-out rows
+        and predictions stay as they are. `input_scaling` is measured on the rows as they are, but
+        scales all features by the same factor then, that of the largest: a distortion moves values
+        from one feature to another. Not for sparse X and "lbfgs". For images, see `skann.images`.
     label_smoothing : float or "auto", default="auto"
         Share of each target that is spread evenly over all classes, in [0, 1). "auto": 0.02,
         and none with "lbfgs". More of it (0.05) makes probabilities less extreme.
@@ -316,6 +323,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         dropout="auto",
         input_dropout=0.0,
         input_noise=0.0,
+        augmentation=None,
         label_smoothing="auto",
         max_norm=None,
         solver="adam",
@@ -358,6 +366,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         self.dropout = dropout
         self.input_dropout = input_dropout
         self.input_noise = input_noise
+        self.augmentation = augmentation
         self.label_smoothing = label_smoothing
         self.max_norm = max_norm
         # Optimisation.

@@ -200,7 +200,8 @@ def _scaling(parameters: Parameters, train: Examples, model: FittedModel | None)
     kind, clip = parameters["input_scaling"], parameters["input_clip"]
     if kind is None and clip is None:
         return None
-    scaling = Scaling(None, None) if kind is None else measure_scaling(kind, train)
+    as_one = parameters["augmentation"] is not None
+    scaling = Scaling(None, None) if kind is None else measure_scaling(kind, train, as_one)
     return scaling._replace(clip=None if clip is None else float(clip))
 
 

@@ -21,7 +21,7 @@ _PASS_NUMBERS = 2**18
 _COMFORT = math.sqrt(np.finfo(np.float32).max)
 
 
-def measure_scaling(kind: InputScaling, examples: Examples) -> Scaling:
+def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False) -> Scaling:
     """Measure each feature in few streaming passes.
 
     Parameters
@@ -32,6 +32,9 @@ def measure_scaling(kind: InputScaling, examples: Examples) -> Scaling:
     examples : Examples
         The training rows. They weigh as they do in the loss; rows of weight zero do not
         count. Sparse input is scaled, never shifted.
+    as_one : bool
+        Whether all features get the smallest factor of any, for rows whose values move from one
+        feature to another.
 
     Returns
     -------
@@ -53,16 +56,18 @@ def measure_scaling(kind: InputScaling, examples: Examples) -> Scaling:
             scaler.partial_fit(rows)
         largest = scaler.max_abs_
         if kind == "maxabs":
-            shift, factor = None, 1 / np.where(largest > 0, largest, 1)
+            shift, factor, varies = None, 1 / np.where(largest > 0, largest, 1), largest > 0
         else:
-            shift, factor = _standard(examples, largest)
+            shift, factor, varies = _standard(examples, largest)
+    if as_one and varies.any():
+        factor = np.full_like(factor, factor[varies].min())
     factor = np.minimum(factor, np.finfo(np.float64).max)
     is_wide = factor.max() > _COMFORT or factor.min() < 1 / _COMFORT
     return Scaling(shift, factor, is_wide=bool(is_wide), kind=kind)
 
 
-def _standard(examples: Examples, largest: NDArray) -> tuple[NDArray | None, NDArray]:
-    """Return mean, None for sparse rows, and inverse standard deviation of each feature."""
+def _standard(examples: Examples, largest: NDArray) -> tuple[NDArray | None, NDArray, NDArray]:
+    """Return mean, None for sparse rows, inverse standard deviation, and which features vary."""
     scaler = StandardScaler(with_mean=not sparse.issparse(examples.X))
     # In units near the largest values, whose squares are in range. Powers of two round nothing.
     unit = np.ldexp(1.0, np.clip(-np.frexp(largest)[1], -1022, 1023))
@@ -72,7 +77,7 @@ def _standard(examples: Examples, largest: NDArray) -> tuple[NDArray | None, NDA
     is_constant = (scaler.scale_ == 1) & (scaler.var_ != 1)
     rounding = len(examples) * np.finfo(np.float64).eps * np.abs(scaler.mean_) / unit
     factor = np.where(is_constant, 1 / np.maximum(rounding, 1), unit / scaler.scale_)
-    return (scaler.mean_ / unit if scaler.with_mean else None), factor
+    return (scaler.mean_ / unit if scaler.with_mean else None), factor, ~is_constant
 
 
 def _passes(examples: Examples) -> Iterator[tuple[Any, NDArray | None]]:
