@@ -70,6 +70,7 @@ PUBLIC_MODULES = (
     "skann",
     "skann.callbacks",
     "skann.export",
+    "skann.images",
     "skann.learning_rate",
     "skann.summary",
 )
