@@ -56,10 +56,12 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         "he_uniform", "lecun_normal", "lecun_uniform" or "orthogonal". "auto": what suits the
         activation (He's for rectifiers, LeCun's for "selu", else Glorot's), Glorot's for the
         outputs.
-    input_scaling : {"standard", "maxabs"} or None, default=None
+    input_scaling : {"standard", "maxabs", "robust"} or None, default=None
         Per-feature scaling measured on the training rows before training and applied as a
         batch is cast, so that raw bytes or unscaled tables train without a copy in floating
-        point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1.
+        point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1;
+        "robust" [5]_: median 0, interquartile range 1 (a range of 2 where that is 0), measured on
+        100,000 rows at most, and clipped smoothly at 3, unless `input_clip` says otherwise.
         Rows count by their weights. Sparse input is scaled, never shifted. `partial_fit` and
         `warm_start` keep the first call's. Use "maxabs" for pixels and counts, "standard" for
         tables.
@@ -89,6 +91,13 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Standard deviation of Gaussian noise on the inputs in training, in units of the
         scaled inputs. Not for sparse X, whose zeros it would fill. Try 0.1 to 0.3 against
         overfitting.
+    augmentation : callable or None, default=None
+        Changes each training batch at random, ``(inputs, rng) -> inputs``: `inputs` has shape
+        (n_rows, n_features), is not scaled yet, is in `dtype` and may be overwritten; `rng` is the
+        generator of the fit. What it returns must have the same shape and be finite. Held-out rows
+        and predictions stay as they are. `input_scaling` is measured on the rows as they are, but
+        scales all features by the same factor then, that of the largest: a distortion moves values
+        from one feature to another. Not for sparse X and "lbfgs". For images, see `skann.images`.
     label_smoothing : float or "auto", default="auto"
         Share of each target that is spread evenly over all classes, in [0, 1). "auto": 0.02,
         and none with "lbfgs". More of it (0.05) makes probabilities less extreme.
@@ -316,6 +325,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         dropout="auto",
         input_dropout=0.0,
         input_noise=0.0,
+        augmentation=None,
         label_smoothing="auto",
         max_norm=None,
         solver="adam",
@@ -358,6 +368,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         self.dropout = dropout
         self.input_dropout = input_dropout
         self.input_noise = input_noise
+        self.augmentation = augmentation
         self.label_smoothing = label_smoothing
         self.max_norm = max_norm
         # Optimisation.

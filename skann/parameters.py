@@ -56,11 +56,12 @@ CONSTRAINTS: dict[str, list] = {
     "max_fun": [_COUNT],
     "class_weight": [dict, list, StrOptions({"balanced"}), None],
     "dtype": [_one_of(["float32", "float64"])],
-    "input_scaling": [_one_of(["standard", "maxabs"]), None],
+    "input_scaling": [_one_of(["standard", "maxabs", "robust"]), None],
     "input_clip": [_POSITIVE, None],
     "dropout": [_AUTO, _SHARE, "array-like"],
     "input_dropout": [_SHARE],
     "input_noise": [_NOT_NEGATIVE],
+    "augmentation": [callable, None],
     "normalization": [_one_of(["batch", "layer"]), None],
     "kernel_initializer": [_AUTO, _one_of(INITIALIZERS)],
     "label_smoothing": [_AUTO, _SHARE],
@@ -77,7 +78,7 @@ _STEPS = "it belongs to the steps on mini-batches, which L-BFGS does not make"
 # Names that are for L-BFGS as well, beside numbers that are zero.
 _HARMLESS = (None, "auto", "one_cycle", "layer")
 NOT_WITH_LBFGS: dict[str, str] = {
-    **dict.fromkeys(("dropout", "input_dropout", "input_noise"), _NOISE),
+    **dict.fromkeys(("dropout", "input_dropout", "input_noise", "augmentation"), _NOISE),
     "normalization": "'batch' needs the statistics of mini-batches, which L-BFGS does not make",
     **dict.fromkeys(
         ("max_norm", "gradient_clip_norm", "learning_rate", "warmup", "ema_decay"), _STEPS
@@ -136,12 +137,23 @@ def check_rows(parameters: Mapping[str, Any], examples: Examples, batch_size: in
     Raises
     ------
     ValueError
-        If `input_noise` would fill a sparse X, or batch normalisation has batches of one row.
+        If `input_noise`, `augmentation` or robust scaling is to change a sparse X, or batch
+        normalisation has batches of one row.
     """
     if parameters["input_noise"] and sparse.issparse(examples.X):
         raise ValueError(
             f"input_noise={parameters['input_noise']!r} cannot be used with sparse X, whose zeros"
             " it would fill. Set input_noise=0, or give X.toarray()."
+        )
+    if parameters["input_scaling"] == "robust" and sparse.issparse(examples.X):
+        raise ValueError(
+            "input_scaling='robust' subtracts medians, which would fill the zeros of sparse X. Set"
+            " input_scaling='maxabs', or give X.toarray()."
+        )
+    if parameters["augmentation"] is not None and sparse.issparse(examples.X):
+        raise ValueError(
+            "augmentation changes dense rows, but X is sparse. Set augmentation=None, or give"
+            " X.toarray()."
         )
     if parameters["normalization"] == "batch" and min(batch_size, len(examples)) == 1:
         raise ValueError(

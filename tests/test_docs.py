@@ -74,6 +74,7 @@ PUBLIC_MODULES = (
     "skann",
     "skann.callbacks",
     "skann.export",
+    "skann.images",
     "skann.learning_rate",
     "skann.summary",
 )

@@ -25,6 +25,8 @@ def public_objects():
         "skann.callbacks.Checkpoint",
         "skann.callbacks.OptunaPruning",
         "skann.export.register_onnx",
+        "skann.images.ElasticTransform",
+        "skann.images.RandomAffine",
         "skann.learning_rate.LearningRateDisplay",
         "skann.learning_rate.find_learning_rate",
     ]

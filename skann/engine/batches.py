@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
+from skann.engine.augmentation import Augmentation
 from skann.engine.rows import Scaling, make_rows
 
 # Numbers that are gathered at once where a batch has fewer: few calls for many small batches,
@@ -86,6 +87,8 @@ class Batches:
         Computing dtype.
     scaling : Scaling or None
         Applied to the rows as they are cast.
+    augmentation : Augmentation or None
+        Changes each batch; then it scales the rows, and `scaling` is None.
 
     Attributes
     ----------
@@ -98,7 +101,12 @@ class Batches:
     """
 
     def __init__(
-        self, examples: Examples, batch_size: int, dtype: DTypeLike, scaling: Scaling | None
+        self,
+        examples: Examples,
+        batch_size: int,
+        dtype: DTypeLike,
+        scaling: Scaling | None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         X, targets, weights = examples.X, examples.targets, examples.weights
         self.n_rows = len(examples)
@@ -106,8 +114,9 @@ class Batches:
         self._bounds = _batch_bounds(self.n_rows, batch_size)
         self.n_batches = len(self._bounds) - 1
         self.mean_weight = 1.0 if weights is None else float(weights.mean(dtype=np.float64))
+        self._augmentation = augmentation
         self._n_at_once = 1
-        if not sparse.issparse(X):
+        if not sparse.issparse(X) and augmentation is None:
             self._n_at_once = max(_GATHERED // (batch_size * X.shape[1]), 1)
         rows_at_once = min(self._n_at_once * batch_size, self.n_rows)
         self._rows = make_rows(X, dtype, rows_at_once, scaling, examples.subset)
@@ -138,11 +147,17 @@ class Batches:
         if self._weights is not None:
             weights = self._gathered_weights[: len(indices)]
             self._weights.take(indices, out=weights, mode="clip")
-        return Batch(self._rows.gather(indices), targets, weights)
+        inputs = self._rows.gather(indices)
+        if self._augmentation is not None:
+            inputs = self._augmentation.apply(inputs)
+        return Batch(inputs, targets, weights)
 
     def in_order(self) -> Iterator[Batch]:
         """Yield the batches in the order of X; each is valid until the next."""
         for start, stop in pairwise(self._bounds):
+            if self._augmentation is not None:  # It may overwrite rows, which may be those of X.
+                yield self._gather(np.arange(start, stop))
+                continue
             weights = None if self._weights is None else self._weights[start:stop]
             yield Batch(self._rows.chunk(start, stop), self._targets[start:stop], weights)
 

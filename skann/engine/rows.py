@@ -152,7 +152,7 @@ class DenseRows:
             self._X.take(indices, axis=0, out=raw, mode="clip")
         else:
             raw[...] = self._X[indices]
-        return raw if self._as_is else self._cast(raw)
+        return raw if self._as_is else self.cast(raw)
 
     def chunk(self, start: int, stop: int) -> NDArray:
         """Return consecutive rows, valid until the next call; a view where X allows it."""
@@ -161,9 +161,10 @@ class DenseRows:
         rows = self._X[start:stop]
         if self._as_is and rows.flags.c_contiguous:
             return rows
-        return self._cast(rows)
+        return self.cast(rows)
 
-    def _cast(self, rows: NDArray) -> NDArray:
+    def cast(self, rows: NDArray) -> NDArray:
+        """Return rows in the computing dtype and scaled, valid until the next call."""
         batch = self._buffer[: len(rows)]
         if self._unit is None:
             numpy_kernels.scale(rows, self._shift, self._factor, batch)

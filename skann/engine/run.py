@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from scipy import sparse
 
+from skann.engine.augmentation import Augmentation
 from skann.engine.backpropagation import Backpropagation, Regularization
 from skann.engine.batches import Batches, Examples
 from skann.engine.losses import LOSSES
@@ -99,7 +100,12 @@ class Run:
         self.backpropagation = Backpropagation(
             network, rows_at_once, is_compact, regularization, self.rng
         )
-        self.batches = Batches(data.train, batch_size, dtype, data.scaling)
+        augmentation, scaling = None, data.scaling
+        if settings.augmentation is not None:
+            shape = rows_at_once, network.architecture.layer_sizes[0]
+            augmentation = Augmentation(settings.augmentation, scaling, shape, dtype, self.rng)
+            scaling = None
+        self.batches = Batches(data.train, batch_size, dtype, scaling, augmentation)
         n_outputs = settings.architecture.layer_sizes[-1]
         self.loss = LOSSES[settings.loss](n_outputs, rows_at_once, dtype, settings.label_smoothing)
         self.stopping = Stopping(

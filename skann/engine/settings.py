@@ -77,4 +77,5 @@ class Settings:
     max_norm: float | None
     gradient_clip_norm: float | None
     ema_decay: float | None
+    augmentation: Callable | None = None
     one_thread: bool = False

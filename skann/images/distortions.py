@@ -1,0 +1,431 @@
+"""Random distortions of images, a batch at a time: for training, as `(inputs, rng) -> inputs`."""
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Pixels distorted at a time: few enough for the arrays to stay in the processor's cache.
+_CHUNK = 2**17
+# Indices of pixels are calculated in float32, which has all integers below 2**24; zeros around an
+# image at most double its pixels.
+_MOST_PIXELS = 2**22
+
+
+@dataclass(frozen=True)
+class RandomAffine:
+    """Rotate, shift, zoom and shear every image at random.
+
+    Each image gets an affine map of its own, about its centre. Values between pixels are
+    interpolated bilinearly; what comes from outside of the image is zero. Names and meaning are
+    those of torchvision's class of this name, with bilinear interpolation; shifts are not rounded
+    to pixels.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        ``(height, width)`` of grey images, ``(height, width, channels)`` of others. A row of
+        inputs is such an array, raveled.
+    degrees : float or (float, float), default=0
+        Range of the rotation in degrees, clockwise; a number `d` is the range ``(-d, d)``.
+    translate : float or (float, float), default=0
+        Largest shift as a fraction of the image's width and of its height; a number is both.
+    scale : (float, float), default=None
+        Range of the factor that images are enlarged by; None leaves their size.
+    shear : float, (float, float) or (float, float, float, float), default=0
+        Range of the shear in degrees. A number `s` is a shear along the x axis in the range
+        ``(-s, s)``, two are that range, and two more are the range of a shear along the y axis.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not as above; when called, if rows do not have as many values as
+        `image_shape` says.
+
+    See Also
+    --------
+    ElasticTransform : Distort the shapes in images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.images import RandomAffine
+    >>> distort = RandomAffine(image_shape=(28, 28), degrees=10, translate=0.1, scale=(0.9, 1.1))
+    >>> rng = np.random.default_rng(0)
+    >>> inputs = rng.random((256, 784), dtype=np.float32)
+    >>> distort(inputs, rng).shape
+    (256, 784)
+    """
+
+    image_shape: tuple[int, ...]
+    degrees: Any = 0
+    translate: Any = 0
+    scale: Any = None
+    shear: Any = 0
+
+    def __post_init__(self) -> None:
+        # What means the same is stored the same, so that it is equal and has the same hash.
+        _set(self, "image_shape", _image_shape(self.image_shape))
+        _set(self, "degrees", _numbers("degrees", self.degrees, (2,), symmetric=True))
+        translate = _numbers("translate", self.translate, (2,), least=0, most=1)
+        _set(self, "translate", translate)
+        if self.scale is not None:
+            _set(self, "scale", _numbers("scale", self.scale, (2,)))
+            if self.scale[0] <= 0:
+                raise ValueError(f"scale must be above 0; got {self.scale!r}.")
+        shear = _numbers("shear", self.shear, (2, 4), symmetric=True)
+        _set(self, "shear", shear if len(shear) == 4 else (*shear, 0.0, 0.0))
+        if not all(-90 < angle < 90 for angle in self.shear):
+            raise ValueError(f"shear must be above -90 and below 90 degrees; got {self.shear!r}.")
+        for name, ends in (
+            ("degrees", self.degrees),
+            ("scale", self.scale or (1, 1)),
+            ("shear", self.shear[:2]),
+            ("shear", self.shear[2:]),
+        ):
+            if ends[0] > ends[1]:
+                raise ValueError(
+                    f"{name} must have the lower end first; got {getattr(self, name)!r}."
+                )
+
+    def __call__(self, inputs: NDArray, rng: np.random.Generator) -> NDArray:
+        """Distort images.
+
+        Parameters
+        ----------
+        inputs : ndarray of shape (n_images, n_features)
+            The images, float32 or float64. They may be changed in place.
+        rng : numpy.random.Generator
+            Where the random numbers come from.
+
+        Returns
+        -------
+        ndarray of shape (n_images, n_features)
+            The distorted images.
+        """
+        return _distort(inputs, self.image_shape, lambda workspace: self._draw(rng, workspace))
+
+    def _draw(self, rng: np.random.Generator, workspace: "_Workspace") -> None:
+        """Draw where the pixels of distorted images come from."""
+        height, width = self.image_shape[:2]
+        across, down = width * self.translate[0], height * self.translate[1]
+        ranges = (
+            self.degrees,
+            (-across, across),
+            (-down, down),
+            self.scale or (1, 1),
+            self.shear[:2],
+            self.shear[2:],
+        )
+        lowest, highest = np.transpose(ranges)
+        angle, right, lower, scale, shear_x, shear_y = rng.uniform(
+            lowest, highest, (workspace.coordinates.shape[1], len(ranges))
+        ).T
+        maps = _inverse_maps(np.radians(angle), scale, np.radians(shear_x), np.radians(shear_y))
+        centre = np.array([(height - 1) / 2, (width - 1) / 2])
+        shift = np.stack([lower, right]) + centre[:, None]
+        offsets = centre[:, None] - np.einsum("ijn,jn->in", maps, shift)
+        coefficients = np.concatenate([maps, offsets[:, None]], axis=1).transpose(0, 2, 1)
+        dtype = workspace.coordinates.dtype
+        grid = _grid(height, width, dtype)
+        np.matmul(coefficients.astype(dtype), grid, out=workspace.coordinates)
+
+
+@dataclass(frozen=True)
+class ElasticTransform:
+    """Distort the shapes in images by random, smooth displacements.
+
+    Each pixel of each image is displaced by ``alpha / 2`` times a field of random numbers,
+    independent and uniform between -1 and 1, that a Gaussian of standard deviation `sigma` has
+    smoothed [1]_; across and down by fields of their own. Values between pixels are interpolated
+    bilinearly; what comes from outside of the image is zero. Names and meaning are those of
+    torchvision's class of this name. Displacements have a standard deviation of about
+    ``0.08 * alpha / sigma`` pixels.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        ``(height, width)`` of grey images, ``(height, width, channels)`` of others. A row of
+        inputs is such an array, raveled.
+    alpha : float
+        Strength of the displacements: two times the factor that [1]_ calls alpha, which was 34 at
+        its best, with 4 for `sigma` and images of 29 x 29.
+    sigma : float
+        Smoothness of the displacements, in pixels.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not as above; when called, if rows do not have as many values as
+        `image_shape` says.
+
+    See Also
+    --------
+    RandomAffine : Rotate, shift, zoom and shear images.
+
+    Notes
+    -----
+    Smoothed noise has little but low frequencies, and only those are drawn: all but one percent of
+    the variance along each axis.
+
+    References
+    ----------
+    .. [1] P. Simard, D. Steinkraus and J. Platt, "Best practices for convolutional neural networks
+       applied to visual document analysis", ICDAR 2003.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.images import ElasticTransform
+    >>> distort = ElasticTransform(image_shape=(28, 28), alpha=68, sigma=4)
+    >>> rng = np.random.default_rng(0)
+    >>> inputs = rng.random((256, 784), dtype=np.float32)
+    >>> distort(inputs, rng).shape
+    (256, 784)
+    """
+
+    image_shape: tuple[int, ...]
+    alpha: float
+    sigma: float
+
+    def __post_init__(self) -> None:
+        _set(self, "image_shape", _image_shape(self.image_shape))
+        _set(self, "alpha", _number("alpha", self.alpha, least=0))
+        _set(self, "sigma", _number("sigma", self.sigma))
+        if self.sigma <= 0:
+            raise ValueError(f"sigma must be above 0; got {self.sigma!r}.")
+
+    def __call__(self, inputs: NDArray, rng: np.random.Generator) -> NDArray:
+        """Distort images.
+
+        Parameters
+        ----------
+        inputs : ndarray of shape (n_images, n_features)
+            The images, float32 or float64. They may be changed in place.
+        rng : numpy.random.Generator
+            Where the random numbers come from.
+
+        Returns
+        -------
+        ndarray of shape (n_images, n_features)
+            The distorted images.
+        """
+        return _distort(inputs, self.image_shape, lambda workspace: self._draw(rng, workspace))
+
+    def _draw(self, rng: np.random.Generator, workspace: "_Workspace") -> None:
+        """Draw where the pixels of distorted images come from."""
+        height, width = self.image_shape[:2]
+        _, n_images, _ = workspace.coordinates.shape
+        dtype = workspace.coordinates.dtype
+        down = _smoothing_modes(height, self.sigma, dtype)
+        across = _smoothing_modes(width, self.sigma, dtype)
+        n_modes = down.shape[1]
+        noise = rng.random((2, n_images, n_modes, across.shape[1]), dtype=dtype)
+        noise -= 0.5
+        noise *= self.alpha
+        # The coordinates of pixels themselves are two terms more of the same product.
+        terms = np.zeros((2, n_images, n_modes + 2, width), dtype)
+        np.matmul(noise, across.T, out=terms[:, :, :n_modes])
+        terms[0, :, -2] = 1
+        terms[1, :, -1] = np.arange(width)
+        itself = np.stack([np.arange(height), np.ones(height)], axis=1, dtype=dtype)
+        np.matmul(
+            np.hstack([down, itself]),
+            terms,
+            out=workspace.coordinates.reshape(2, n_images, height, width),
+        )
+
+
+class _Workspace(NamedTuple):
+    """Arrays for so many images of a shape, made once as fresh memory is slow at first."""
+
+    coordinates: NDArray  # rows and columns: (2, n_images, height * width)
+    values: NDArray  # (3, n_images, height * width)
+    narrow: NDArray[np.int32]
+    indices: NDArray[np.intp]
+    padded: NDArray  # every image with zeros around it, one after the other
+    inner: NDArray  # the view of it that is the images: (n_images, height, width)
+    first: NDArray  # where in `padded` the first pixel of each image is, as a column
+
+
+@lru_cache(maxsize=4)
+def _workspace(n_images: int, height: int, width: int, dtype: np.dtype, thread: int) -> _Workspace:
+    """Return the workspace of a thread, with zeros around what are to be the images."""
+    shape = n_images, height * width
+    # The zero after a row is the one before the next row, and so for images.
+    stride = width + 1
+    size = (height + 1) * stride
+    padded = np.zeros(n_images * size + 2 * stride + 2, dtype)
+    framed = padded[: n_images * size].reshape(n_images, height + 1, stride)
+    return _Workspace(
+        coordinates=np.empty((2, *shape), dtype),
+        values=np.empty((3, *shape), dtype),
+        narrow=np.empty(shape, np.int32),
+        indices=np.empty(shape, np.intp),
+        padded=padded,
+        inner=framed[:, 1:, 1:],
+        first=(np.arange(n_images) * size + stride + 1).astype(dtype)[:, None],
+    )
+
+
+def _distort(
+    inputs: NDArray, image_shape: tuple[int, ...], draw: Callable[[_Workspace], None]
+) -> NDArray:
+    """Replace images by those at the coordinates that `draw` writes into a workspace."""
+    n_features = math.prod(image_shape)
+    if inputs.ndim != 2 or inputs.shape[1] != n_features:
+        raise ValueError(
+            f"image_shape={image_shape} stands for rows of {n_features} values; got inputs of "
+            f"shape {inputs.shape}. Give the height and width of the images in X, and their "
+            "channels if they are not grey."
+        )
+    height, width = image_shape[:2]
+    images = inputs.reshape(len(inputs), height, width, n_features // (height * width))
+    n_chunks = math.ceil(len(images) * height * width / _CHUNK)
+    for chunk in np.array_split(images, max(1, min(n_chunks, len(images)))):
+        workspace = _workspace(len(chunk), height, width, inputs.dtype, threading.get_ident())
+        draw(workspace)
+        _sample(chunk, workspace)
+    return images.reshape(inputs.shape)
+
+
+def _sample(images: NDArray, workspace: _Workspace) -> None:
+    """Replace images by their values at the workspace's coordinates, which are used up.
+
+    Values are interpolated bilinearly and zero outside. Images are of shape
+    (n_images, height, width, n_channels).
+    """
+    _, height, width, n_channels = images.shape
+    rows, columns = workspace.coordinates
+    # What is further away than a pixel is as zero as the frame.
+    np.clip(rows, -1, height, out=rows)
+    np.clip(columns, -1, width, out=columns)
+    above, right, below = top, left, _ = workspace.values
+    np.floor(rows, out=top)
+    np.floor(columns, out=left)
+    rows -= top
+    columns -= left
+    stride = width + 1
+    top *= stride
+    top += left
+    top += workspace.first
+    # By way of int32, as processors have no fast conversion from float32 to int64.
+    np.copyto(workspace.narrow, top, casting="unsafe")
+    np.copyto(workspace.indices, workspace.narrow)
+
+    for channel in range(n_channels):
+        workspace.inner[...] = images[..., channel]
+        _take(workspace, 0, above)
+        _take(workspace, 1, right)
+        _interpolate(above, right, columns)
+        _take(workspace, stride, below)
+        _take(workspace, stride + 1, right)
+        _interpolate(below, right, columns)
+        _interpolate(above, below, rows)
+        images[..., channel] = above.reshape(images.shape[:3])
+
+
+def _take(workspace: _Workspace, distance: int, out: NDArray) -> None:
+    """Gather the pixels at a distance from the indices."""
+    # None is out of range; mode="wrap" is the fastest, as it needs no copy to fall back to.
+    workspace.padded[distance:].take(workspace.indices, out=out, mode="wrap")
+
+
+def _interpolate(start: NDArray, end: NDArray, fraction: NDArray) -> None:
+    """Move `start` towards `end` by a fraction; `end` is used up."""
+    end -= start
+    end *= fraction
+    start += end
+
+
+def _inverse_maps(angle: NDArray, scale: NDArray, shear_x: NDArray, shear_y: NDArray) -> NDArray:
+    """Return matrices of shape (2, 2, n) that lead from distorted (row, column) to original.
+
+    They undo a shear along x, then one along y, a rotation and a zoom, as torchvision's do.
+    """
+    cos, sin = np.cos(angle - shear_y) / np.cos(shear_y), np.sin(angle - shear_y) / np.cos(shear_y)
+    tan = np.tan(shear_x)
+    xx, xy = cos, -cos * tan - np.sin(angle)
+    yx, yy = sin, -sin * tan + np.cos(angle)
+    # The determinant is 1 without the zoom, so the inverse is the adjugate.
+    return np.array([[xx, -yx], [-xy, yy]]) / scale
+
+
+@lru_cache(maxsize=8)
+def _grid(height: int, width: int, dtype: np.dtype) -> NDArray:
+    """Return row, column and one for each pixel: what affine maps are linear in."""
+    rows, columns = np.indices((height, width)).reshape(2, -1)
+    grid = np.stack([rows, columns, np.ones(height * width)]).astype(dtype)
+    grid.flags.writeable = False
+    return grid
+
+
+@lru_cache(maxsize=8)
+def _smoothing_modes(size: int, sigma: float, dtype: np.dtype) -> NDArray:
+    """Return few columns that turn independent noise into what smoothed noise is like.
+
+    Their product with their transpose is that of the smoothing matrix, but for one percent of the
+    trace: the same covariance from fewer random numbers and operations.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    smoothing = gaussian_filter1d(np.eye(size), sigma, axis=0, mode="mirror")
+    modes, values, _ = np.linalg.svd(smoothing)
+    kept = np.cumsum(values**2) / np.sum(values**2)
+    n_modes = int(np.searchsorted(kept, 0.99)) + 1
+    modes = (modes[:, :n_modes] * values[:n_modes]).astype(dtype)
+    modes.flags.writeable = False
+    return modes
+
+
+def _set(instance: object, name: str, value: object) -> None:
+    """Set a field of a frozen dataclass while it is made."""
+    object.__setattr__(instance, name, value)
+
+
+def _image_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    is_shape = (
+        isinstance(shape, Sequence)
+        and len(shape) in (2, 3)
+        and all(isinstance(size, Integral) and size > 0 for size in shape)
+    )
+    if not is_shape:
+        raise ValueError(
+            "image_shape must be (height, width) or (height, width, channels), of positive "
+            f"integers; got {shape!r}."
+        )
+    if shape[0] * shape[1] > _MOST_PIXELS:
+        raise ValueError(f"image_shape must have at most {_MOST_PIXELS:,} pixels; got {shape!r}.")
+    return tuple(int(size) for size in shape)
+
+
+def _number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
+    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{name} must be made of finite numbers; got {value!r}.")
+    number = float(value)
+    if not least <= number <= most:
+        limits = f"at least {least}" + (f" and at most {most}" if math.isfinite(most) else "")
+        raise ValueError(f"{name} must be {limits}; got {value!r}.")
+    return number
+
+
+def _numbers(
+    name: str, value: Any, lengths: tuple[int, ...], symmetric: bool = False, **limits: float
+) -> tuple[float, ...]:
+    """Return a parameter as a tuple; a number `a` stands for (a, a), or symmetric for (-a, a)."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) not in lengths:
+            some = " or ".join(map(str, lengths))
+            raise ValueError(f"{name} must have {some} numbers; got {value!r}.")
+        return tuple(_number(name, number, **limits) for number in value)
+    if symmetric:
+        number = _number(name, value, least=0)
+        return -number, number
+    number = _number(name, value, **limits)
+    return number, number

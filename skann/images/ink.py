@@ -1,0 +1,75 @@
+"""What is written on a picture: light on dark, without the paper."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Of the strongest ink: what is fainter is noise of the paper or of JPEG.
+_FAINT = 0.15
+# Of the strongest ink: where the edges of strokes are.
+EDGE = 0.3
+# In grey values of 255: the least contrast that counts as something written.
+_LEAST_CONTRAST = 8
+
+
+def ink_of(pixels: NDArray[np.float32], invert: bool | str, name: str) -> NDArray[np.float32]:
+    """Remove the paper from a grey picture.
+
+    The paper is a plane through the pixels at the edge of the picture, so light may fall from one
+    side.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width)
+        The picture.
+    invert : bool or "auto"
+        Whether the writing is darker than the paper; "auto": whatever there is more of.
+    name : str
+        What errors call the picture.
+
+    Returns
+    -------
+    ndarray of shape (height, width)
+        Ink: 0 where there is none, 1 at its strongest.
+    """
+    paper, noise = _paper(pixels)
+    ink = pixels - paper
+    beyond = np.abs(ink) > max(4 * noise, _LEAST_CONTRAST)
+    if invert == "auto":
+        invert = bool(np.sum(ink, where=beyond) < 0)
+    if invert:
+        np.negative(ink, out=ink)
+    strongest = np.max(ink, where=beyond, initial=0)
+    if strongest == 0:
+        what = {True: " darker", False: " lighter"}[bool(invert)] if beyond.any() else ""
+        raise ValueError(f"{name} shows nothing{what} that stands out from its background.")
+    ink /= strongest
+    ink[ink < max(_FAINT, 4 * noise / strongest)] = 0
+    return np.minimum(ink, 1, out=ink)
+
+
+def written_box(ink: NDArray[np.float32]) -> tuple[slice, slice]:
+    """Return the rows and columns of what is written."""
+    is_written = ink >= EDGE
+    rows, columns = np.flatnonzero(is_written.any(axis=1)), np.flatnonzero(is_written.any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _paper(pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """Fit a plane to the edge of a picture; return it and the standard deviation around it."""
+    height, width = pixels.shape
+    rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
+    is_edge = np.ones((height, width), bool)
+    is_edge[1:-1, 1:-1] = False
+    edge_rows, edge_columns = np.nonzero(is_edge)
+    terms = np.stack([np.ones(len(edge_rows)), rows[edge_rows], columns[edge_columns]], axis=1)
+    values = pixels[is_edge].astype(float)
+    # Writing may touch the edge: begin with the median, then leave out what is far away.
+    plane = np.array([np.median(values), 0, 0])
+    for _ in range(4):
+        residuals = np.abs(values - terms @ plane)
+        noise = 1.4826 * np.median(residuals)
+        near = residuals <= max(3 * noise, 1)
+        plane = np.linalg.lstsq(terms[near], values[near])[0]
+    noise = 1.4826 * np.median(np.abs(values - terms @ plane))
+    paper = plane[0] + plane[1] * rows[:, None] + plane[2] * columns
+    return paper.astype(np.float32), float(noise)

@@ -1,0 +1,161 @@
+"""Pictures of every kind, to arrays of pixels between 0 and 255."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def pillow() -> Any:
+    """Import Pillow's module of images, which is there with the extra `images` only."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError("Reading images needs Pillow: python -m pip install pillow") from error
+    return Image
+
+
+def pixels_of(picture: Any, name: str, colour: bool = False) -> tuple[NDArray[np.float32], str]:
+    """Read a picture.
+
+    Parameters
+    ----------
+    picture : path, binary file, Pillow image or array
+        What to read.
+    name : str
+        What errors call the picture if it has no name of its own.
+    colour : bool, default=False
+        Return three channels in place of grey.
+
+    Returns
+    -------
+    pixels : ndarray of shape (height, width) or (height, width, 3)
+        Black is 0 and white 255.
+    name : str
+        What to call the picture in errors.
+    """
+    if isinstance(picture, str | os.PathLike):
+        name = os.fspath(picture)
+        with open(name, "rb") as file:
+            return _from_file(file, name, colour), name
+    if isinstance(picture, pillow().Image):
+        name = getattr(picture, "filename", "") or name
+        with _naming_errors(name):
+            return _from_image(picture, name, colour), name
+    if hasattr(picture, "read"):
+        of_file = getattr(picture, "name", "")
+        name = of_file if isinstance(of_file, str) and of_file else name
+        return _from_file(picture, name, colour), name
+    if hasattr(picture, "__array__"):
+        return _from_array(np.asarray(picture), name, colour), name
+    raise TypeError(
+        f"{name} must be a path, a binary file, a Pillow image or an array; got "
+        f"{type(picture).__name__}."
+    )
+
+
+@contextmanager
+def _naming_errors(name: str) -> Iterator[None]:
+    """Turn whatever Pillow raises on a bad file into an error that names the file."""
+    Image = pillow()
+    try:
+        yield
+    except _BadPictureError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(name) from error
+    except Image.UnidentifiedImageError as error:
+        raise _BadPictureError(f"{name} is not an image of a format that Pillow reads.") from error
+    # Decoders raise errors of many types on broken data.
+    except Exception as error:
+        raise _BadPictureError(f"{name} is broken: {error}.") from error
+
+
+class _BadPictureError(ValueError):
+    """A picture cannot be used; the message says which and why."""
+
+
+def _too_large(name: str) -> _BadPictureError:
+    return _BadPictureError(
+        f"{name} is too large: it has more than {pillow().MAX_IMAGE_PIXELS:,} pixels. Make it "
+        "smaller, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it."
+    )
+
+
+def _from_file(file: Any, name: str, colour: bool) -> NDArray[np.float32]:
+    if isinstance(file.read(0), str):
+        raise TypeError(f"{name} is open as text; open it in binary mode, as in open(path, 'rb').")
+    if file.seekable():
+        if file.seek(0, os.SEEK_END) == 0:
+            raise _BadPictureError(f"{name} is empty: a file of 0 bytes.")
+        file.seek(0)
+    with _naming_errors(name), pillow().open(file) as image:
+        return _from_image(image, name, colour)
+
+
+def _from_image(image: Any, name: str, colour: bool) -> NDArray[np.float32]:
+    from PIL import ImageOps
+
+    most = pillow().MAX_IMAGE_PIXELS
+    if most is not None and image.width * image.height > most:
+        raise _too_large(name)
+    # Telephones write photographs as MPO: a JPEG with more pictures, of the same scene, behind it.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise _BadPictureError(
+            f"{name} has {image.n_frames} frames. Choose one with Pillow: image.seek(0), then give "
+            "image.copy()."
+        )
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise _BadPictureError(
+            f"{name} has floating-point pixels, whose range is unknown. Give an array with values "
+            "from 0 for black to 255 for white."
+        )
+    if image.mode.startswith("I"):
+        grey = _from_sixteen_bits(np.asarray(image), name)
+        return np.stack([grey] * 3, axis=-1) if colour else grey
+    if image.has_transparency_data:
+        image = _on_paper(image.convert("RGBA"))
+    return np.asarray(image.convert("RGB" if colour else "L"), np.float32)
+
+
+def _on_paper(image: Any) -> Any:
+    """Lay a partly transparent picture on white; on black if what is to be seen is light."""
+    Image = pillow()
+    grey, opacity = (np.asarray(image.convert("LA"), float)[..., i] for i in (0, 1))
+    is_light = np.sum(grey * opacity) > 127.5 * np.sum(opacity)
+    paper = Image.new("RGBA", image.size, (0, 0, 0, 255) if is_light else (255,) * 4)
+    return Image.alpha_composite(paper, image)
+
+
+def _from_sixteen_bits(pixels: NDArray, name: str) -> NDArray[np.float32]:
+    if pixels.size and (pixels.min() < 0 or pixels.max() > 65_535):
+        raise _BadPictureError(
+            f"{name} has pixels of more than 16 bits, from {pixels.min()} to {pixels.max()}. "
+            "Convert it to 8 or 16 bits."
+        )
+    return pixels.astype(np.float32) / np.float32(257)
+
+
+def _from_array(pixels: NDArray, name: str, colour: bool) -> NDArray[np.float32]:
+    if pixels.size == 0:
+        raise _BadPictureError(f"{name} is an array without pixels, of shape {pixels.shape}.")
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4) and pixels.dtype == np.uint8:
+        return _from_image(pillow().fromarray(pixels), name, colour)
+    if pixels.ndim != 2 or pixels.dtype.kind not in "buif":
+        raise _BadPictureError(
+            f"{name} is an array of shape {pixels.shape} and dtype {pixels.dtype}; pictures are "
+            "(height, width) of numbers, or (height, width, 3 or 4) of uint8."
+        )
+    if not np.isfinite(pixels).all():
+        raise _BadPictureError(f"{name} has pixels that are not finite.")
+    if pixels.dtype == np.uint16:
+        grey = _from_sixteen_bits(pixels, name)
+    else:
+        grey = pixels.astype(np.float32) * (255 if pixels.dtype == bool else 1)
+    return np.stack([grey] * 3, axis=-1) if colour else grey

@@ -1,0 +1,249 @@
+"""Pictures to rows like those of MNIST, as a transformer."""
+
+import math
+import os
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+
+from skann.images.ink import ink_of, written_box
+from skann.images.opening import pillow, pixels_of
+
+
+class ImageReader(TransformerMixin, BaseEstimator):
+    """Turn pictures of digits into rows like those of MNIST.
+
+    What is written is cropped, fitted into a box keeping its aspect ratio, and moved so that its
+    centre of mass is the centre of the image: the recipe by which MNIST was made. It comes out
+    light on dark, between 0 and 255. A background that is not white or black, or a little
+    brighter on one side, is removed; sizes change with anti-aliasing.
+
+    There is nothing to fit: in a pipeline it may come before a model that is fitted already.
+
+    Parameters
+    ----------
+    image_shape : tuple of int, default=(28, 28)
+        ``(height, width)`` of the images that become rows, or ``(height, width, 3)`` for colour,
+        which needs ``center=None``.
+    invert : bool or "auto", default="auto"
+        Whether to swap light and dark. ``"auto"`` makes what is written light and the background
+        dark, and with ``center=None`` swaps nothing.
+    box : (int, int), default=(20, 20)
+        Height and width that what is written is fitted into. Not used with ``center=None``.
+    center : {"mass", "box"} or None, default="mass"
+        What comes to the centre: the centre of mass, or the centre of the box around what is
+        written. None leaves pictures as they are and only changes their size to `image_shape`.
+
+    See Also
+    --------
+    split_digits : Find the separate digits of a picture with several.
+
+    Notes
+    -----
+    A picture is a path, a file opened in binary mode, a Pillow image or an array: of shape
+    (height, width) with values from 0 for black to 255 for white, uint16, bool, or
+    (height, width, 3 or 4) of uint8. Photographs are turned as their EXIF data says. What is
+    partly transparent is laid on white, or on black if it is light itself; 16 bits and CMYK are
+    converted. Refused with an error that names the file: files that are empty, broken or not
+    images, animations, images with more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, and, but with
+    ``center=None``, images without anything on them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.images import ImageReader
+    >>> paper = np.full((120, 90), 230, dtype=np.uint8)
+    >>> paper[20:100, 50:60] = 40  # A stroke of a pen
+    >>> row = ImageReader().transform([paper])[0]
+    >>> image = row.reshape(28, 28)
+    >>> np.flatnonzero(image.max(axis=1) > 127).size  # It is 20 high
+    20
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...] = (28, 28),
+        invert: bool | str = "auto",
+        box: tuple[int, int] = (20, 20),
+        center: str | None = "mass",
+    ) -> None:
+        self.image_shape = image_shape
+        self.invert = invert
+        self.box = box
+        self.center = center
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:
+        """Check the parameters; there is nothing to fit.
+
+        Parameters
+        ----------
+        X : object, default=None
+            Not used.
+        y : object, default=None
+            Not used.
+
+        Returns
+        -------
+        ImageReader
+            The reader itself.
+        """
+        self._check_parameters()
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Read pictures.
+
+        Parameters
+        ----------
+        X : list or array of pictures
+            Paths, files opened in binary mode, Pillow images or arrays, of any sizes.
+
+        Returns
+        -------
+        ndarray of shape (n_pictures, n_features)
+            An image in each row, between 0 and 255.
+
+        Raises
+        ------
+        ValueError
+            If X is one picture in place of a list, if a parameter is not valid, or if a picture
+            cannot be used: the message names it.
+        OSError
+            If there is no such file, or it may not be read.
+        """
+        self._check_parameters()
+        pictures = _list_of_pictures(X)
+        rows = np.empty((len(pictures), math.prod(self.image_shape)), np.float32)
+        for index, picture in enumerate(pictures):
+            rows[index] = self._image(picture, f"Picture {index}").ravel()
+        return rows
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray:
+        """Name the columns.
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Not used.
+
+        Returns
+        -------
+        ndarray of str
+            ``pixel0``, ``pixel1`` and so on, row by row of the image.
+        """
+        return np.array([f"pixel{i}" for i in range(math.prod(self.image_shape))], dtype=object)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.no_validation = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def _image(self, picture: Any, name: str) -> NDArray[np.float32]:
+        colour = len(self.image_shape) == 3
+        pixels, name = pixels_of(picture, name, colour)
+        height, width = self.image_shape[:2]
+        if self.center is not None:
+            ink = ink_of(pixels, self.invert, name)
+            fitted = _fit_into(ink, (height, width), self.box, by_mass=self.center == "mass")
+            # Thin strokes have become faint.
+            return fitted * (255 / fitted.max())
+        channels = np.moveaxis(np.atleast_3d(pixels), -1, 0)
+        whole = (0, 0, pixels.shape[1], pixels.shape[0])
+        image = np.stack([_resize(each, (height, width), whole) for each in channels], axis=-1)
+        return 255 - image if self.invert is True else image
+
+    def _check_parameters(self) -> None:
+        if not _is_shape(self.image_shape) or self.image_shape[2:] not in ((), (3,), [3], []):
+            raise ValueError(
+                "image_shape must be (height, width) or (height, width, 3), of positive "
+                f"integers; got {self.image_shape!r}."
+            )
+        if self.center not in ("mass", "box", None):
+            raise ValueError(f"center must be 'mass', 'box' or None; got {self.center!r}.")
+        if self.invert not in (True, False, "auto"):
+            raise ValueError(f"invert must be True, False or 'auto'; got {self.invert!r}.")
+        if self.center is None:
+            return
+        if len(self.image_shape) == 3:
+            raise ValueError(
+                f"image_shape={self.image_shape} has colours, which are not cropped and centred: "
+                "set center=None to read pictures as they are, or leave out the 3."
+            )
+        is_box = _is_shape(self.box) and len(self.box) == 2
+        if not is_box or any(np.greater(self.box, self.image_shape)):
+            raise ValueError(
+                "box must be (height, width), of positive integers, within "
+                f"image_shape={self.image_shape}; got {self.box!r}."
+            )
+
+
+def _is_shape(value: Any) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) in (2, 3)
+        and all(isinstance(size, int | np.integer) and size > 0 for size in value)
+    )
+
+
+def _list_of_pictures(X: Any) -> Any:
+    """Return X as a sequence of pictures, if it is not one picture itself."""
+    example = None
+    if isinstance(X, str | os.PathLike):
+        example = f"[{os.fspath(X)!r}]"
+    elif hasattr(X, "read") or isinstance(X, pillow().Image):
+        example = "[picture]"
+    elif hasattr(X, "__array__"):
+        X = np.asarray(X)
+        if X.dtype.kind in "OUST" and X.ndim == 2 and X.shape[1] == 1:
+            X = X[:, 0]  # The column of a table
+        elif X.ndim == 2 or (X.ndim == 3 and X.shape[2] in (3, 4)):
+            example = "[array]"
+    if example is not None:
+        raise ValueError(
+            f"Expected a list of pictures; got one picture, or what looks like it. Give {example}."
+        )
+    return X if hasattr(X, "__len__") else list(X)
+
+
+def _fit_into(
+    ink: NDArray[np.float32], image_shape: tuple[int, int], box: tuple[int, int], by_mass: bool
+) -> NDArray[np.float32]:
+    """Return an image in which what is written has its place and size."""
+    rows, columns = written_box(ink)
+    written = ink[rows, columns]
+    height, width = written.shape
+    scale = max(height / box[0], width / box[1])
+    row, column = _centre_of_mass(written) if by_mass else (height / 2, width / 2)
+    # Pillow cuts out only what is within, so there must be enough around it.
+    seen_height, seen_width = scale * image_shape[0], scale * image_shape[1]
+    around = math.ceil(max(seen_height, seen_width))
+    padded = np.pad(written, around)
+    top, left = around + row - seen_height / 2, around + column - seen_width / 2
+    return _resize(padded, image_shape, (left, top, left + seen_width, top + seen_height))
+
+
+def _centre_of_mass(ink: NDArray[np.float32]) -> tuple[float, float]:
+    """Return (row, column), where the first pixel reaches from 0 to 1."""
+    weights = ink.astype(float)
+    row = np.average(np.arange(ink.shape[0]) + 0.5, weights=weights.sum(axis=1))
+    column = np.average(np.arange(ink.shape[1]) + 0.5, weights=weights.sum(axis=0))
+    return float(row), float(column)
+
+
+def _resize(
+    pixels: NDArray[np.float32],
+    shape: tuple[int, int],
+    window: tuple[float, float, float, float],
+) -> NDArray[np.float32]:
+    """Return what is in a window (left, top, right, bottom), in another size."""
+    Image = pillow()
+    # Pillow's filters are as wide as a pixel of the result, so nothing is skipped.
+    image = Image.fromarray(np.ascontiguousarray(pixels)).resize(
+        shape[::-1], Image.Resampling.BILINEAR, window
+    )
+    return np.asarray(image)
