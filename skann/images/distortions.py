@@ -260,6 +260,7 @@ def _workspace(n_images: int, height: int, width: int, dtype: np.dtype, thread: 
     size = (height + 1) * stride
     padded = np.zeros(n_images * size + 2 * stride + 2, dtype)
     framed = padded[: n_images * size].reshape(n_images, height + 1, stride)
+    first = np.arange(n_images, dtype=dtype) * size + stride + 1
     return _Workspace(
         coordinates=np.empty((2, *shape), dtype),
         values=np.empty((3, *shape), dtype),
@@ -268,9 +269,7 @@ def _workspace(n_images: int, height: int, width: int, dtype: np.dtype, thread: 
         padded=padded,
         inner=framed[:, 1:, 1:],
         slopes=np.empty(len(padded) - 1, dtype),
-        first=np.repeat(np.arange(n_images, dtype=dtype) * size + stride + 1, shape[1]).reshape(
-            shape
-        ),
+        first=np.repeat(first, shape[1]).reshape(shape),
     )
 
 
