@@ -325,6 +325,52 @@ def make_average(like: NDArray) -> Callable[[NDArray, NDArray, float], None]:
     return _average
 
 
+@kernel
+def _interpolate(images, coordinates, padded, indices):
+    n_images, height, width, n_channels = images.shape
+    number = coordinates.dtype.type
+    first, last_row, last_column = number(0), number(height + 1), number(width + 1)
+    stride = width + 2
+    for i in range(n_images):
+        rows, columns = coordinates[0, i], coordinates[1, i]
+        # A pass of its own, as the compiler makes no vector instructions of loads at indices.
+        for p in range(len(indices)):
+            row = min(max(rows[p] + number(1), first), last_row)
+            column = min(max(columns[p] + number(1), first), last_column)
+            top, left = min(np.int32(row), np.int32(height)), min(np.int32(column), np.int32(width))
+            rows[p], columns[p] = row - number(top), column - number(left)
+            indices[p] = top * np.int32(stride) + left
+        for channel in range(n_channels):
+            for r in range(height):
+                for c in range(width):
+                    padded[(r + 1) * stride + c + 1] = images[i, r, c, channel]
+            p = 0
+            for r in range(height):
+                for c in range(width):
+                    # Without a sign, as indices that may be negative take longer.
+                    k = np.uintp(indices[p])
+                    below = k + np.uintp(stride)
+                    upper = padded[k] + columns[p] * (padded[k + np.uintp(1)] - padded[k])
+                    lower = padded[below] + columns[p] * (
+                        padded[below + np.uintp(1)] - padded[below]
+                    )
+                    images[i, r, c, channel] = upper + rows[p] * (lower - upper)
+                    p += 1
+
+
+def make_interpolation(
+    n_images: int, height: int, width: int, dtype: DTypeLike
+) -> Callable[[NDArray, NDArray], None]:
+    """Return a function that samples images; see `numpy_kernels.make_interpolation`."""
+    padded = np.zeros((height + 2) * (width + 2), dtype)  # One image, with zeros around it.
+    indices = np.empty(height * width, np.int32)
+
+    def interpolate(images: NDArray, coordinates: NDArray) -> None:
+        _interpolate(images, coordinates, padded, indices)
+
+    return interpolate
+
+
 def try_out() -> None:
     """Compile and run one kernel; an error says that Numba does not work here."""
     _average(np.zeros(1), np.ones(1), 0.5)
