@@ -150,6 +150,7 @@ BENCHMARK = Benchmark(
     unit="nats",
     rounds=2,
     total=True,
+    chart="front",
     notes=(
         "At most 10,000 rows of each (with --quick 100), 70 % of them to train, both drawn by"
         " class, with another seed every round; standardised features in float32.",
