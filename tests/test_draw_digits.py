@@ -270,8 +270,8 @@ def test_follows_the_theme_also_with_a_drawing(page):
     for scheme in ("light", "dark"):
         feature = {"name": "prefers-color-scheme", "value": scheme}
         page.call("Emulation.setEmulatedMedia", features=[feature])
-        # The page hears of it with the next frame.
-        page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        # The page hears of it with one of the next frames.
+        page.evaluate("new Promise((done) => setTimeout(done, 500))")
         middle = page.evaluate("Array.from(paper.getImageData(SIZE / 2, SIZE / 2, 1, 1).data)")
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         colours.append((middle[0], int(re.search(r"\d+", background)[0])))
