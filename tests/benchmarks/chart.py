@@ -219,7 +219,7 @@ def _draw_front(results: Results) -> Figure:
     axes.margins(0.12, 0.14)
     _tidy(axes)
     n_sets = len({row.case for row in results.rows}) - 1
-    figure.suptitle(f"{n_sets} real data sets: accuracy on the test rows, and time to fit")
+    figure.suptitle(f"{results.benchmark.title}: test accuracy and time to fit {n_sets} sets")
     return figure
 
 

@@ -141,7 +141,7 @@ def calibration_error(top: NDArray, right: NDArray, n_bins: int = 15) -> float:
 
 BENCHMARK = Benchmark(
     name="panel",
-    title="Log-loss on real data sets at default settings",
+    title="Real data sets at default settings",
     contestants=tuple(_MAKERS),
     cases=_cases,
     prepare=_prepare,
