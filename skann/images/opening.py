@@ -69,8 +69,7 @@ def _naming_errors(name: str) -> Iterator[None]:
         raise _too_large(name) from error
     except Image.UnidentifiedImageError as error:
         raise _BadPictureError(f"{name} is not an image of a format that Pillow reads.") from error
-    # Decoders raise errors of many types on broken data.
-    except Exception as error:
+    except Exception as error:  # Decoders raise errors of many types on broken data.
         raise _BadPictureError(f"{name} is broken: {error}.") from error
 
 
