@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 
 from skann import ANNClassifier
-from skann.images import ImageReader, RandomAffine, split_digits
+from skann.images import ElasticTransform, ImageReader, RandomAffine, split_digits
 from tests.pictures import line_of, pasted, saved
 
 pytest.importorskip("PIL")
@@ -41,12 +41,14 @@ def mnist(tmp_path_factory):
 def pipeline(mnist):
     """Return a reader and a network that was trained on images and on distorted copies."""
     X, y = mnist[0][:N_TRAIN].astype(np.float32), mnist[1][:N_TRAIN]
-    distort = RandomAffine((28, 28), degrees=12, translate=0.06, scale=(0.8, 1.15), shear=8)
-    distorted = distort(X.copy(), np.random.default_rng(0))
-    classifier = ANNClassifier(hidden_layer_sizes=(128, 64), max_iter=10, random_state=0)
+    shift = RandomAffine((28, 28), degrees=12, translate=0.06, scale=(0.85, 1.1), shear=8)
+    bend = ElasticTransform((28, 28), alpha=50, sigma=5)
+    rng = np.random.default_rng(0)
+    copies = [bend(shift(X.copy(), rng), rng) for _ in range(4)]
+    classifier = ANNClassifier(hidden_layer_sizes=(128, 64), max_iter=8, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        classifier.fit(np.concatenate([X, distorted]), np.tile(y, 2))
+        classifier.fit(np.concatenate([X, *copies]), np.tile(y, 5))
     return make_pipeline(ImageReader(), classifier)
 
 

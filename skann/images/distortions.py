@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Pixels distorted at a time: few enough for the arrays to stay in the processor's cache.
-_CHUNK = 2**17
+_CHUNK = 2**18
 # Indices of pixels are calculated in float32, which has all integers below 2**24; zeros around an
 # image at most double its pixels.
 _MOST_PIXELS = 2**22
@@ -115,26 +115,25 @@ class RandomAffine:
         """Draw where the pixels of distorted images come from."""
         height, width = self.image_shape[:2]
         across, down = width * self.translate[0], height * self.translate[1]
-        ranges = (
-            self.degrees,
-            (-across, across),
-            (-down, down),
-            self.scale or (1, 1),
-            self.shear[:2],
-            self.shear[2:],
-        )
-        lowest, highest = np.transpose(ranges)
-        angle, right, lower, scale, shear_x, shear_y = rng.uniform(
-            lowest, highest, (workspace.coordinates.shape[1], len(ranges))
-        ).T
-        maps = _inverse_maps(np.radians(angle), scale, np.radians(shear_x), np.radians(shear_y))
-        centre = np.array([(height - 1) / 2, (width - 1) / 2])
-        shift = np.stack([lower, right]) + centre[:, None]
-        offsets = centre[:, None] - np.einsum("ijn,jn->in", maps, shift)
-        coefficients = np.concatenate([maps, offsets[:, None]], axis=1).transpose(0, 2, 1)
-        dtype = workspace.coordinates.dtype
-        grid = _grid(height, width, dtype)
-        np.matmul(coefficients.astype(dtype), grid, out=workspace.coordinates)
+        scale_from, scale_to = self.scale or (1, 1)
+        from_x, to_x, from_y, to_y = self.shear
+        lowest = [self.degrees[0], -across, -down, scale_from, from_x, from_y]
+        highest = [self.degrees[1], across, down, scale_to, to_x, to_y]
+        _, n_images, _ = workspace.coordinates.shape
+        draws = rng.uniform(lowest, highest, (n_images, len(lowest))).T
+        degrees, right, lower, scale, shear_x, shear_y = draws
+        maps = _inverse_maps(np.radians(degrees), scale, np.radians(shear_x), np.radians(shear_y))
+        row, column = (height - 1) / 2, (width - 1) / 2
+        # Either coordinate is linear in row, column and one.
+        coefficients = np.empty((2, n_images, 3), workspace.coordinates.dtype)
+        for centre, (by_row, by_column), terms in zip(
+            (row, column), maps, coefficients, strict=True
+        ):
+            terms[:, 0] = by_row
+            terms[:, 1] = by_column
+            terms[:, 2] = centre - by_row * (lower + row) - by_column * (right + column)
+        grid = _grid(height, width, coefficients.dtype)
+        np.matmul(coefficients, grid, out=workspace.coordinates)
 
 
 @dataclass(frozen=True)
@@ -225,21 +224,18 @@ class ElasticTransform:
         dtype = workspace.coordinates.dtype
         down = _smoothing_modes(height, self.sigma, dtype)
         across = _smoothing_modes(width, self.sigma, dtype)
-        n_modes = down.shape[1]
-        noise = rng.random((2, n_images, n_modes, across.shape[1]), dtype=dtype)
+        n_modes = across.shape[1]
+        noise = rng.random((2 * n_images * down.shape[1], n_modes), dtype=dtype)
         noise -= 0.5
         noise *= self.alpha
         # The coordinates of pixels themselves are two terms more of the same product.
-        terms = np.zeros((2, n_images, n_modes + 2, width), dtype)
-        np.matmul(noise, across.T, out=terms[:, :, :n_modes])
+        terms = np.zeros((2, n_images, down.shape[1] + 2, width), dtype)
+        terms[:, :, :-2] = (noise @ across.T).reshape(2, n_images, down.shape[1], width)
         terms[0, :, -2] = 1
         terms[1, :, -1] = np.arange(width)
         itself = np.stack([np.arange(height), np.ones(height)], axis=1, dtype=dtype)
-        np.matmul(
-            np.hstack([down, itself]),
-            terms,
-            out=workspace.coordinates.reshape(2, n_images, height, width),
-        )
+        coordinates = workspace.coordinates.reshape(2, n_images, height, width)
+        np.matmul(np.hstack([down, itself]), terms, out=coordinates)
 
 
 class _Workspace(NamedTuple):
@@ -251,7 +247,8 @@ class _Workspace(NamedTuple):
     indices: NDArray[np.intp]
     padded: NDArray  # every image with zeros around it, one after the other
     inner: NDArray  # the view of it that is the images: (n_images, height, width)
-    first: NDArray  # where in `padded` the first pixel of each image is, as a column
+    slopes: NDArray  # from each value of `padded` to the next
+    first: NDArray  # where in `padded` the first pixel of an image is, for each of its pixels
 
 
 @lru_cache(maxsize=4)
@@ -263,6 +260,7 @@ def _workspace(n_images: int, height: int, width: int, dtype: np.dtype, thread: 
     size = (height + 1) * stride
     padded = np.zeros(n_images * size + 2 * stride + 2, dtype)
     framed = padded[: n_images * size].reshape(n_images, height + 1, stride)
+    first = np.arange(n_images, dtype=dtype) * size + stride + 1
     return _Workspace(
         coordinates=np.empty((2, *shape), dtype),
         values=np.empty((3, *shape), dtype),
@@ -270,7 +268,8 @@ def _workspace(n_images: int, height: int, width: int, dtype: np.dtype, thread: 
         indices=np.empty(shape, np.intp),
         padded=padded,
         inner=framed[:, 1:, 1:],
-        first=(np.arange(n_images) * size + stride + 1).astype(dtype)[:, None],
+        slopes=np.empty(len(padded) - 1, dtype),
+        first=np.repeat(first, shape[1]).reshape(shape),
     )
 
 
@@ -306,7 +305,7 @@ def _sample(images: NDArray, workspace: _Workspace) -> None:
     # What is further away than a pixel is as zero as the frame.
     np.clip(rows, -1, height, out=rows)
     np.clip(columns, -1, width, out=columns)
-    above, right, below = top, left, _ = workspace.values
+    top, left, spare = workspace.values
     np.floor(rows, out=top)
     np.floor(columns, out=left)
     rows -= top
@@ -319,29 +318,26 @@ def _sample(images: NDArray, workspace: _Workspace) -> None:
     np.copyto(workspace.narrow, top, casting="unsafe")
     np.copyto(workspace.indices, workspace.narrow)
 
+    shape = images.shape[:3]
+    above, below = top, left
     for channel in range(n_channels):
         workspace.inner[...] = images[..., channel]
-        _take(workspace, 0, above)
-        _take(workspace, 1, right)
-        _interpolate(above, right, columns)
-        _take(workspace, stride, below)
-        _take(workspace, stride + 1, right)
-        _interpolate(below, right, columns)
-        _interpolate(above, below, rows)
-        images[..., channel] = above.reshape(images.shape[:3])
+        np.subtract(workspace.padded[1:], workspace.padded[:-1], out=workspace.slopes)
+        _interpolate_across(workspace, 0, above, spare)
+        _interpolate_across(workspace, stride, below, spare)
+        below -= above
+        below *= rows
+        np.add(above.reshape(shape), below.reshape(shape), out=images[..., channel])
 
 
-def _take(workspace: _Workspace, distance: int, out: NDArray) -> None:
-    """Gather the pixels at a distance from the indices."""
-    # None is out of range; mode="wrap" is the fastest, as it needs no copy to fall back to.
+def _interpolate_across(workspace: _Workspace, distance: int, out: NDArray, spare: NDArray) -> None:
+    """Look up values at the columns' fractions, as far behind the indices as `distance` says."""
+    _, columns = workspace.coordinates
+    # No index is out of range; mode="wrap" is the fastest, as it needs no copy to fall back to.
     workspace.padded[distance:].take(workspace.indices, out=out, mode="wrap")
-
-
-def _interpolate(start: NDArray, end: NDArray, fraction: NDArray) -> None:
-    """Move `start` towards `end` by a fraction; `end` is used up."""
-    end -= start
-    end *= fraction
-    start += end
+    workspace.slopes[distance:].take(workspace.indices, out=spare, mode="wrap")
+    spare *= columns
+    out += spare
 
 
 def _inverse_maps(angle: NDArray, scale: NDArray, shear_x: NDArray, shear_y: NDArray) -> NDArray:
