@@ -14,6 +14,8 @@ from skann import ANNClassifier
 from skann.images import ElasticTransform, RandomAffine
 from skann.images.distortions import _smoothing_modes
 
+pytestmark = pytest.mark.kernels
+
 SHAPE = (9, 12)
 EXAMPLES = [
     RandomAffine(SHAPE, degrees=(-30, 50), translate=(0.3, 0.1), scale=(0.6, 1.5), shear=20),

@@ -181,7 +181,7 @@ class TestKindsOfPictures:
             (np.full((5, 5), "a"), ValueError, "Picture 1 is an array of .* dtype <U1"),
             (np.full((5, 5), np.nan), ValueError, "Picture 1 has pixels that are not finite"),
         ],
-        ids=str,
+        ids=["number", "text", "empty", "flat", "floats in colour", "strings", "nan"],
     )
     def test_what_is_not_a_picture_is_refused(self, picture, error, message):
         with pytest.raises(error, match=message):

@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral, Real
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skann.engine.kernels import active
 
 # Pixels distorted at a time: few enough for the arrays to stay in the processor's cache.
 _CHUNK = 2**18
@@ -109,9 +112,9 @@ class RandomAffine:
         ndarray of shape (n_images, n_features)
             The distorted images.
         """
-        return _distort(inputs, self.image_shape, lambda workspace: self._draw(rng, workspace))
+        return _distort(inputs, self.image_shape, lambda coordinates: self._draw(rng, coordinates))
 
-    def _draw(self, rng: np.random.Generator, workspace: "_Workspace") -> None:
+    def _draw(self, rng: np.random.Generator, coordinates: NDArray) -> None:
         """Draw where the pixels of distorted images come from."""
         height, width = self.image_shape[:2]
         across, down = width * self.translate[0], height * self.translate[1]
@@ -119,13 +122,13 @@ class RandomAffine:
         from_x, to_x, from_y, to_y = self.shear
         lowest = [self.degrees[0], -across, -down, scale_from, from_x, from_y]
         highest = [self.degrees[1], across, down, scale_to, to_x, to_y]
-        _, n_images, _ = workspace.coordinates.shape
+        _, n_images, _ = coordinates.shape
         draws = rng.uniform(lowest, highest, (n_images, len(lowest))).T
         degrees, right, lower, scale, shear_x, shear_y = draws
         maps = _inverse_maps(np.radians(degrees), scale, np.radians(shear_x), np.radians(shear_y))
         row, column = (height - 1) / 2, (width - 1) / 2
         # Either coordinate is linear in row, column and one.
-        coefficients = np.empty((2, n_images, 3), workspace.coordinates.dtype)
+        coefficients = np.empty((2, n_images, 3), coordinates.dtype)
         for centre, (by_row, by_column), terms in zip(
             (row, column), maps, coefficients, strict=True
         ):
@@ -133,7 +136,7 @@ class RandomAffine:
             terms[:, 1] = by_column
             terms[:, 2] = centre - by_row * (lower + row) - by_column * (right + column)
         grid = _grid(height, width, coefficients.dtype)
-        np.matmul(coefficients, grid, out=workspace.coordinates)
+        np.matmul(coefficients, grid, out=coordinates)
 
 
 @dataclass(frozen=True)
@@ -215,13 +218,13 @@ class ElasticTransform:
         ndarray of shape (n_images, n_features)
             The distorted images.
         """
-        return _distort(inputs, self.image_shape, lambda workspace: self._draw(rng, workspace))
+        return _distort(inputs, self.image_shape, lambda coordinates: self._draw(rng, coordinates))
 
-    def _draw(self, rng: np.random.Generator, workspace: "_Workspace") -> None:
+    def _draw(self, rng: np.random.Generator, coordinates: NDArray) -> None:
         """Draw where the pixels of distorted images come from."""
         height, width = self.image_shape[:2]
-        _, n_images, _ = workspace.coordinates.shape
-        dtype = workspace.coordinates.dtype
+        _, n_images, _ = coordinates.shape
+        dtype = coordinates.dtype
         down = _smoothing_modes(height, self.sigma, dtype)
         across = _smoothing_modes(width, self.sigma, dtype)
         n_modes = across.shape[1]
@@ -234,49 +237,32 @@ class ElasticTransform:
         terms[0, :, -2] = 1
         terms[1, :, -1] = np.arange(width)
         itself = np.stack([np.arange(height), np.ones(height)], axis=1, dtype=dtype)
-        coordinates = workspace.coordinates.reshape(2, n_images, height, width)
-        np.matmul(np.hstack([down, itself]), terms, out=coordinates)
+        images = coordinates.reshape(2, n_images, height, width)
+        np.matmul(np.hstack([down, itself]), terms, out=images)
 
 
 class _Workspace(NamedTuple):
-    """Arrays for so many images of a shape, made once as fresh memory is slow at first."""
+    """What distorts so many images of a shape, made once as fresh memory is slow at first."""
 
     coordinates: NDArray  # rows and columns: (2, n_images, height * width)
-    values: NDArray  # (3, n_images, height * width)
-    narrow: NDArray[np.int32]
-    indices: NDArray[np.intp]
-    padded: NDArray  # every image with zeros around it, one after the other
-    inner: NDArray  # the view of it that is the images: (n_images, height, width)
-    slopes: NDArray  # from each value of `padded` to the next
-    first: NDArray  # where in `padded` the first pixel of an image is, for each of its pixels
+    interpolate: Callable[[NDArray, NDArray], None]
 
 
 @lru_cache(maxsize=4)
-def _workspace(n_images: int, height: int, width: int, dtype: np.dtype, thread: int) -> _Workspace:
-    """Return the workspace of a thread, with zeros around what are to be the images."""
-    shape = n_images, height * width
-    # The zero after a row is the one before the next row, and so for images.
-    stride = width + 1
-    size = (height + 1) * stride
-    padded = np.zeros(n_images * size + 2 * stride + 2, dtype)
-    framed = padded[: n_images * size].reshape(n_images, height + 1, stride)
-    first = np.arange(n_images, dtype=dtype) * size + stride + 1
+def _workspace(
+    n_images: int, height: int, width: int, dtype: np.dtype, kernels: ModuleType, thread: int
+) -> _Workspace:
+    """Return the workspace of a thread."""
     return _Workspace(
-        coordinates=np.empty((2, *shape), dtype),
-        values=np.empty((3, *shape), dtype),
-        narrow=np.empty(shape, np.int32),
-        indices=np.empty(shape, np.intp),
-        padded=padded,
-        inner=framed[:, 1:, 1:],
-        slopes=np.empty(len(padded) - 1, dtype),
-        first=np.repeat(first, shape[1]).reshape(shape),
+        np.empty((2, n_images, height * width), dtype),
+        kernels.make_interpolation(n_images, height, width, dtype),
     )
 
 
 def _distort(
-    inputs: NDArray, image_shape: tuple[int, ...], draw: Callable[[_Workspace], None]
+    inputs: NDArray, image_shape: tuple[int, ...], draw: Callable[[NDArray], None]
 ) -> NDArray:
-    """Replace images by those at the coordinates that `draw` writes into a workspace."""
+    """Replace images by those at the coordinates that `draw` writes into an array."""
     n_features = math.prod(image_shape)
     if inputs.ndim != 2 or inputs.shape[1] != n_features:
         raise ValueError(
@@ -287,57 +273,12 @@ def _distort(
     height, width = image_shape[:2]
     images = inputs.reshape(len(inputs), height, width, n_features // (height * width))
     n_chunks = math.ceil(len(images) * height * width / _CHUNK)
+    shape_and_thread = height, width, inputs.dtype, active(), threading.get_ident()
     for chunk in np.array_split(images, max(1, min(n_chunks, len(images)))):
-        workspace = _workspace(len(chunk), height, width, inputs.dtype, threading.get_ident())
-        draw(workspace)
-        _sample(chunk, workspace)
+        coordinates, interpolate = _workspace(len(chunk), *shape_and_thread)
+        draw(coordinates)
+        interpolate(chunk, coordinates)
     return images.reshape(inputs.shape)
-
-
-def _sample(images: NDArray, workspace: _Workspace) -> None:
-    """Replace images by their values at the workspace's coordinates, which are used up.
-
-    Values are interpolated bilinearly and zero outside. Images are of shape
-    (n_images, height, width, n_channels).
-    """
-    _, height, width, n_channels = images.shape
-    rows, columns = workspace.coordinates
-    # What is further away than a pixel is as zero as the frame.
-    np.clip(rows, -1, height, out=rows)
-    np.clip(columns, -1, width, out=columns)
-    top, left, spare = workspace.values
-    np.floor(rows, out=top)
-    np.floor(columns, out=left)
-    rows -= top
-    columns -= left
-    stride = width + 1
-    top *= stride
-    top += left
-    top += workspace.first
-    # By way of int32, as processors have no fast conversion from float32 to int64.
-    np.copyto(workspace.narrow, top, casting="unsafe")
-    np.copyto(workspace.indices, workspace.narrow)
-
-    shape = images.shape[:3]
-    above, below = top, left
-    for channel in range(n_channels):
-        workspace.inner[...] = images[..., channel]
-        np.subtract(workspace.padded[1:], workspace.padded[:-1], out=workspace.slopes)
-        _interpolate_across(workspace, 0, above, spare)
-        _interpolate_across(workspace, stride, below, spare)
-        below -= above
-        below *= rows
-        np.add(above.reshape(shape), below.reshape(shape), out=images[..., channel])
-
-
-def _interpolate_across(workspace: _Workspace, distance: int, out: NDArray, spare: NDArray) -> None:
-    """Look up values at the columns' fractions, as far behind the indices as `distance` says."""
-    _, columns = workspace.coordinates
-    # No index is out of range; mode="wrap" is the fastest, as it needs no copy to fall back to.
-    workspace.padded[distance:].take(workspace.indices, out=out, mode="wrap")
-    workspace.slopes[distance:].take(workspace.indices, out=spare, mode="wrap")
-    spare *= columns
-    out += spare
 
 
 def _inverse_maps(angle: NDArray, scale: NDArray, shear_x: NDArray, shear_y: NDArray) -> NDArray:

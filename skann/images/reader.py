@@ -35,8 +35,7 @@ class ImageReader(TransformerMixin, BaseEstimator):
         Height and width that what is written is fitted into. Not used with ``center=None``.
     center : {"mass", "box"} or None, default="mass"
         What comes to the centre: the centre of mass, or the centre of the box around what is
-        written. Masses come to row ``height // 2`` and column ``width // 2``, as in MNIST. None
-        leaves pictures as they are and only changes their size to `image_shape`.
+        written. None leaves pictures as they are and only changes their size to `image_shape`.
 
     See Also
     --------
@@ -60,8 +59,8 @@ class ImageReader(TransformerMixin, BaseEstimator):
     >>> paper[20:100, 50:60] = 40  # A stroke of a pen
     >>> row = ImageReader().transform([paper])[0]
     >>> image = row.reshape(28, 28)
-    >>> print(f"{image.max(axis=1).sum() / 255:.1f}")  # It is 20 high
-    20.0
+    >>> round(float(image.max(axis=1).sum()) / 255)  # It is 20 high
+    20
     """
 
     def __init__(
@@ -220,7 +219,7 @@ def _fit_into(
     height, width = written.shape
     scale = max(height / box[0], width / box[1])
     row, column = _centre_of_mass(written) if by_mass else (height / 2, width / 2)
-    # In MNIST's images the mean of these centres is row 14.0 and column 14.0, counted from 0.
+    # MNIST's centre is the middle of the pixel that is at the centre of a side or follows it.
     to_row, to_column = (size // 2 + 0.5 if by_mass else size / 2 for size in image_shape)
     # Pillow cuts out only what is within, so there must be enough around it.
     seen_height, seen_width = scale * image_shape[0], scale * image_shape[1]
