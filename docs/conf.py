@@ -133,8 +133,8 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/(plot_\w+|mnist_grid)\.py",
-    # One trains for long, on MNIST; what the other writes has a page of its own.
-    "ignore_pattern": r"(mnist_record|draw_digits)\.py",
+    # These train for long, on MNIST; pages of the documentation show what they write.
+    "ignore_pattern": r"(mnist_record|draw_digits|read_digits)\.py",
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("matplotlib", saved_pictures),
     "reset_argv": arguments,

@@ -1,8 +1,8 @@
 """Write a web page that reads the digit you draw on it.
 
-Trains a network on MNIST (without a network connection on the small digits that come with
-scikit-learn) and on distorted copies of its images, and puts its weights into one HTML file that
-needs no server and loads nothing: open it in any browser.
+Trains a network on the images of MNIST, distorted at random (without a network connection on the
+small digits that come with scikit-learn), and puts its weights into one HTML file that needs no
+server and loads nothing: open it in any browser.
 
     python -m pip install ".[examples]" && python examples/draw_digits.py
 
@@ -21,14 +21,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from sklearn.datasets import fetch_openml, load_digits
 from sklearn.model_selection import train_test_split
 
 from skann import ANNClassifier
+from skann.images import ImageReader, RandomAffine
 
 TEMPLATE = Path(__file__).with_name("draw_digits_template.html")
-SHAPE = (28, 28)
 
 
 def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -36,12 +35,11 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--data", choices=["auto", "mnist", "digits"], default="auto", help="default: auto")
-    add("--copies", type=int, default=6, metavar="N", help="distorted copies of every image")
-    add("--epochs", type=int, default=6, metavar="N", help="over images and copies")
+    add("--epochs", type=int, default=30, metavar="N", help="default: 30")
     add("--seed", type=int, default=0, metavar="N", help="of all that is random; default: 0")
     add("--output", type=Path, default="draw_digits.html", metavar="FILE")
     options = parser.parse_args(arguments)
-    for name, least in {"copies": 0, "epochs": 1, "seed": 0}.items():
+    for name, least in {"epochs": 1, "seed": 0}.items():
         if getattr(options, name) < least:
             parser.error(f"argument --{name}: must be {least} or more")
     if not options.output.parent.is_dir():
@@ -64,38 +62,19 @@ def load_images(data: str) -> tuple[str, list[NDArray]]:
                 sys.exit(f"draw_digits.py: error: {problem}")
             print(f"{problem} Using scikit-learn's 8x8 digits instead.")
     X, y = load_digits(return_X_y=True)
-    X = enlarged(X)
+    # With some background around them, they are pictures like any other.
+    pictures = np.pad(X.reshape(-1, 8, 8) * (255 / 16), [(0, 0), (2, 2), (2, 2)])
+    X = ImageReader(invert=False).transform(pictures)
     return "8x8 digits", train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
 
 
-def enlarged(X: NDArray) -> NDArray:
-    """Turn rows of 8 x 8 pixels from 0 to 16 into rows like MNIST's."""
-    images = ndimage.zoom(X.reshape(-1, 8, 8), (1, 2.5, 2.5), order=1) * (255 / 16)
-    return np.pad(images, [(0, 0), (4, 4), (4, 4)]).astype(np.uint8).reshape(-1, 28 * 28)
-
-
-def distorted(X: NDArray, rng: np.random.Generator) -> NDArray:
-    """Return a copy in which each image is turned, slanted, stretched and shifted at random."""
-    images = X.reshape(-1, *SHAPE)
-    center = (np.array(SHAPE) - 1) / 2
-    copies = np.empty_like(images)
-    for copy, image in zip(copies, images, strict=True):
-        angle, slant = np.radians(rng.uniform(-15, 15)), rng.uniform(-0.2, 0.2)
-        turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-        height, width = rng.uniform(0.85, 1.2, size=2)
-        matrix = turn @ np.array([[height, 0], [slant, width]])
-        offset = center - matrix @ (center + rng.uniform(-1.5, 1.5, size=2))
-        ndimage.affine_transform(image, matrix, offset, output=copy, order=1)
-    return copies.reshape(X.shape)
-
-
 def train(X: NDArray, y: NDArray, options: argparse.Namespace) -> ANNClassifier:
-    """Fit a network to images and their distorted copies."""
-    rng = np.random.default_rng(options.seed)
-    parts = [X, *(distorted(X, rng) for _ in range(options.copies))]
-    rows = np.concatenate(parts).astype(np.float32) / 255
-    classifier = ANNClassifier(max_iter=options.epochs, random_state=options.seed)
-    return classifier.fit(rows, np.tile(y, len(parts)))
+    """Fit a network to images that are turned, slanted, shifted and zoomed at random."""
+    distort = RandomAffine((28, 28), degrees=15, translate=0.05, scale=(0.8, 1.15), shear=15)
+    classifier = ANNClassifier(
+        augmentation=distort, max_iter=options.epochs, random_state=options.seed
+    )
+    return classifier.fit(X.astype(np.float32) / 255, y)
 
 
 def pack(classifier: ANNClassifier) -> str:
@@ -116,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> ANNClassifier:
     """Train, write the page, return the network."""
     options = parse_options(arguments)
     name, (X_train, X_test, y_train, y_test) = load_images(options.data)
-    print(f"{name}: {len(X_train):,} images and {options.copies} distorted copies", flush=True)
+    print(f"{name}: training on {len(X_train):,} images, distorted at random", flush=True)
     classifier = train(X_train, y_train, options)
     accuracy = classifier.score(X_test.astype(np.float32) / 255, y_test)
     print(f"{accuracy:.2%} of {len(X_test):,} test images are read right")

@@ -60,6 +60,10 @@ TESTED_COMMANDS = {
         "test_draw_digits.py::test_a_page_that_the_script_has_just_made_reads_as_its_network_does",
         ("'examples' / 'draw_digits.py'", "run_path(", "main("),
     ),
+    "python examples/read_digits.py": RunBy(
+        "test_read_digits.py::test_without_pictures_it_makes_one_and_keeps_the_model",
+        ("'examples' / 'read_digits.py'", "run_path(", "main("),
+    ),
     "dask scheduler": _CLUSTER,
     "dask worker tcp://SCHEDULER:8786 --nworkers -1 --nthreads 1": _CLUSTER,
     "python -m tests.benchmarks scaling": RunBy(

@@ -120,7 +120,7 @@ def check_agreement(shares, expected):
 def make_page(path, *options):
     """Run the script on scikit-learn's digits; return the network."""
     main = runpy.run_path(str(ROOT / "examples" / "draw_digits.py"))["main"]
-    return main(["--data", "digits", "--copies", "1", "--output", str(path), *options])
+    return main(["--data", "digits", "--output", str(path), *options])
 
 
 def test_a_page_that_the_script_has_just_made_reads_as_its_network_does(
@@ -307,7 +307,7 @@ def no_mnist(monkeypatch):
 
 def test_says_so_when_the_images_are_not_those_of_mnist(no_mnist, tmp_path, capsys):
     main = runpy.run_path(str(EXAMPLE))["main"]
-    main(["--copies", "0", "--epochs", "1", "--output", str(tmp_path / "page.html")])
+    main(["--epochs", "1", "--output", str(tmp_path / "page.html")])
     assert "Using scikit-learn's 8x8 digits instead." in capsys.readouterr().out
 
 
@@ -319,7 +319,6 @@ def test_ends_with_one_line_where_mnist_was_asked_for_and_cannot_be_had(no_mnist
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--copies", "-1"], "argument --copies: must be 0 or more"),
         (["--epochs", "0"], "argument --epochs: must be 1 or more"),
         (["--seed", "-1"], "argument --seed: must be 0 or more"),
         (["--output", "no/where/page.html"], "argument --output: there is no folder 'no/where'"),
