@@ -22,7 +22,7 @@ from skann.engine.threads import threads_for
 from skann.inputs import Given, labels_for_partial_fit, make_examples, naming_validation_data
 from skann.model import FittedModel
 from skann.parameters import check_memory, check_rows, check_together, make_architecture
-from skann.scaling import measure_scaling
+from skann.scaling import ROBUST_CLIP, measure_scaling
 from skann.scoring import make_scoring
 from skann.targets import Labels, hold_out
 
@@ -202,6 +202,8 @@ def _scaling(parameters: Parameters, train: Examples, model: FittedModel | None)
         return None
     as_one = parameters["augmentation"] is not None
     scaling = Scaling(None, None) if kind is None else measure_scaling(kind, train, as_one)
+    if clip is None and kind == "robust":
+        clip = ROBUST_CLIP
     return scaling._replace(clip=None if clip is None else float(clip))
 
 

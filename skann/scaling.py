@@ -13,10 +13,14 @@ from sklearn.utils import gen_batches
 from skann.engine.batches import Examples
 from skann.engine.rows import Scaling, make_rows
 
-InputScaling = Literal["standard", "maxabs"]
+InputScaling = Literal["standard", "maxabs", "robust"]
 
 # Numbers of a pass over X: few megabytes, and so many that the calls do not count.
 _PASS_NUMBERS = 2**18
+# As in RealMLP (see `ANNClassifier`).
+ROBUST_CLIP = 3.0
+# Rows that quantiles are measured on.
+_QUANTILE_ROWS = 100_000
 # Factors up to there, and down to its inverse, leave rows of any use in float32's range.
 _COMFORT = math.sqrt(np.finfo(np.float32).max)
 
@@ -26,9 +30,11 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
 
     Parameters
     ----------
-    kind : {"standard", "maxabs"}
+    kind : {"standard", "maxabs", "robust"}
         "standard" for zero mean and unit variance, "maxabs" for a largest absolute value
-        of 1. Features that do not vary are not scaled.
+        of 1, "robust" for a median of 0 and an interquartile range of 1, or a range of 2 where
+        that is 0; its quantiles are those of 100,000 rows at most. Features that do not vary are
+        not scaled.
     examples : Examples
         The training rows. They weigh as they do in the loss; rows of weight zero do not
         count. Sparse input is scaled, never shifted.
@@ -51,6 +57,8 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
     array([255.,   1.])
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if kind == "robust":
+            return _finished(*_robust(examples), kind, as_one)
         scaler = MaxAbsScaler()
         for rows, _ in _passes(examples):
             scaler.partial_fit(rows)
@@ -59,6 +67,13 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
             shift, factor, varies = None, 1 / np.where(largest > 0, largest, 1), largest > 0
         else:
             shift, factor, varies = _standard(examples, largest)
+    return _finished(shift, factor, varies, kind, as_one)
+
+
+def _finished(
+    shift: NDArray | None, factor: NDArray, varies: NDArray, kind: InputScaling, as_one: bool
+) -> Scaling:
+    """Return the scaling by measured numbers."""
     if as_one and varies.any():
         factor = np.full_like(factor, factor[varies].min())
     factor = np.minimum(factor, np.finfo(np.float64).max)
@@ -80,12 +95,26 @@ def _standard(examples: Examples, largest: NDArray) -> tuple[NDArray | None, NDA
     return (scaler.mean_ / unit if scaler.with_mean else None), factor, ~is_constant
 
 
-def _passes(examples: Examples) -> Iterator[tuple[Any, NDArray | None]]:
+def _robust(examples: Examples) -> tuple[NDArray, NDArray, NDArray]:
+    """Return median, inverse spread, and which features vary."""
+    some = examples.spread_evenly(_QUANTILE_ROWS)
+    rows = next(_passes(some, len(some)))[0]
+    # Quantiles between rows are interpolated where all rows weigh the same.
+    method: Any = "linear" if some.weights is None else "inverted_cdf"
+    lowest, first, median, third, highest = np.quantile(
+        rows, [0, 0.25, 0.5, 0.75, 1], axis=0, weights=some.weights, method=method
+    )
+    spread = np.where(third > first, third - first, (highest - lowest) / 2)
+    return median, 1 / np.where(spread > 0, spread, 1), spread > 0
+
+
+def _passes(examples: Examples, at_once: int | None = None) -> Iterator[tuple[Any, NDArray | None]]:
     """Yield the rows that have weight, in float64 and a few at a time, with their weights."""
     X, weights = examples.X, examples.weights
     places = np.arange(len(examples)) if weights is None else np.flatnonzero(weights)
     # Sparse rows all at once: to slice them takes longer than to look at them.
-    at_once = len(places) if sparse.issparse(X) else max(_PASS_NUMBERS // X.shape[1], 1)
+    if at_once is None:
+        at_once = len(places) if sparse.issparse(X) else max(_PASS_NUMBERS // X.shape[1], 1)
     source = make_rows(X, np.float64, at_once, subset=examples.subset)
     for part in gen_batches(len(places), at_once):
         rows: Any = source.gather(places[part])

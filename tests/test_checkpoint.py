@@ -621,6 +621,7 @@ OTHER_VALUES = {
     "dropout": [0.1],
     "input_dropout": 0.1,
     "input_noise": 0.1,
+    "augmentation": np.add,
     "normalization": "layer",
     "kernel_initializer": "orthogonal",
     "label_smoothing": 0.1,

@@ -145,6 +145,7 @@ class TestEqualsMLPClassifier:
         ours = set(ANNClassifier().get_params())
         assert theirs <= ours
         assert ours - theirs == {
+            "augmentation",
             "class_weight",
             "dropout",
             "dtype",

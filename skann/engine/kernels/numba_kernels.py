@@ -49,7 +49,8 @@ def _gather(X, indices, shift, factor, batch):
             elif shift is None:
                 batch[i, j] = value * factor[j]
             else:
-                batch[i, j] = (value - shift[j]) * factor[j]
+                # In the precision of NumPy's two passes.
+                batch[i, j] = batch.dtype.type(value - shift[j]) * factor[j]
 
 
 @kernel
@@ -153,7 +154,8 @@ def undo_drop(mask, scale, outputs, grad):
 
 
 @kernel
-def _softmax_cross_entropy(logits, targets, weights, divisor, on_each, on_truth, sums):
+def _softmax_cross_entropy(logits, targets, weights, divisor, wanted, sums):
+    on_each, on_truth = wanted
     n_classes, n_rows = logits.shape
     highest, total, true = sums[0], sums[1], sums[2]
     highest[:n_rows] = logits[0]
@@ -188,10 +190,10 @@ def make_softmax_cross_entropy(
     n_outputs: int, max_rows: int, dtype: DTypeLike, on_each: float, on_truth: float
 ) -> numpy_kernels.LossFunction:
     """Return the multinomial log-loss; see `numpy_kernels.make_softmax_cross_entropy`."""
-    sums = np.empty((3, max_rows))
+    sums, wanted = np.empty((3, max_rows)), (on_each, on_truth)
 
     def loss(logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float) -> float:
-        return _softmax_cross_entropy(logits, targets, weights, divisor, on_each, on_truth, sums)
+        return _softmax_cross_entropy(logits, targets, weights, divisor, wanted, sums)
 
     return loss
 
@@ -284,9 +286,9 @@ def make_adam_rows(matrices: Sequence[NDArray]) -> Callable[[NDArray, NDArray, A
 
 
 @kernel
-def _sgd(values, grad, velocity, n_weights, rate, decay, momentum, is_nesterovs):
+def _sgd(values, grad, velocity, n_weights, factors, is_nesterovs):
     kind = values.dtype.type
-    rate, decay, momentum = kind(rate), kind(decay), kind(momentum)
+    rate, decay, momentum = kind(factors[0]), kind(factors[1]), kind(factors[2])
     for i in range(len(values)):
         g = grad[i]
         if i < n_weights:
@@ -307,7 +309,7 @@ def make_sgd(like: NDArray, momentum: float, is_nesterovs: bool) -> Callable[...
         rate: float,
         decay: float,
     ) -> None:
-        _sgd(values, grad, velocity, n_weights, rate, decay, momentum, is_nesterovs)
+        _sgd(values, grad, velocity, n_weights, (rate, decay, momentum), is_nesterovs)
 
     return update
 
