@@ -46,7 +46,6 @@ WITH_DISTORTIONS = {
     "dropout": 0.15,
     "label_smoothing": 0.02,
     "alpha": 0.0,
-    "ema_decay": 0.999,
     "batch_size": 512,
     "learning_rate_init": 0.004,
     "max_iter": 120,
