@@ -2,8 +2,12 @@
 
 No convolution, no augmentation: the pixels may be in any order. What takes the place of both is
 regularisation: batch normalisation, noise on the inputs, dropout in every hidden layer, smoothed
-labels. The recipe was chosen with `--validate`, which trains on the first 50,000 training images
-and measures on the other 10,000, so that the test images are looked at once, at the end.
+labels. With `--augment`, pixels are what has neighbours: every batch is distorted anew, as
+Simard, Steinkraus and Platt did in 2003 ("Best practices for convolutional neural networks applied
+to visual document analysis"), and the regularisation gives way to longer training.
+
+Both recipes were chosen with `--validate`, which trains on the first 50,000 training images and
+measures on the other 10,000, so that the test images are looked at once, at the end.
 
     python -m pip install ".[examples]" && python examples/mnist_record.py
 """
@@ -11,16 +15,18 @@ and measures on the other 10,000, so that the test images are looked at once, at
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.datasets import fetch_openml, load_digits
 from sklearn.model_selection import train_test_split
 
 from skann import ANNClassifier
+from skann.images import ElasticTransform, RandomAffine
 
 RECIPE = {
     "hidden_layer_sizes": (1000, 500),
@@ -34,6 +40,19 @@ RECIPE = {
     "max_iter": 50,
     "input_scaling": "maxabs",
 }
+WITH_DISTORTIONS = {
+    "hidden_layer_sizes": (1024, 512),
+    "normalization": "batch",
+    "dropout": 0.15,
+    "label_smoothing": 0.02,
+    "alpha": 0.0,
+    "batch_size": 512,
+    "learning_rate_init": 0.004,
+    "max_iter": 120,
+    "input_scaling": "maxabs",
+}
+# Of each batch: resampling blurs, and the images to be read are sharp.
+UNDISTORTED_SHARE = 0.2
 VALIDATION_SHARE = 1 / 6
 
 
@@ -46,12 +65,13 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="one fit for each"
     )
-    parser.add_argument("--epochs", type=int, default=RECIPE["max_iter"], metavar="N")
+    parser.add_argument("--augment", action="store_true", help="distort the images while training")
+    parser.add_argument("--epochs", type=int, metavar="N", help="default: the recipe's")
     parser.add_argument(
         "--validate", action="store_true", help="measure on training images held out instead"
     )
     options = parser.parse_args(arguments)
-    if options.epochs < 1:
+    if options.epochs is not None and options.epochs < 1:
         parser.error(f"argument --epochs: must be 1 or more, got {options.epochs}")
     if min(options.seeds) < 0:
         parser.error(f"argument --seeds: must be 0 or more, got {min(options.seeds)}")
@@ -76,6 +96,21 @@ def load_images(data: str) -> tuple[str, list[np.ndarray]]:
     return "8x8 digits", train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
 
 
+def distortions(n_pixels: int) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+    """Return what distorts most images of a batch, of strengths chosen for 28 x 28 pixels."""
+    side = math.isqrt(n_pixels)
+    zoom = side / 28
+    bend = ElasticTransform((side, side), alpha=72 * zoom**2, sigma=5 * zoom)
+    move = RandomAffine((side, side), degrees=12, translate=0.03, scale=(0.85, 1.15), shear=10)
+
+    def distort(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        n_kept = round(UNDISTORTED_SHARE * len(inputs))
+        inputs[n_kept:] = move(bend(inputs[n_kept:], rng), rng)
+        return inputs
+
+    return distort
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fit once for each seed; print every accuracy and their median."""
     options = parse_options(arguments)
@@ -85,9 +120,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         n_fit = round(len(X_train) * (1 - VALIDATION_SHARE))
         train, test = (X_train[:n_fit], y_train[:n_fit]), (X_train[n_fit:], y_train[n_fit:])
     print(f"{name}: {len(train[0])} images to train on, {len(test[0])} to measure on")
+    recipe = RECIPE
+    if options.augment:
+        recipe = WITH_DISTORTIONS | {"augmentation": distortions(X_train.shape[1])}
+    if options.epochs is not None:
+        recipe = recipe | {"max_iter": options.epochs}
     accuracies = []
     for seed in options.seeds:
-        classifier = ANNClassifier(**RECIPE | {"max_iter": options.epochs}, random_state=seed)
+        classifier = ANNClassifier(**recipe, random_state=seed)
         start = time.perf_counter()
         classifier.fit(*train)
         seconds = time.perf_counter() - start

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from skann import ANNClassifier
 from skann.callbacks import Checkpoint
+from skann.engine.kernels import active
 from skann.images import RandomAffine
 from skann.npz_tree import read
 from tests.data import problem
@@ -76,6 +77,7 @@ def epochs_in(path):
 
 def run(folder, seed, n_kills, augmentation):
     """Kill at least `n_kills` times; fits that end before that are followed by others."""
+    active()  # Imports the kernels here, once, and not in every process.
     draw = random.Random(seed)
     kills, n_lost, n_finished = [], 0, 0
     while len(kills) < n_kills:

@@ -11,7 +11,7 @@ import sklearn.datasets
 EXAMPLE = Path(__file__).parent.parent / "examples" / "mnist_record.py"
 
 
-@pytest.mark.parametrize("options", [[], ["--validate"]])
+@pytest.mark.parametrize("options", [[], ["--validate"], ["--augment", "--epochs", "10"]], ids=str)
 def test_prints_every_accuracy_and_their_median(options, capsys):
     main = runpy.run_path(str(EXAMPLE))["main"]
     main(["--data", "digits", "--seeds", "0", "1", "--epochs", "5", *options])
