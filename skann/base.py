@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import assert_all_finite, check_array, check_X_y
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -34,12 +35,12 @@ from skann.inputs import (
     check_indices,
     is_plain,
     naming_validation_data,
-    refuse_dates,
 )
 from skann.model import FittedModel
 from skann.parameters import CONSTRAINTS
 from skann.preparation import Prepared, prepare, prepare_piece
 from skann.summary import NetworkSummary, summarize
+from skann.tables import Encoding, find_categories, is_frame, refuse_dates, split
 from skann.targets import Labels, plain_labels
 
 _DOCUMENTATION = "https://skann.readthedocs.io/en/stable/"
@@ -401,32 +402,66 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 f"Validation data needs both X_val and y_val; given was only {' and '.join(there)}."
             )
+        encoding = None if reset else self._model.encoding
         with as_numpy():
-            X, y = self._validated_pair(given.X, given.y, "y", ("csr", "csc"), reset)
+            X, y, encoding = self._validated_pair(
+                given.X, given.y, "y", encoding, accept_sparse=("csr", "csc")
+            )
+            # Callbacks predict the rows as they are given.
+            table = X if encoding.keeps_columns else given.X
+            given = given._replace(X=X, y=y, encoding=encoding, table=table)
             if not there:
-                return given._replace(X=X, y=y)
+                return given
             with naming_validation_data():
-                X_val, y_val = self._validated_pair(given.X_val, given.y_val, "y_val")
-        return given._replace(X=X, y=y, X_val=X_val, y_val=y_val)
+                X_val, y_val, _ = self._validated_pair(given.X_val, given.y_val, "y_val", encoding)
+        return given._replace(X_val=X_val, y_val=y_val)
 
     def _validated_pair(
-        self, X: Any, y: Any, name: str, accept_sparse: Any = "csr", reset: bool = False
+        self, X: Any, y: Any, name: str, encoding: Any, accept_sparse: Any = "csr"
     ) -> Any:
         if sparse.issparse(y):
             check_indices(y, name)
         y = plain_labels(y, name)
-        return self._validated_data(
-            X, y, accept_sparse=accept_sparse, multi_output=True, reset=reset
-        )
+        return self._validated_data(X, y, encoding=encoding, accept_sparse=accept_sparse)
 
-    def _validated_data(self, X: Any, *y: Any, **options: Any) -> Any:
-        """Return what `validate_data` returns, after a look for what it lets pass."""
+    def _validated_data(self, X: Any, *y: Any, encoding: Any, accept_sparse: Any = "csr") -> Any:
+        """Return rows as inputs of the network, with labels if there are any, and their encoding.
+
+        Without an encoding, that of the rows is found, and what names and number of columns are.
+        """
         refuse_dates(X, "X")
         if sparse.issparse(X):
             check_indices(X, "X")
-        checked = validate_data(self, X, *y, **options)
-        refuse_dates(checked[0] if y else checked, "X")
-        return checked
+        is_new = encoding is None
+        features = self.categorical_features
+        is_category = find_categories(X, features) if is_new else encoding.is_category
+        numbers, labels, columns = self._validated_columns(X, y, is_category, accept_sparse, is_new)
+        refuse_dates(numbers, "X")
+        if sparse.issparse(numbers):
+            assert_all_finite(numbers, estimator_name=type(self).__name__, input_name="X")
+        if is_new:
+            encoding = Encoding.fit(is_category, numbers, columns)
+        return encoding.encode(numbers, columns), *labels, encoding
+
+    def _validated_columns(
+        self, X: Any, y: tuple, is_category: Any, accept_sparse: Any, reset: bool
+    ) -> Any:
+        """Return numbers, labels if there are any, and the columns of a table."""
+        options: dict[str, Any] = {"accept_sparse": accept_sparse, "ensure_all_finite": "allow-nan"}
+        if y:
+            options["multi_output"] = True
+        has_categories = is_category is not None and is_category.any()
+        if not (is_frame(X) or has_categories):
+            checked = validate_data(self, X, *y, reset=reset, **options)
+            return *((checked[0], checked[1:]) if y else (checked, ())), None
+        # Names and number of columns are those of the table.
+        validate_data(self, X, *y, reset=reset, skip_check_array=True)
+        columns = split(X, is_category)
+        options |= {"estimator": self, "ensure_min_features": 0 if has_categories else 1}
+        if not y:
+            return check_array(columns.numbers, input_name="X", **options), (), columns
+        numbers, labels = check_X_y(columns.numbers, *y, **options)
+        return numbers, (labels,), columns
 
     def _validated_rows(self, X: Any) -> Any:
         """Validate rows to predict.
@@ -436,17 +471,19 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         """
         if "_model" not in vars(self):  # The check costs more than predicting a row.
             check_is_fitted(self)
-        if is_plain(X):
+        encoding = self._model.encoding
+        if encoding.keeps_columns and is_plain(X):
             return validate_data(self, X, reset=False, skip_check_array=True)
         with as_numpy():
-            return self._validated_data(X, accept_sparse="csr", reset=False)
+            return self._validated_data(X, encoding=encoding)[0]
 
     def _as_fitted(self, network: Network, labels: Labels, scaling: Scaling | None) -> Any:
         """Return a shallow copy that predicts with a network."""
         fitted = copy.copy(self)
-        model = FittedModel(network, labels, scaling, [], 0, 0)
-        fitted.__dict__.update(_model=model, classes_=labels.classes)
-        # The rows have been validated already, as arrays without names.
+        # The rows have been encoded already, to arrays without names.
+        n_inputs = network.architecture.layer_sizes[0]
+        model = FittedModel(network, labels, scaling, Encoding.of_numbers(n_inputs), [], 0, 0)
+        fitted.__dict__.update(_model=model, classes_=labels.classes, n_features_in_=n_inputs)
         fitted.__dict__.pop("feature_names_in_", None)
         return fitted
 
@@ -484,6 +521,7 @@ def _model_of(run: Run | FittedRun, state: TrainingState, prepared: Prepared) ->
         network=run.network,
         labels=prepared.labels,
         scaling=prepared.data.scaling,
+        encoding=prepared.encoding,
         history=list(run.history),
         n_rows=len(prepared.data.train),
         n_rows_seen=state.n_rows_seen,

@@ -21,7 +21,9 @@ _PASS_NUMBERS = 2**18
 _COMFORT = math.sqrt(np.finfo(np.float32).max)
 
 
-def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False) -> Scaling:
+def measure_scaling(
+    kind: InputScaling, examples: Examples, as_one: bool = False, n_scaled: int | None = None
+) -> Scaling:
     """Measure each feature in few streaming passes.
 
     Parameters
@@ -35,6 +37,8 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
     as_one : bool
         Whether all features get the smallest factor of any, for rows whose values move from one
         feature to another.
+    n_scaled : int or None
+        Features to scale, the first ones; those that follow are zeros and ones. None for all.
 
     Returns
     -------
@@ -59,8 +63,12 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
             shift, factor, varies = None, 1 / np.where(largest > 0, largest, 1), largest > 0
         else:
             shift, factor, varies = _standard(examples, largest)
-    if as_one and varies.any():
-        factor = np.full_like(factor, factor[varies].min())
+    if as_one and varies[:n_scaled].any():
+        factor = np.full_like(factor, factor[:n_scaled][varies[:n_scaled]].min())
+    if n_scaled is not None:
+        factor[n_scaled:] = 1
+        if shift is not None:
+            shift[n_scaled:] = 0
     factor = np.minimum(factor, np.finfo(np.float64).max)
     is_wide = factor.max() > _COMFORT or factor.min() < 1 / _COMFORT
     return Scaling(shift, factor, is_wide=bool(is_wide), kind=kind)
