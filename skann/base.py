@@ -324,7 +324,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
     def _partial_fit(self, given: Given, classes: Any) -> Self:
         with self._unchanged_by_errors():
             model = getattr(self, "_model", None)
-            given = self._validated(given, reset=model is None)
+            encoding = None if model is None else model.encoding
+            given = self._validated(given, encoding, reset=model is None)
             prepared = prepare_piece(self._parameters(), given, classes, model)
             run = self._train(prepared, Observer())
             earlier = [] if model is None else model.history
@@ -342,7 +343,9 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
     def _prepare(self, given: Given, saved: SavedFit | None = None) -> Prepared:
         """Validate everything that a fit is given; nothing is trained yet."""
         model = getattr(self, "_model", None) if self.warm_start and saved is None else None
-        given = self._validated(given, reset=model is None)
+        before = model if model is not None else saved
+        encoding = None if before is None else before.encoding
+        given = self._validated(given, encoding, reset=model is None)
         return prepare(self._parameters(), given, model, saved, self._as_fitted)
 
     def _train_only(self, given: Given, observer: Observer) -> None:
@@ -394,7 +397,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
     # What scikit-learn validates ------------------------------------------------------------
 
-    def _validated(self, given: Given, *, reset: bool) -> Given:
+    def _validated(self, given: Given, encoding: Encoding | None, *, reset: bool) -> Given:
         """Validate rows and labels."""
         names = ("X_val", "y_val", "sample_weight_val")
         there = [name for name in names if getattr(given, name) is not None]
@@ -402,10 +405,9 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 f"Validation data needs both X_val and y_val; given was only {' and '.join(there)}."
             )
-        encoding = None if reset else self._model.encoding
         with as_numpy():
             X, y, encoding = self._validated_pair(
-                given.X, given.y, "y", encoding, accept_sparse=("csr", "csc")
+                given.X, given.y, "y", encoding, accept_sparse=("csr", "csc"), reset=reset
             )
             # Callbacks predict the rows as they are given.
             table = X if encoding.keeps_columns else given.X
@@ -417,29 +419,37 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         return given._replace(X_val=X_val, y_val=y_val)
 
     def _validated_pair(
-        self, X: Any, y: Any, name: str, encoding: Any, accept_sparse: Any = "csr"
+        self, X: Any, y: Any, name: str, encoding: Encoding | None, **options: Any
     ) -> Any:
         if sparse.issparse(y):
             check_indices(y, name)
         y = plain_labels(y, name)
-        return self._validated_data(X, y, encoding=encoding, accept_sparse=accept_sparse)
+        return self._validated_data(encoding, X, y, **options)
 
-    def _validated_data(self, X: Any, *y: Any, encoding: Any, accept_sparse: Any = "csr") -> Any:
+    def _validated_data(
+        self,
+        encoding: Encoding | None,
+        X: Any,
+        *y: Any,
+        accept_sparse: Any = "csr",
+        reset: bool = False,
+    ) -> Any:
         """Return rows as inputs of the network, with labels if there are any, and their encoding.
 
-        Without an encoding, that of the rows is found, and what names and number of columns are.
+        Without an encoding, that of the rows is found.
         """
         refuse_dates(X, "X")
         if sparse.issparse(X):
             check_indices(X, "X")
-        is_new = encoding is None
-        features = self.categorical_features
-        is_category = find_categories(X, features) if is_new else encoding.is_category
-        numbers, labels, columns = self._validated_columns(X, y, is_category, accept_sparse, is_new)
+        if encoding is None:
+            is_category = find_categories(X, self.categorical_features)
+        else:
+            is_category = encoding.is_category
+        numbers, labels, columns = self._validated_columns(X, y, is_category, accept_sparse, reset)
         refuse_dates(numbers, "X")
         if sparse.issparse(numbers):
             assert_all_finite(numbers, estimator_name=type(self).__name__, input_name="X")
-        if is_new:
+        if encoding is None:
             encoding = Encoding.fit(is_category, numbers, columns)
         return encoding.encode(numbers, columns), *labels, encoding
 
@@ -450,7 +460,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         options: dict[str, Any] = {"accept_sparse": accept_sparse, "ensure_all_finite": "allow-nan"}
         if y:
             options["multi_output"] = True
-        has_categories = is_category is not None and is_category.any()
+        has_categories = is_category is not None and any(is_category)
         if not (is_frame(X) or has_categories):
             checked = validate_data(self, X, *y, reset=reset, **options)
             return *((checked[0], checked[1:]) if y else (checked, ())), None
@@ -475,7 +485,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         if encoding.keeps_columns and is_plain(X):
             return validate_data(self, X, reset=False, skip_check_array=True)
         with as_numpy():
-            return self._validated_data(X, encoding=encoding)[0]
+            return self._validated_data(encoding, X)[0]
 
     def _as_fitted(self, network: Network, labels: Labels, scaling: Scaling | None) -> Any:
         """Return a shallow copy that predicts with a network."""

@@ -1,7 +1,7 @@
 """Tables with categories and missing values, to the numbers that a network computes with."""
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from numbers import Number
 from typing import Any, NamedTuple, Self
 
@@ -15,10 +15,11 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_categorical_features
 
 # A level seen once tells of its row alone; grouped, such levels tell of those never seen. Beyond
-# so many columns, further levels are too rare to be worth memory and time.
-_MIN_FREQUENCY, _MAX_CATEGORIES = 2, 100
+# so many levels, further ones are too rare to be worth memory and time.
+_MIN_FREQUENCY, _MAX_LEVELS = 2, 100
 # Numbers that medians are taken of where no value is missing: milliseconds, however large X is.
-_MEDIAN_NUMBERS = 2**20
+_MEDIAN_NUMBERS = 2**18
+_MIXED = "mixed values"
 _LEVELS = (nw.Categorical, nw.Enum, nw.String, nw.Boolean)
 
 
@@ -29,66 +30,71 @@ class Columns(NamedTuple):
     ----------
     numbers : array-like of shape (n_samples, n_numbers)
         Columns of numbers, to be validated.
-    levels : ndarray of object, of shape (n_samples, n_categories)
+    categories : list of list
         Columns of categories, None where a value is missing.
-    kinds : tuple of str
-        What the levels of each are: "strings", "booleans", "numbers", "mixed" or, where all are
+    kinds : list of str
+        What each of them holds: "strings", "booleans", "numbers", "mixed values" or, where all are
         missing, "".
-    names : list
-        Names of the columns of categories, or their numbers.
+    names : list of str
+        What error messages call them.
     """
 
     numbers: Any
-    levels: NDArray
-    kinds: tuple[str, ...]
-    names: list
+    categories: list[list]
+    kinds: list[str]
+    names: list[str]
 
 
 class Encoding(NamedTuple):
     """How columns become inputs of the network: numbers, then indicators, then levels.
 
+    Nothing but lists and an array, as it is pickled and saved with checkpoints.
+
     Attributes
     ----------
-    is_category : ndarray of bool, of shape (n_features,)
+    is_category : list of bool
         Which of the given columns hold categories.
     medians : ndarray of shape (n_numbers,) or None
         What takes the place of missing numbers; None for sparse rows, which may lack none.
-    indicated : ndarray of int
-        Which numbers have a column of zeros and ones that tells where they are missing.
-    kinds : tuple of str
+    indicated : list of int
+        Which numbers have an input of zeros and ones that tells where they are missing.
+    kinds : list of str
         As in `Columns`.
-    encoder : OneHotEncoder or None
-        Makes columns of zeros and ones of the levels.
+    levels : list of list
+        Of each column of categories the levels that have an input of zeros and ones.
+    groups_others : list of bool
+        Whether all other levels share one more.
     """
 
-    is_category: NDArray
+    is_category: list[bool]
     medians: NDArray | None
-    indicated: NDArray
-    kinds: tuple[str, ...] = ()
-    encoder: OneHotEncoder | None = None
+    indicated: list[int]
+    kinds: list[str]
+    levels: list[list]
+    groups_others: list[bool]
 
     @property
     def n_numbers(self) -> int:
         """Inputs that are given numbers, before those of zeros and ones."""
-        return int(np.count_nonzero(~self.is_category))
+        return len(self.is_category) - len(self.levels)
 
     @property
     def keeps_columns(self) -> bool:
         """Whether the inputs are the given columns."""
-        return self.encoder is None and not len(self.indicated)
+        return not self.levels and not self.indicated
 
     @classmethod
     def of_numbers(cls, n_features: int) -> Self:
         """Return the encoding of rows that are numbers already, none missing."""
-        return cls(np.zeros(n_features, bool), None, np.empty(0, np.intp))
+        return cls([False] * n_features, None, [], [], [], [])
 
     @classmethod
-    def fit(cls, is_category: NDArray | None, numbers: Any, columns: Columns | None) -> Self:
+    def fit(cls, is_category: list[bool] | None, numbers: Any, columns: Columns | None) -> Self:
         """Find medians and levels, of all rows alike.
 
         Parameters
         ----------
-        is_category : ndarray of bool, of shape (n_features,), or None
+        is_category : list of bool or None
             Which columns hold categories; None if none does.
         numbers : ndarray or sparse array of shape (n_samples, n_numbers)
             Validated numbers, of which dense ones may be NaN.
@@ -99,21 +105,19 @@ class Encoding(NamedTuple):
         -------
         Encoding
         """
-        if sparse.issparse(numbers):
-            return cls.of_numbers(numbers.shape[1])
-        if is_category is None:
-            is_category = np.zeros(numbers.shape[1], bool)
-        encoder, kinds = None, tuple[str, ...]()
-        if columns is not None and is_category.any():
-            encoder = OneHotEncoder(
-                handle_unknown="infrequent_if_exist",
-                min_frequency=_MIN_FREQUENCY,
-                max_categories=_MAX_CATEGORIES,
-                sparse_output=False,
-            ).set_output(transform="default")
-            encoder.fit(columns.levels)
-            kinds = columns.kinds
-        return cls(is_category, *_medians(numbers), kinds, encoder)
+        encoding = cls.of_numbers(numbers.shape[1])
+        if not sparse.issparse(numbers):
+            medians, indicated = _medians(numbers)
+            encoding = encoding._replace(medians=medians, indicated=indicated)
+        if is_category is None or columns is None:
+            return encoding
+        found = [_levels(column) for column in columns.categories]
+        return encoding._replace(
+            is_category=is_category,
+            kinds=columns.kinds,
+            levels=[levels for levels, _ in found],
+            groups_others=[groups_others for _, groups_others in found],
+        )
 
     def encode(self, numbers: Any, columns: Columns | None) -> Any:
         """Return the inputs of rows.
@@ -144,8 +148,8 @@ class Encoding(NamedTuple):
                 )
             return numbers
         parts = self._filled(numbers)
-        if self.encoder is not None and columns is not None:
-            parts.append(self.encoder.transform(self._alike(columns)))
+        if columns is not None:
+            parts += self._one_hot(columns)
         return parts[0] if len(parts) == 1 else np.hstack(parts)
 
     def _filled(self, numbers: NDArray) -> list[NDArray]:
@@ -162,31 +166,56 @@ class Encoding(NamedTuple):
         filled[missing] = np.broadcast_to(self.medians, numbers.shape)[missing]
         return [filled, *([missing[:, self.indicated]] if n_indicators else [])]
 
-    def _alike(self, columns: Columns) -> NDArray:
-        """Return levels, if they are of the kinds that they were of in fit."""
-        levels = columns.levels
-        for place, (was, now) in enumerate(zip(self.kinds, columns.kinds, strict=True)):
-            if was == "mixed" and now != "mixed":
-                levels[:, place] = _as_text(levels[:, place])
-            elif "" not in (was, now) and was != now:
-                raise ValueError(
-                    f"Column {columns.names[place]!r} holds {now}, but in fit it held {was}."
-                    " Convert it, or fit again."
-                )
-        return levels
+    def _one_hot(self, columns: Columns) -> Iterator[NDArray]:
+        """Yield the inputs of each column of categories."""
+        for place, (levels, groups_others) in enumerate(
+            zip(self.levels, self.groups_others, strict=True)
+        ):
+            column = _alike(columns, place, self.kinds[place])
+            place_of = {level: place for place, level in enumerate(levels)}
+            others = len(levels)
+            inputs = np.zeros((len(column), others + 1))
+            places = [place_of.get(level, others) for level in column]
+            inputs[np.arange(len(column)), places] = 1
+            yield inputs if groups_others else inputs[:, :others]
 
     def summary(self) -> str | None:
         """Return a sentence on the columns; None where they are the inputs."""
         if self.keeps_columns:
             return None
-        n_categories = int(self.is_category.sum())
-        n_levels = 0
-        if self.encoder is not None:
-            n_levels = len(self.encoder.get_feature_names_out())
+        n_levels = sum(map(len, self.levels)) + sum(self.groups_others)
         return (
             f"{self.n_numbers} of numbers, {len(self.indicated)} of them with an indicator of"
-            f" missing values; {n_categories} of categories, encoded as {n_levels} inputs"
+            f" missing values; {len(self.levels)} of categories, as {n_levels} inputs of their"
+            " levels"
         )
+
+
+def _alike(columns: Columns, place: int, was: str) -> list:
+    """Return a column of categories, if it is of the kind that it was of in fit."""
+    column, now = columns.categories[place], columns.kinds[place]
+    if was == _MIXED and now != _MIXED:
+        return _as_text(column)
+    if "" not in (was, now) and was != now:
+        raise ValueError(
+            f"Column {columns.names[place]} of X holds {now}, but in fit it held {was}. Convert it,"
+            " or fit again."
+        )
+    return column
+
+
+def _levels(column: list) -> tuple[list, bool]:
+    """Return the levels that are frequent enough, and whether there are others."""
+    values = np.empty((len(column), 1), dtype=object)
+    values[:, 0] = column
+    encoder = OneHotEncoder(
+        handle_unknown="infrequent_if_exist",
+        min_frequency=_MIN_FREQUENCY,
+        max_categories=_MAX_LEVELS,
+    ).fit(values)
+    rare = encoder.infrequent_categories_[0]
+    others = set() if rare is None else set(rare)
+    return [level for level in encoder.categories_[0] if level not in others], bool(others)
 
 
 def has_gaps(numbers: NDArray) -> bool:
@@ -197,16 +226,16 @@ def has_gaps(numbers: NDArray) -> bool:
         return bool(np.isnan(numbers.sum())) and bool(np.isnan(numbers).any())
 
 
-def _medians(numbers: NDArray) -> tuple[NDArray, NDArray]:
+def _medians(numbers: NDArray) -> tuple[NDArray, list[int]]:
     """Return the median of each column, and which columns lack values."""
     if has_gaps(numbers):
         imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(numbers)
-        return imputer.statistics_, np.flatnonzero(np.isnan(numbers).any(axis=0))
+        return imputer.statistics_, np.flatnonzero(np.isnan(numbers).any(axis=0)).tolist()
     n_rows, n_columns = numbers.shape
     n_looked_at = min(n_rows, max(_MEDIAN_NUMBERS // max(n_columns, 1), 1))
     rows = np.linspace(0, n_rows - 1, n_looked_at).astype(np.intp)
     with np.errstate(over="ignore"):
-        return np.median(numbers[rows], axis=0), np.empty(0, np.intp)
+        return np.median(numbers[rows], axis=0), []
 
 
 # Columns by what they hold ---------------------------------------------------------------------
@@ -217,7 +246,7 @@ def is_frame(X: Any) -> bool:
     return bool(nw.dependencies.is_into_dataframe(X))
 
 
-def find_categories(X: Any, categorical_features: Any) -> NDArray | None:
+def find_categories(X: Any, categorical_features: Any) -> list[bool] | None:
     """Tell which columns hold categories.
 
     Parameters
@@ -229,7 +258,7 @@ def find_categories(X: Any, categorical_features: Any) -> NDArray | None:
 
     Returns
     -------
-    ndarray of bool, of shape (n_features,), or None
+    list of bool, or None
         None if no column of an array does.
 
     Raises
@@ -241,15 +270,16 @@ def find_categories(X: Any, categorical_features: Any) -> NDArray | None:
     if is_frame(X):
         columns = list(nw.from_native(X, eager_only=True).iter_columns())
         if by_dtype:
-            return np.array([_holds_levels(column) for column in columns], bool)
+            return [_holds_levels(column) for column in columns]
         is_category = _check_categorical_features(X, categorical_features)
-        return np.zeros(len(columns), bool) if is_category is None else is_category
+        return [False] * len(columns) if is_category is None else is_category.tolist()
     if not by_dtype and categorical_features is not None:
         rows = check_array(X, dtype=None, ensure_all_finite=False)
-        return _check_categorical_features(rows, categorical_features)
+        is_category = _check_categorical_features(rows, categorical_features)
+        return None if is_category is None else is_category.tolist()
     # An array of strings has lost which of its columns were numbers: only objects tell.
     if by_dtype and isinstance(X, np.ndarray) and X.dtype.kind == "O" and X.ndim == 2:
-        return np.array([_plain(column.tolist())[1] not in ("numbers", "") for column in X.T], bool)
+        return [_plain(column.tolist())[1] not in ("numbers", "") for column in X.T]
     return None
 
 
@@ -259,14 +289,14 @@ def _holds_levels(column: nw.Series) -> bool:
     return _plain(column.to_list())[1] != "numbers"
 
 
-def split(X: Any, is_category: NDArray) -> Columns:
+def split(X: Any, is_category: list[bool]) -> Columns:
     """Part columns of numbers from those of categories.
 
     Parameters
     ----------
     X : DataFrame or array-like of shape (n_samples, n_features)
         The rows.
-    is_category : ndarray of bool, of shape (n_features,)
+    is_category : list of bool
         Which columns hold categories.
 
     Returns
@@ -278,24 +308,29 @@ def split(X: Any, is_category: NDArray) -> Columns:
     ValueError
         If a column that is to hold numbers holds text, or a category is a date.
     """
-    places, others = np.flatnonzero(is_category), np.flatnonzero(~is_category)
+    places, others = np.flatnonzero(is_category), np.flatnonzero(np.logical_not(is_category))
     if is_frame(X):
         frame = nw.from_native(X, eager_only=True)
+        _check_width(frame.shape[1], is_category)
         series = _columns(frame, places)
-        names, n_rows = [column.name for column in series], len(frame)
-        columns = [column.to_list() for column in series]
+        names = [repr(column.name) for column in series]
+        found = [_plain(column.to_list()) for column in series]
         numbers = _numbers(frame, others)
     else:
         X = check_array(X, dtype=None, ensure_all_finite=False)
-        names, n_rows = list(places.tolist()), len(X)
-        columns = [X[:, place].tolist() for place in places]
+        _check_width(X.shape[1], is_category)
+        names = [str(place) for place in places]
+        found = [_plain(X[:, place].tolist()) for place in places]
         numbers = X[:, others]
-    levels = np.empty((n_rows, len(places)), dtype=object)
-    kinds = []
-    for place, column in enumerate(columns):
-        levels[:, place], kind = _plain(column)
-        kinds.append(kind)
-    return Columns(numbers, levels, tuple(kinds), names)
+    categories, kinds = [column for column, _ in found], [kind for _, kind in found]
+    return Columns(numbers, categories, kinds, names)
+
+
+def _check_width(n_columns: int, is_category: list[bool]) -> None:
+    if n_columns != len(is_category):  # As only a fit that is resumed can have it.
+        raise ValueError(
+            f"X has {n_columns} features, but in the interrupted fit {len(is_category)}."
+        )
 
 
 def _numbers(frame: nw.DataFrame, places: NDArray) -> Any:
@@ -305,9 +340,9 @@ def _numbers(frame: nw.DataFrame, places: NDArray) -> Any:
         if column.dtype == nw.Object or column.dtype in _LEVELS:
             _, kind = _plain(column.to_list())
             empty[number] = not kind  # Whatever its dtype is.
-            if kind in ("strings", "mixed"):
+            if kind in ("strings", _MIXED):
                 raise ValueError(
-                    f"Column {column.name!r} holds {kind} values where numbers are expected."
+                    f"Column {column.name!r} of X holds {kind} where numbers are expected."
                     " Convert it to numbers, or name it in categorical_features and fit again."
                 )
     if not len(places):
@@ -341,7 +376,7 @@ def _plain(values: list) -> tuple[list, str]:
     for kind, type_ in (("strings", str), ("booleans", bool), ("numbers", Number)):
         if all(issubclass(each, type_) for each in types):
             return levels, kind
-    return _as_text(levels), "mixed"
+    return _as_text(levels), _MIXED
 
 
 def _level(value: Any) -> Any:
@@ -350,7 +385,7 @@ def _level(value: Any) -> Any:
     return value if value is not None and (value == value) is True else None
 
 
-def _as_text(levels: Any) -> list:
+def _as_text(levels: list) -> list:
     return [None if level is None else str(level) for level in levels]
 
 
