@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from numbers import Number
 from typing import Any, NamedTuple, Self
 
@@ -185,9 +186,8 @@ class Encoding(NamedTuple):
             return None
         n_levels = sum(map(len, self.levels)) + sum(self.groups_others)
         return (
-            f"{self.n_numbers} of numbers, {len(self.indicated)} of them with an indicator of"
-            f" missing values; {len(self.levels)} of categories, as {n_levels} inputs of their"
-            " levels"
+            f"{self.n_numbers} of numbers with {len(self.indicated)} indicators of missing values,"
+            f" {len(self.levels)} of categories with {n_levels} levels"
         )
 
 
@@ -329,7 +329,7 @@ def split(X: Any, is_category: list[bool]) -> Columns:
 def _check_width(n_columns: int, is_category: list[bool]) -> None:
     if n_columns != len(is_category):  # As only a fit that is resumed can have it.
         raise ValueError(
-            f"X has {n_columns} features, but in the interrupted fit {len(is_category)}."
+            f"X has {n_columns} features, but the interrupted fit had {len(is_category)}."
         )
 
 
@@ -366,7 +366,7 @@ def _plain(values: list) -> tuple[list, str]:
     try:
         plain = {value: _level(value) for value in set(values)}
     except TypeError:  # Lists and dicts, which are no keys.
-        return _plain([None if value is None else repr(value) for value in values])
+        return _as_text([_level(value) for value in values]), _MIXED
     levels = [plain[value] for value in values]
     types = {type(level) for level in plain.values() if level is not None}
     if dates := [kind for kind in types if issubclass(kind, datetime.date | datetime.timedelta)]:
@@ -380,7 +380,8 @@ def _plain(values: list) -> tuple[list, str]:
 
 
 def _level(value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic | Decimal):
+        value = float(value) if isinstance(value, Decimal) else value.item()
     # The comparison of pandas' NA with itself is neither true nor false.
     return value if value is not None and (value == value) is True else None
 
