@@ -70,8 +70,10 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows, of any numeric dtype. A row-major array is never copied whole.
+        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
+            Training rows, of any numeric dtype. A row-major array is never copied whole. A
+            DataFrame may hold categories; missing values (NaN, None, NA) are filled, but sparse
+            rows must lack none.
         y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
             Labels of any type, or zeros and ones with a column for each label.
         sample_weight : array-like of shape (n_samples,), default=None

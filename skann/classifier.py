@@ -70,9 +70,11 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Which columns of X hold categories, as `HistGradientBoostingClassifier` takes it: a mask,
         indices, names of columns, None for none of them. "from_dtype": the columns of a DataFrame
         (of pandas, polars or any that narwhals knows) that are categorical, strings or booleans,
-        and columns of objects that are no numbers; of an array of numbers none. Each level becomes
-        an input of zeros and ones, which is never scaled. `partial_fit` and `warm_start` keep the
-        first call's. See the user guide on tables.
+        and columns of objects that are no numbers; of an array of numbers none. Each level, a
+        missing one included, becomes an input of zeros and ones, which is never scaled; levels
+        seen once, those beyond the 99 most frequent, and levels that `fit` has not seen share
+        one. A missing number becomes the median of its column, with an input that tells where.
+        `partial_fit` and `warm_start` keep the first call's. Name columns of codes here.
     class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, as `sklearn.utils.class_weight.compute_class_weight` takes
         them; for multilabel targets as `compute_sample_weight`. Classes that a dict lacks weigh 1.
@@ -213,11 +215,12 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     classes_ : ndarray of shape (n_classes,)
         The labels; for multilabel targets the column numbers.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer, views of one vector; assigning writes into it.
+        Weights of each layer, views of one vector; assigning writes into it. The first has a row
+        for each input: of a table with categories those are more than its columns.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer, views of the same vector.
     n_features_in_ : int
-        Number of features.
+        Number of features, the columns of X as given.
     feature_names_in_ : ndarray of shape (n_features,)
         Their names, where X has names that are all strings.
     n_iter_ : int

@@ -232,10 +232,11 @@ def _medians(numbers: NDArray) -> tuple[NDArray, list[int]]:
         imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(numbers)
         return imputer.statistics_, np.flatnonzero(np.isnan(numbers).any(axis=0)).tolist()
     n_rows, n_columns = numbers.shape
-    n_looked_at = min(n_rows, max(_MEDIAN_NUMBERS // max(n_columns, 1), 1))
-    rows = np.linspace(0, n_rows - 1, n_looked_at).astype(np.intp)
+    n_looked_at = max(_MEDIAN_NUMBERS // max(n_columns, 1), 1)
+    if n_looked_at < n_rows:
+        numbers = numbers[np.linspace(0, n_rows - 1, n_looked_at).astype(np.intp)]
     with np.errstate(over="ignore"):
-        return np.median(numbers[rows], axis=0), []
+        return np.median(numbers, axis=0), []
 
 
 # Columns by what they hold ---------------------------------------------------------------------
@@ -243,7 +244,7 @@ def _medians(numbers: NDArray) -> tuple[NDArray, list[int]]:
 
 def is_frame(X: Any) -> bool:
     """Tell whether `X` is a DataFrame of any library that narwhals knows."""
-    return bool(nw.dependencies.is_into_dataframe(X))
+    return not isinstance(X, np.ndarray) and bool(nw.dependencies.is_into_dataframe(X))
 
 
 def find_categories(X: Any, categorical_features: Any) -> list[bool] | None:

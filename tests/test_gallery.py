@@ -71,6 +71,15 @@ def test_imbalanced(run):
     assert weighted > 4 * script["share"]
 
 
+def test_tables(run):
+    script = run("plot_tables")
+    losses = dict(zip(script["models"], script["losses"], strict=True))
+    assert losses["network, penalty chosen"] < losses["network"] - 0.05
+    assert losses["network, penalty chosen"] < losses["trees, rate chosen"] + 0.01
+    assert min(script["accuracies"]) > 0.74
+    assert script["network"].predict_proba(script["traveller"]).shape == (1, 2)
+
+
 def test_calibration(run):
     script = run("plot_calibration")
     assert script["same_labels"]

@@ -45,7 +45,7 @@ def columns(seed=0):
     job = rng.choice(["clerk", "farmer", "nurse", "smith"], N_ROWS).tolist()
     job = [None if rng.random() < 0.1 else each for each in job]
     job[7] = "astronaut"  # Seen once.
-    town = rng.choice(["Aachen", "Bonn", "Celle"], N_ROWS).tolist()
+    town = rng.choice(["Aachen", "Bonn", "Cochem"], N_ROWS).tolist()
     single = (rng.random(N_ROWS) < 0.5).tolist()
     return {
         "age": [None if np.isnan(each) else float(each) for each in age],
