@@ -56,7 +56,7 @@ class Encoding(NamedTuple):
     is_category : list of bool
         Which of the given columns hold categories.
     medians : ndarray of shape (n_numbers,) or None
-        What takes the place of missing numbers; None for sparse rows, which may lack none.
+        What takes the place of missing numbers; None for sparse rows, which must lack none.
     indicated : list of int
         Which numbers have an input of zeros and ones that tells where they are missing.
     kinds : list of str
@@ -160,8 +160,8 @@ class Encoding(NamedTuple):
             return [numbers, *([np.zeros((len(numbers), n_indicators))] if n_indicators else [])]
         if self.medians is None:
             raise ValueError(
-                "Input X contains NaN, but the classifier was fitted to sparse rows, which may lack"
-                " no value. Fill them, for example with sklearn.impute.SimpleImputer."
+                "Input X contains NaN, but the classifier has no medians to fill it with, as it was"
+                " fitted to sparse rows. Fill it, for example with sklearn.impute.SimpleImputer."
             )
         missing, filled = np.isnan(numbers), numbers.copy()
         filled[missing] = np.broadcast_to(self.medians, numbers.shape)[missing]
