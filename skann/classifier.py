@@ -56,10 +56,12 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         "he_uniform", "lecun_normal", "lecun_uniform" or "orthogonal". "auto": what suits the
         activation (He's for rectifiers, LeCun's for "selu", else Glorot's), Glorot's for the
         outputs.
-    input_scaling : {"standard", "maxabs"} or None, default=None
+    input_scaling : {"standard", "maxabs", "robust"} or None, default=None
         Per-feature scaling measured on the training rows before training and applied as a
         batch is cast, so that raw bytes or unscaled tables train without a copy in floating
-        point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1.
+        point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1;
+        "robust" [5]_: median 0, interquartile range 1 (a range of 2 where that is 0), measured on
+        100,000 rows at most, and clipped smoothly at 3, unless `input_clip` says otherwise.
         Rows count by their weights. Sparse input is scaled, never shifted. `partial_fit` and
         `warm_start` keep the first call's. Use "maxabs" for pixels and counts, "standard" for
         tables.

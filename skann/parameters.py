@@ -57,7 +57,7 @@ CONSTRAINTS: dict[str, list] = {
     "categorical_features": ["array-like", _one_of(["from_dtype"]), None],
     "class_weight": [dict, list, StrOptions({"balanced"}), None],
     "dtype": [_one_of(["float32", "float64"])],
-    "input_scaling": [_one_of(["standard", "maxabs"]), None],
+    "input_scaling": [_one_of(["standard", "maxabs", "robust"]), None],
     "input_clip": [_POSITIVE, None],
     "dropout": [_AUTO, _SHARE, "array-like"],
     "input_dropout": [_SHARE],
@@ -138,13 +138,18 @@ def check_rows(parameters: Mapping[str, Any], examples: Examples, batch_size: in
     Raises
     ------
     ValueError
-        If `input_noise` or `augmentation` is to change a sparse X, or batch normalisation has
-        batches of one row.
+        If `input_noise`, `augmentation` or robust scaling is to change a sparse X, or batch
+        normalisation has batches of one row.
     """
     if parameters["input_noise"] and sparse.issparse(examples.X):
         raise ValueError(
             f"input_noise={parameters['input_noise']!r} cannot be used with sparse X, whose zeros"
             " it would fill. Set input_noise=0, or give X.toarray()."
+        )
+    if parameters["input_scaling"] == "robust" and sparse.issparse(examples.X):
+        raise ValueError(
+            "input_scaling='robust' subtracts medians, which would fill the zeros of sparse X. Set"
+            " input_scaling='maxabs', or give X.toarray()."
         )
     if parameters["augmentation"] is not None and sparse.issparse(examples.X):
         raise ValueError(

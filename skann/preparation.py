@@ -22,7 +22,7 @@ from skann.engine.threads import threads_for
 from skann.inputs import Given, labels_for_partial_fit, make_examples, naming_validation_data
 from skann.model import FittedModel
 from skann.parameters import check_memory, check_rows, check_together, make_architecture
-from skann.scaling import measure_scaling
+from skann.scaling import ROBUST_CLIP, measure_scaling, of_first
 from skann.scoring import make_scoring
 from skann.tables import Encoding
 from skann.targets import Labels, hold_out
@@ -210,7 +210,9 @@ def _scaling(
     as_one = parameters["augmentation"] is not None
     scaling = Scaling(None, None)
     if kind is not None:
-        scaling = measure_scaling(kind, train, as_one, given.encoding.n_numbers)
+        scaling = of_first(measure_scaling(kind, train, as_one), given.encoding.n_numbers)
+    if clip is None and kind == "robust":
+        clip = ROBUST_CLIP
     return scaling._replace(clip=None if clip is None else float(clip))
 
 

@@ -13,32 +13,34 @@ from sklearn.utils import gen_batches
 from skann.engine.batches import Examples
 from skann.engine.rows import Scaling, make_rows
 
-InputScaling = Literal["standard", "maxabs"]
+InputScaling = Literal["standard", "maxabs", "robust"]
 
 # Numbers of a pass over X: few megabytes, and so many that the calls do not count.
 _PASS_NUMBERS = 2**18
+# As in RealMLP (see `ANNClassifier`).
+ROBUST_CLIP = 3.0
+# Rows that quantiles are measured on.
+_QUANTILE_ROWS = 100_000
 # Factors up to there, and down to its inverse, leave rows of any use in float32's range.
 _COMFORT = math.sqrt(np.finfo(np.float32).max)
 
 
-def measure_scaling(
-    kind: InputScaling, examples: Examples, as_one: bool = False, n_scaled: int | None = None
-) -> Scaling:
+def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False) -> Scaling:
     """Measure each feature in few streaming passes.
 
     Parameters
     ----------
-    kind : {"standard", "maxabs"}
+    kind : {"standard", "maxabs", "robust"}
         "standard" for zero mean and unit variance, "maxabs" for a largest absolute value
-        of 1. Features that do not vary are not scaled.
+        of 1, "robust" for a median of 0 and an interquartile range of 1, or a range of 2 where
+        that is 0; its quantiles are those of 100,000 rows at most. Features that do not vary are
+        not scaled.
     examples : Examples
         The training rows. They weigh as they do in the loss; rows of weight zero do not
         count. Sparse input is scaled, never shifted.
     as_one : bool
         Whether all features get the smallest factor of any, for rows whose values move from one
         feature to another.
-    n_scaled : int or None
-        Features to scale, the first ones; those that follow are zeros and ones. None for all.
 
     Returns
     -------
@@ -55,6 +57,8 @@ def measure_scaling(
     array([255.,   1.])
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if kind == "robust":
+            return _finished(*_robust(examples), kind, as_one)
         scaler = MaxAbsScaler()
         for rows, _ in _passes(examples):
             scaler.partial_fit(rows)
@@ -63,12 +67,37 @@ def measure_scaling(
             shift, factor, varies = None, 1 / np.where(largest > 0, largest, 1), largest > 0
         else:
             shift, factor, varies = _standard(examples, largest)
-    if as_one and varies[:n_scaled].any():
-        factor = np.full_like(factor, factor[:n_scaled][varies[:n_scaled]].min())
-    if n_scaled is not None:
-        factor[n_scaled:] = 1
-        if shift is not None:
-            shift[n_scaled:] = 0
+    return _finished(shift, factor, varies, kind, as_one)
+
+
+def of_first(scaling: Scaling, n_scaled: int) -> Scaling:
+    """Return a scaling that leaves features as they are from one on.
+
+    Parameters
+    ----------
+    scaling : Scaling
+        Of all features.
+    n_scaled : int
+        Features that it is to scale, the first ones.
+
+    Returns
+    -------
+    Scaling
+    """
+    shift, factor, *_ = scaling
+    place = np.arange(0 if factor is None else len(factor))
+    return scaling._replace(
+        shift=None if shift is None else np.where(place < n_scaled, shift, 0.0),
+        factor=None if factor is None else np.where(place < n_scaled, factor, 1.0),
+    )
+
+
+def _finished(
+    shift: NDArray | None, factor: NDArray, varies: NDArray, kind: InputScaling, as_one: bool
+) -> Scaling:
+    """Return the scaling by measured numbers."""
+    if as_one and varies.any():
+        factor = np.full_like(factor, factor[varies].min())
     factor = np.minimum(factor, np.finfo(np.float64).max)
     is_wide = factor.max() > _COMFORT or factor.min() < 1 / _COMFORT
     return Scaling(shift, factor, is_wide=bool(is_wide), kind=kind)
@@ -88,12 +117,26 @@ def _standard(examples: Examples, largest: NDArray) -> tuple[NDArray | None, NDA
     return (scaler.mean_ / unit if scaler.with_mean else None), factor, ~is_constant
 
 
-def _passes(examples: Examples) -> Iterator[tuple[Any, NDArray | None]]:
+def _robust(examples: Examples) -> tuple[NDArray, NDArray, NDArray]:
+    """Return median, inverse spread, and which features vary."""
+    some = examples.spread_evenly(_QUANTILE_ROWS)
+    rows = next(_passes(some, len(some)))[0]
+    # Quantiles between rows are interpolated where all rows weigh the same.
+    method: Any = "linear" if some.weights is None else "inverted_cdf"
+    lowest, first, median, third, highest = np.quantile(
+        rows, [0, 0.25, 0.5, 0.75, 1], axis=0, weights=some.weights, method=method
+    )
+    spread = np.where(third > first, third - first, (highest - lowest) / 2)
+    return median, 1 / np.where(spread > 0, spread, 1), spread > 0
+
+
+def _passes(examples: Examples, at_once: int | None = None) -> Iterator[tuple[Any, NDArray | None]]:
     """Yield the rows that have weight, in float64 and a few at a time, with their weights."""
     X, weights = examples.X, examples.weights
     places = np.arange(len(examples)) if weights is None else np.flatnonzero(weights)
     # Sparse rows all at once: to slice them takes longer than to look at them.
-    at_once = len(places) if sparse.issparse(X) else max(_PASS_NUMBERS // X.shape[1], 1)
+    if at_once is None:
+        at_once = len(places) if sparse.issparse(X) else max(_PASS_NUMBERS // X.shape[1], 1)
     source = make_rows(X, np.float64, at_once, subset=examples.subset)
     for part in gen_batches(len(places), at_once):
         rows: Any = source.gather(places[part])

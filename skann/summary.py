@@ -13,7 +13,17 @@ from skann.version import VERSION
 
 __all__ = ["LayerSummary", "NetworkSummary"]
 
-_OPTIONAL = ("distributed", "onnx", "onnxruntime", "optuna", "rich", "skl2onnx", "skops")
+_OPTIONAL = (
+    "distributed",
+    "numba",
+    "onnx",
+    "onnxruntime",
+    "optuna",
+    "pillow",
+    "rich",
+    "skl2onnx",
+    "skops",
+)
 
 
 @dataclass(frozen=True)

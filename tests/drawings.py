@@ -1,4 +1,4 @@
-"""Drawings of digits, and MNIST's recipe for them, in plain NumPy."""
+"""Drawings of digits."""
 
 import numpy as np
 from scipy import ndimage
@@ -37,28 +37,3 @@ def enlarged(images, seed=0):
         top, left = rng.integers(SIZE - len(large), size=2, endpoint=True)
         drawing[top : top + len(large), left : left + len(large)] = large.clip(0, 255)
     return drawings
-
-
-def network_image(levels):
-    """Turn a drawing into a picture like MNIST's, as the page does."""
-    rows, columns = (np.flatnonzero(levels.any(axis=axis)) for axis in (1, 0))
-    crop = levels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(float)
-    shape = [max(1, int(20 * length / max(crop.shape) + 0.5)) for length in crop.shape]
-    shrink_rows, shrink_columns = map(_averaging, crop.shape, shape)
-    small = shrink_rows @ crop @ shrink_columns.T
-    image = np.zeros((28, 28))
-    center = np.array(ndimage.center_of_mass(small))
-    top, left = np.clip(np.floor(13.5 - center + 0.5).astype(int), 0, 28 - np.array(shape))
-    image[top : top + shape[0], left : left + shape[1]] = small
-    return image
-
-
-def _averaging(length, shorter):
-    """Return the matrix of means over the pixels whose middle each of fewer, larger ones covers."""
-    scale = length / shorter
-    middles = (np.arange(shorter)[:, None] + 0.5) * scale
-    reach = max(scale, 1) / 2
-    places = np.arange(length)
-    covered = np.floor(middles - reach + 0.5) <= places
-    covered &= places < np.floor(middles + reach + 0.5)
-    return covered / covered.sum(axis=1, keepdims=True)

@@ -1,7 +1,8 @@
 """A fit that is killed again and again and resumed, in processes of their own.
 
-``killed_fit.py FOLDER SEED N_KILLS`` prints what happened, as JSON, and leaves what every fit
-that came to its end has learned in files ``0.pickle``, ``1.pickle`` and so on.
+``killed_fit.py FOLDER SEED N_KILLS AUGMENTATION`` prints what happened, as JSON, and leaves what
+every fit that came to its end has learned in files ``0.pickle``, ``1.pickle`` and so on.
+AUGMENTATION is a name of `AUGMENTATIONS`.
 """
 
 import json
@@ -16,12 +17,16 @@ from pathlib import Path
 
 from skann import ANNClassifier
 from skann.callbacks import Checkpoint
+from skann.images import RandomAffine
 from skann.npz_tree import read
 from tests.data import problem
 from tests.results import results
 
+# The four features as an image of two by two pixels.
+AUGMENTATIONS = {"none": None, "affine": RandomAffine((2, 2), degrees=20, translate=0.1)}
 
-def classifier():
+
+def classifier(augmentation):
     return ANNClassifier(
         (16, 8),
         max_iter=60,
@@ -33,16 +38,17 @@ def classifier():
         dropout=0.2,
         normalization="batch",
         ema_decay=0.9,
+        augmentation=AUGMENTATIONS[augmentation],
         input_scaling="standard",
         warm_start=True,  # Keeps the moments and the random stream, to be compared.
         random_state=0,
     )
 
 
-def fit_or_resume(path):
+def fit_or_resume(path, augmentation):
     """Do what a job does that is started again whenever it was killed."""
     X, y = problem()
-    model = classifier().set_callbacks(Checkpoint(path))
+    model = classifier(augmentation).set_callbacks(Checkpoint(path))
     if path.exists():
         model.resume(path, X, y)
     else:
@@ -50,12 +56,12 @@ def fit_or_resume(path):
     path.with_suffix(".pickle").write_bytes(pickle.dumps(results(model)))
 
 
-def start(path):
+def start(path, augmentation):
     """Start the job in a process of its own."""
     process = os.fork()
     if process == 0:
         try:
-            fit_or_resume(path)
+            fit_or_resume(path, augmentation)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -68,7 +74,7 @@ def epochs_in(path):
     return read(path)["training"]["epochs"]["n_epochs"] if path.exists() else -1
 
 
-def run(folder, seed, n_kills):
+def run(folder, seed, n_kills, augmentation):
     """Kill at least `n_kills` times; fits that end before that are followed by others."""
     draw = random.Random(seed)
     kills, n_lost, n_finished = [], 0, 0
@@ -76,7 +82,7 @@ def run(folder, seed, n_kills):
         path = folder / f"{n_finished}.npz"
         epochs, longest = -1, 0.1
         while True:
-            process = start(path)
+            process = start(path, augmentation)
             time.sleep(draw.uniform(0, longest))
             os.kill(process, signal.SIGKILL)
             _, status = os.waitpid(process, 0)
@@ -95,4 +101,5 @@ def run(folder, seed, n_kills):
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
+    arguments = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    print(json.dumps(run(*arguments)))

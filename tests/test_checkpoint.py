@@ -624,6 +624,7 @@ OTHER_VALUES = {
     "dropout": [0.1],
     "input_dropout": 0.1,
     "input_noise": 0.1,
+    "augmentation": np.add,
     "normalization": "layer",
     "kernel_initializer": "orthogonal",
     "label_smoothing": 0.1,
@@ -780,11 +781,12 @@ class TestThreads:
 @runs_out
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
-def test_no_kill_loses_anything(tmp_path):
+@pytest.mark.parametrize("augmentation", killed_fit.AUGMENTATIONS)
+def test_no_kill_loses_anything(augmentation, tmp_path):
     """Kill a fit at random moments and resume it until it ends, more than once."""
     script = Path(killed_fit.__file__)
     finished = subprocess.run(
-        [sys.executable, script, tmp_path, "0", "25"],
+        [sys.executable, script, tmp_path, "0", "25", augmentation],
         cwd=script.parents[1],
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[1])},
         stdout=subprocess.PIPE,
@@ -795,6 +797,6 @@ def test_no_kill_loses_anything(tmp_path):
     assert len(set(report["kills"])) > 5  # At all stages of the fit.
     assert report["n_lost"] == 0
     X, y = problem()
-    expected = results(killed_fit.classifier().fit(X, y))
+    expected = results(killed_fit.classifier(augmentation).fit(X, y))
     for number in range(report["n_finished"]):
         assert_same(pickle.loads((tmp_path / f"{number}.pickle").read_bytes()), expected)

@@ -145,6 +145,7 @@ class TestEqualsMLPClassifier:
         ours = set(ANNClassifier().get_params())
         assert theirs <= ours
         assert ours - theirs == {
+            "augmentation",
             "categorical_features",
             "class_weight",
             "dropout",

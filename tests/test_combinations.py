@@ -32,6 +32,11 @@ def macro_f1(estimator, X, y):
     return f1_score(y, estimator.predict(X), average="macro", zero_division=0)
 
 
+def with_noise(inputs, rng):
+    inputs += 0.1 * rng.normal(size=inputs.shape)
+    return inputs
+
+
 # Representative values of every parameter, the default first, and of the data. Lists of one
 # value per layer are for two hidden layers; "dict" stands for one that fits the targets.
 VALUES = {
@@ -61,11 +66,12 @@ VALUES = {
     "categorical_features": ["from_dtype", None],
     "class_weight": [None, "balanced", "dict"],
     "dtype": ["float32", "float64"],
-    "input_scaling": [None, "standard", "maxabs"],
+    "input_scaling": [None, "standard", "maxabs", "robust"],
     "input_clip": [None, 1.5],
     "dropout": ["auto", 0.3, [0.4, 0.0]],
     "input_dropout": [0.0, 0.2],
     "input_noise": [0.0, 0.3],
+    "augmentation": [None, with_noise],
     "normalization": [None, "batch", "layer"],
     "kernel_initializer": ["auto", *INITIALIZERS],
     "label_smoothing": ["auto", 0.0, 0.3],
@@ -113,6 +119,10 @@ def documented_error(choice):
         return "normalization='batch' needs the variance of several rows"
     if values["input_noise"] and values["rows"] == "sparse":
         return "input_noise=.* cannot be used with sparse X"
+    if values["input_scaling"] == "robust" and values["rows"] == "sparse":
+        return "input_scaling='robust' subtracts medians"
+    if values["augmentation"] is not None and values["rows"] == "sparse":
+        return "augmentation changes dense rows"
     for name in ("activation", "dropout"):
         sizes = values["hidden_layer_sizes"]
         n_hidden = 1 if isinstance(sizes, int) else len(sizes)

@@ -261,7 +261,7 @@ def test_figures_quoted_from_the_scaling_benchmark_are_its_figures():
 
 
 def test_the_table_of_what_lbfgs_excludes_is_complete():
-    page = (DOCS / "training.md").read_text()
+    page = (DOCS / "user_guide" / "settings.md").read_text()
     table = page.split("| parameter | because |")[1].split("\n\n")[0]
     rows = [row for row in table.splitlines()[2:] if row]
     assert rows == [f"| `{name}` | {because} |" for name, because in NOT_WITH_LBFGS.items()]

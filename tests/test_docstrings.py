@@ -26,7 +26,9 @@ def public_objects():
         "skann.callbacks.OptunaPruning",
         "skann.export.register_onnx",
         "skann.images.ElasticTransform",
+        "skann.images.ImageReader",
         "skann.images.RandomAffine",
+        "skann.images.split_digits",
         "skann.learning_rate.LearningRateDisplay",
         "skann.learning_rate.find_learning_rate",
     ]

@@ -12,7 +12,8 @@ import pytest
 import sklearn.datasets
 from scipy.special import softmax
 
-from tests.drawings import LINES, SIZE, enlarged, network_image
+from skann.images import ImageReader
+from tests.drawings import LINES, SIZE, enlarged
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "draw_digits.py"
@@ -51,7 +52,8 @@ def drawings(digits):
 @pytest.fixture(scope="module")
 def rows(drawings):
     """Return the drawings as the network sees them."""
-    return np.array([network_image(drawing).ravel() for drawing in drawings]) / 255
+    pytest.importorskip("PIL")
+    return ImageReader().transform(list(drawings)) / 255
 
 
 @pytest.fixture(scope="module")
@@ -135,19 +137,13 @@ def test_a_page_that_the_script_has_just_made_reads_as_its_network_does(
 
 def test_the_committed_page_reads_as_python_does(page, drawings, rows):
     shares, _ = read(page, drawings)
-    # The weights are the same numbers.
-    np.testing.assert_allclose(shares, predict_proba(COMMITTED, rows), atol=1e-9)
+    # The weights are the same numbers; Python reads pictures in single precision.
+    np.testing.assert_allclose(shares, predict_proba(COMMITTED, rows), atol=1e-4)
 
 
 @pytest.mark.skipif(not REAL_CACHE.is_dir(), reason="the real MNIST is not beside the checkout")
 def test_the_committed_page_reads_test_images_right(digits, rows):
     assert (predict_proba(COMMITTED, rows).argmax(axis=1) == digits[1]).sum() >= 97
-
-
-def test_the_recipe_is_that_of_the_image_reader(drawings, rows):
-    images = pytest.importorskip("skann.images")
-    read_by_skann = images.ImageReader().transform(list(drawings)) / 255
-    check_agreement(predict_proba(COMMITTED, read_by_skann), predict_proba(COMMITTED, rows))
 
 
 def test_the_committed_page_is_what_the_script_writes():
@@ -274,8 +270,8 @@ def test_follows_the_theme_also_with_a_drawing(page):
     for scheme in ("light", "dark"):
         feature = {"name": "prefers-color-scheme", "value": scheme}
         page.call("Emulation.setEmulatedMedia", features=[feature])
-        # The page hears of it with the next frame.
-        page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        # The page hears of it with one of the next frames.
+        page.evaluate("new Promise((done) => setTimeout(done, 500))")
         middle = page.evaluate("Array.from(paper.getImageData(SIZE / 2, SIZE / 2, 1, 1).data)")
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         colours.append((middle[0], int(re.search(r"\d+", background)[0])))

@@ -141,3 +141,14 @@ def test_digits(run):
     layers = list(script["search"].best_params_.values())
     assert layers[0] in script["layers"][2:]
     assert 0 < script["mistakes"].n_wrong_ < 0.05 * len(script["y_test"])
+
+
+def test_augmentation(run):
+    script = run("plot_augmentation")
+    plain, moved = (
+        {label: np.array(script["accuracy"][name, label]) for label in script["DISTORTIONS"]}
+        for name in script["networks"]
+    )
+    for label in plain:
+        assert moved[label].mean() > plain[label].mean() + 0.15
+        assert (moved[label] >= plain[label]).all()

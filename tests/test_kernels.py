@@ -43,7 +43,7 @@ class TestInterface:
     NAMES = (
         *("gather", "gather_sparse", "make_activation", "drop", "undo_drop", "multiply_sparse"),
         *("touch", "sparse_gradient", "make_softmax_cross_entropy", "make_logistic_cross_entropy"),
-        *("make_adam", "make_adam_rows", "make_sgd", "make_average"),
+        *("make_adam", "make_adam_rows", "make_sgd", "make_average", "make_interpolation"),
     )
 
     @pytest.mark.parametrize("name", NAMES)
@@ -73,7 +73,7 @@ class TestGather:
             raw = batch if X.dtype == dtype and factor is None else np.empty((20, 7), X.dtype)
             module.gather(X, indices, shift, factor, raw, batch)
             batches.append(batch)
-        assert_close(*batches, dtype)
+        np.testing.assert_array_equal(*batches)
 
     @pytest.mark.parametrize("dtype", ["f4", "f8", "i4"])
     def test_sparse_rows_are_the_same(self, dtype):
@@ -262,6 +262,27 @@ class TestSparse:
         for one, other in zip(*results, strict=True):
             assert_close(one, other, dtype, scale=4)
         np.testing.assert_array_equal(results[0][1], np.unique(X.indices))
+
+
+@DTYPES
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_interpolated_images_are_the_same(n_channels, dtype):
+    rng = np.random.default_rng(0)
+    height, width = 5, 8
+    images = rng.random((20, height, width, n_channels)).astype(dtype)
+    coordinates = rng.uniform(-4, 12, (2, 20, height * width)).astype(dtype)
+    coordinates[:, 0] = rng.integers(-2, 10, coordinates[:, 0].shape)  # On pixels and the edges.
+    coordinates[:, 1] *= 1e9
+    results = []
+    for module in (numpy_kernels, numba_kernels):
+        results.append(images.copy())
+        interpolate = module.make_interpolation(20, height, width, dtype)
+        interpolate(results[-1], coordinates.copy())
+        results.append(images[::-1].copy())
+        interpolate(results[-1], coordinates.copy())  # Nothing is left of the images before.
+    # Fractions of a pixel have the precision of the coordinates.
+    assert_close(results[0], results[2], dtype, scale=10)
+    assert_close(results[1], results[3], dtype, scale=10)
 
 
 @BOTH

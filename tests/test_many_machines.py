@@ -30,7 +30,7 @@ X, y = problem(n_rows=600)
 SPLITS = list(StratifiedKFold(3).split(X, y))
 VICTIM, LAST = (5,), (4, 4)
 LAYERS = [(8,), (6,), VICTIM, LAST]
-PAGE = Path(__file__).parent.parent / "docs" / "many_machines.md"
+PAGE = Path(__file__).parent.parent / "docs" / "user_guide" / "many_machines.md"
 PATIENCE = 300  # Seconds to wait for other processes before calling the test broken.
 
 

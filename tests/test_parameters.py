@@ -226,6 +226,7 @@ class TestSchedules:
 
 # A value that asks for something, of each parameter that may also ask for nothing.
 GIVEN = {
+    "augmentation": np.add,
     "dropout": 0.5,
     "input_dropout": 0.2,
     "input_noise": 0.1,

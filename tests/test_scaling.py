@@ -1,8 +1,12 @@
+import warnings
+
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from sklearn.datasets import load_iris
+from sklearn.preprocessing import MaxAbsScaler, RobustScaler, StandardScaler
 
+from skann import ANNClassifier, scaling
 from skann.engine.batches import Examples
 from skann.engine.rows import Scaling, make_rows
 from skann.scaling import measure_scaling
@@ -181,3 +185,65 @@ class TestScalingOfNumbersBeyondTheComputingDtype:
                 "standard", Examples(self.X * unit, self.targets, None)
             ).is_wide
         assert measure_scaling("standard", Examples(self.X * 1e25, self.targets, None)).is_wide
+
+
+class TestRobust:
+    def test_equals_robust_scaler(self):
+        rng = np.random.default_rng(0)
+        X = rng.standard_cauchy((501, 3)) * [1, 1e-3, 1e4] + [0, 5, -1e5]
+        scaler = RobustScaler().fit(X)
+        measured = measure_scaling("robust", Examples(X, np.zeros(501), None))
+        np.testing.assert_allclose(measured.shift, scaler.center_)
+        np.testing.assert_allclose(measured.factor, 1 / scaler.scale_)
+
+    def test_takes_half_the_range_where_the_quartiles_are_equal(self):
+        column = np.zeros(100)
+        column[:5], column[5:8] = 8, -2
+        X = np.stack([column, np.full(100, 7.0)], axis=1)
+        measured = measure_scaling("robust", Examples(X, np.zeros(100), None))
+        np.testing.assert_allclose(measured.factor, [1 / 5, 1])
+        np.testing.assert_allclose(measured.shift, [0, 7])
+
+    def test_integer_weights_are_repetitions(self):
+        rng = np.random.default_rng(0)
+        X, weights = rng.normal(size=(60, 2)), rng.integers(0, 4, 60)
+        weighted = measure_scaling("robust", Examples(X, np.zeros(60), weights.astype(float)))
+        repeated = np.repeat(X, weights, axis=0)
+        expected = np.quantile(repeated, [0.25, 0.5, 0.75], axis=0, method="inverted_cdf")
+        np.testing.assert_allclose(weighted.shift, expected[1])
+        np.testing.assert_allclose(1 / weighted.factor, expected[2] - expected[0])
+
+    def test_is_measured_on_some_of_many_rows(self, monkeypatch):
+        monkeypatch.setattr(scaling, "_QUANTILE_ROWS", 100)
+        X = np.arange(10_000.0)[:, np.newaxis]
+        measured = measure_scaling("robust", Examples(X, np.zeros(10_000), None))
+        np.testing.assert_allclose(1 / measured.factor, 5000, rtol=0.02)
+
+    def test_is_clipped_unless_told_otherwise(self):
+        X, y = load_iris(return_X_y=True)
+        for clip, expected in [(None, 3.0), (7.0, 7.0)]:
+            classifier = ANNClassifier(
+                (4,), input_scaling="robust", input_clip=clip, max_iter=1, random_state=0
+            ).fit(X, y)
+            assert classifier._model.scaling.clip == expected
+
+    def test_learns_in_spite_of_a_few_huge_outliers(self):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(600, 5))
+        y = X[:, 0] + X[:, 1] > 0
+        X[:4] *= 1e6
+        train, test = slice(0, 400), slice(400, 600)
+        scores = {}
+        for kind in ("standard", "robust"):
+            classifier = ANNClassifier(input_scaling=kind, random_state=0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                classifier.fit(X[train], y[train])
+            scores[kind] = classifier.score(X[test], y[test])
+        assert scores["robust"] > 0.95
+        assert scores["standard"] < 0.9
+
+    def test_is_refused_for_sparse_rows(self):
+        X, y = load_iris(return_X_y=True)
+        with pytest.raises(ValueError, match="input_scaling='robust' subtracts medians"):
+            ANNClassifier(input_scaling="robust").fit(sparse.csr_array(X), y)

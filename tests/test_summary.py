@@ -156,12 +156,12 @@ class TestCost:
         model = quick(hidden_layer_sizes=hidden, max_iter=3)
         expected = model.fit(X, y).summary().multiply_adds_per_epoch
         # That each of them makes these products is what the tests of layers are about.
-        forward, backward, counted = Dense.forward, Dense.backward, 0
+        multiply, backward, counted = Dense.multiply, Dense.backward, 0
 
-        def counting_forward(layer, inputs, outputs):
+        def counting_multiply(layer, inputs, outputs):
             nonlocal counted
             counted += inputs.shape[0] * layer.weights.size
-            forward(layer, inputs, outputs)
+            multiply(layer, inputs, outputs)
 
         def counting_backward(layer, inputs, *arguments):
             nonlocal counted
@@ -171,7 +171,7 @@ class TestCost:
 
         # The scores that are looked at after training are no part of an epoch.
         monkeypatch.setattr(fitting, "_scores_are_finite", lambda *_: True)
-        monkeypatch.setattr(Dense, "forward", counting_forward)
+        monkeypatch.setattr(Dense, "multiply", counting_multiply)
         monkeypatch.setattr(Dense, "backward", counting_backward)
         model.fit(X, y)
         assert counted == 3 * expected

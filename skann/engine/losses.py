@@ -8,8 +8,7 @@ A loss object holds the scratch arrays for batches of up to `max_rows` rows and 
 to one fit. The probabilities need none: they are static methods, safe from any thread.
 """
 
-from functools import cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -122,14 +121,9 @@ class SoftmaxCrossEntropy:
         -------
         ndarray of shape (n_rows, n_outputs)
         """
-        limits = _limits(logits.dtype)
-        shifted = logits - np.maximum.reduce(logits, axis=0)
-        if np.minimum.reduce(shifted, axis=None) < limits.lowest_log:
-            _squeeze_in_order(shifted, limits.lowest_log)
-        probabilities = np.exp(shifted, out=shifted)
+        probabilities = np.exp(logits - np.maximum.reduce(logits, axis=0))
         probabilities /= np.add.reduce(probabilities, axis=0)
-        # None is zero: not even the smallest logarithm was.
-        return np.minimum(probabilities, limits.highest, out=probabilities).T.copy()
+        return _inside_unit_interval(probabilities).T.copy()
 
     @staticmethod
     def log_probabilities(logits: NDArray) -> NDArray:
@@ -241,40 +235,16 @@ class LogisticCrossEntropy:
         return log_expit(_both_signs(logits)).T.copy()
 
 
-class _Limits(NamedTuple):
-    lowest: float
-    highest: float
-    lowest_log: float
-
-
-@cache
-def _limits(dtype: np.dtype) -> _Limits:
-    """Return the probabilities next to 0 and 1, and a logarithm safely above the former's."""
-    info = np.finfo(dtype)
-    return _Limits(float(info.tiny), float(1 - info.epsneg), 0.9 * float(np.log(info.tiny)))
-
-
 def _both_signs(logits: NDArray) -> NDArray:
     """Make the logit of "not" the row above that of the single output."""
     return np.vstack([-logits, logits]) if len(logits) == 1 else logits
 
 
-def _squeeze_in_order(log_ratios: NDArray, lowest: float) -> None:
-    """Keep logarithms above that of the smallest normal number, in place and in order.
-
-    Equal probabilities for unequal logits would rank classes otherwise than the logits do.
-    """
-    below = log_ratios < lowest
-    room = 0.05 * -lowest
-    depth = (lowest - log_ratios[below]) / room
-    log_ratios[below] = lowest - room / (1 + 1 / depth)  # The depth may be infinite.
-
-
 def _inside_unit_interval(probabilities: NDArray) -> NDArray:
     """Move rounded zeros and ones to the nearest number inside (0, 1), in place."""
-    limits = _limits(probabilities.dtype)
-    np.maximum(probabilities, limits.lowest, out=probabilities)
-    return np.minimum(probabilities, limits.highest, out=probabilities)
+    info = np.finfo(probabilities.dtype)
+    np.maximum(probabilities, info.tiny, out=probabilities)
+    return np.minimum(probabilities, 1 - info.epsneg, out=probabilities)
 
 
 LOSSES: dict[str, type[Loss]] = {

@@ -10,9 +10,9 @@ from skann.images.opening import pixels_of
 
 # Marks smaller than this part of the largest digit's height are dirt or punctuation.
 _SMALLEST = 0.2
-# A part of a digit that the pen has left out the way to: lower than this part of the whole digit,
-# no further above or below than that, and beside it by at most half of its own width.
-_PART_HEIGHT, _PART_DISTANCE, _PART_OVERLAP = 0.7, 0.25, 0.5
+# Pens leave gaps. A mark belongs to a digit if it is lower than this part of the digit's height,
+# no further above or below than that part, and over or under it with that part of its width.
+_PART_HEIGHT, _PART_DISTANCE, _PART_OVERLAP = 0.7, 0.25, 0.2
 
 
 class _Box(NamedTuple):

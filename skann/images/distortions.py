@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral, Real
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skann.engine.kernels import active
+
 # Pixels distorted at a time: few enough for the arrays to stay in the processor's cache.
-_CHUNK = 2**17
+_CHUNK = 2**18
 # Indices of pixels are calculated in float32, which has all integers below 2**24; zeros around an
 # image at most double its pixels.
 _MOST_PIXELS = 2**22
@@ -109,32 +112,31 @@ class RandomAffine:
         ndarray of shape (n_images, n_features)
             The distorted images.
         """
-        return _distort(inputs, self.image_shape, lambda workspace: self._draw(rng, workspace))
+        return _distort(inputs, self.image_shape, lambda coordinates: self._draw(rng, coordinates))
 
-    def _draw(self, rng: np.random.Generator, workspace: "_Workspace") -> None:
+    def _draw(self, rng: np.random.Generator, coordinates: NDArray) -> None:
         """Draw where the pixels of distorted images come from."""
         height, width = self.image_shape[:2]
         across, down = width * self.translate[0], height * self.translate[1]
-        ranges = (
-            self.degrees,
-            (-across, across),
-            (-down, down),
-            self.scale or (1, 1),
-            self.shear[:2],
-            self.shear[2:],
-        )
-        lowest, highest = np.transpose(ranges)
-        angle, right, lower, scale, shear_x, shear_y = rng.uniform(
-            lowest, highest, (workspace.coordinates.shape[1], len(ranges))
-        ).T
-        maps = _inverse_maps(np.radians(angle), scale, np.radians(shear_x), np.radians(shear_y))
-        centre = np.array([(height - 1) / 2, (width - 1) / 2])
-        shift = np.stack([lower, right]) + centre[:, None]
-        offsets = centre[:, None] - np.einsum("ijn,jn->in", maps, shift)
-        coefficients = np.concatenate([maps, offsets[:, None]], axis=1).transpose(0, 2, 1)
-        dtype = workspace.coordinates.dtype
-        grid = _grid(height, width, dtype)
-        np.matmul(coefficients.astype(dtype), grid, out=workspace.coordinates)
+        scale_from, scale_to = self.scale or (1, 1)
+        from_x, to_x, from_y, to_y = self.shear
+        lowest = [self.degrees[0], -across, -down, scale_from, from_x, from_y]
+        highest = [self.degrees[1], across, down, scale_to, to_x, to_y]
+        _, n_images, _ = coordinates.shape
+        draws = rng.uniform(lowest, highest, (n_images, len(lowest))).T
+        degrees, right, lower, scale, shear_x, shear_y = draws
+        maps = _inverse_maps(np.radians(degrees), scale, np.radians(shear_x), np.radians(shear_y))
+        row, column = (height - 1) / 2, (width - 1) / 2
+        # Either coordinate is linear in row, column and one.
+        coefficients = np.empty((2, n_images, 3), coordinates.dtype)
+        for centre, (by_row, by_column), terms in zip(
+            (row, column), maps, coefficients, strict=True
+        ):
+            terms[:, 0] = by_row
+            terms[:, 1] = by_column
+            terms[:, 2] = centre - by_row * (lower + row) - by_column * (right + column)
+        grid = _grid(height, width, coefficients.dtype)
+        np.matmul(coefficients, grid, out=coordinates)
 
 
 @dataclass(frozen=True)
@@ -216,68 +218,51 @@ class ElasticTransform:
         ndarray of shape (n_images, n_features)
             The distorted images.
         """
-        return _distort(inputs, self.image_shape, lambda workspace: self._draw(rng, workspace))
+        return _distort(inputs, self.image_shape, lambda coordinates: self._draw(rng, coordinates))
 
-    def _draw(self, rng: np.random.Generator, workspace: "_Workspace") -> None:
+    def _draw(self, rng: np.random.Generator, coordinates: NDArray) -> None:
         """Draw where the pixels of distorted images come from."""
         height, width = self.image_shape[:2]
-        _, n_images, _ = workspace.coordinates.shape
-        dtype = workspace.coordinates.dtype
+        _, n_images, _ = coordinates.shape
+        dtype = coordinates.dtype
         down = _smoothing_modes(height, self.sigma, dtype)
         across = _smoothing_modes(width, self.sigma, dtype)
-        n_modes = down.shape[1]
-        noise = rng.random((2, n_images, n_modes, across.shape[1]), dtype=dtype)
+        n_modes = across.shape[1]
+        noise = rng.random((2 * n_images * down.shape[1], n_modes), dtype=dtype)
         noise -= 0.5
         noise *= self.alpha
         # The coordinates of pixels themselves are two terms more of the same product.
-        terms = np.zeros((2, n_images, n_modes + 2, width), dtype)
-        np.matmul(noise, across.T, out=terms[:, :, :n_modes])
+        terms = np.zeros((2, n_images, down.shape[1] + 2, width), dtype)
+        terms[:, :, :-2] = (noise @ across.T).reshape(2, n_images, down.shape[1], width)
         terms[0, :, -2] = 1
         terms[1, :, -1] = np.arange(width)
         itself = np.stack([np.arange(height), np.ones(height)], axis=1, dtype=dtype)
-        np.matmul(
-            np.hstack([down, itself]),
-            terms,
-            out=workspace.coordinates.reshape(2, n_images, height, width),
-        )
+        images = coordinates.reshape(2, n_images, height, width)
+        np.matmul(np.hstack([down, itself]), terms, out=images)
 
 
 class _Workspace(NamedTuple):
-    """Arrays for so many images of a shape, made once as fresh memory is slow at first."""
+    """What distorts so many images of a shape, made once as fresh memory is slow at first."""
 
     coordinates: NDArray  # rows and columns: (2, n_images, height * width)
-    values: NDArray  # (3, n_images, height * width)
-    narrow: NDArray[np.int32]
-    indices: NDArray[np.intp]
-    padded: NDArray  # every image with zeros around it, one after the other
-    inner: NDArray  # the view of it that is the images: (n_images, height, width)
-    first: NDArray  # where in `padded` the first pixel of each image is, as a column
+    interpolate: Callable[[NDArray, NDArray], None]
 
 
 @lru_cache(maxsize=4)
-def _workspace(n_images: int, height: int, width: int, dtype: np.dtype, thread: int) -> _Workspace:
-    """Return the workspace of a thread, with zeros around what are to be the images."""
-    shape = n_images, height * width
-    # The zero after a row is the one before the next row, and so for images.
-    stride = width + 1
-    size = (height + 1) * stride
-    padded = np.zeros(n_images * size + 2 * stride + 2, dtype)
-    framed = padded[: n_images * size].reshape(n_images, height + 1, stride)
+def _workspace(
+    n_images: int, height: int, width: int, dtype: np.dtype, kernels: ModuleType, thread: int
+) -> _Workspace:
+    """Return the workspace of a thread."""
     return _Workspace(
-        coordinates=np.empty((2, *shape), dtype),
-        values=np.empty((3, *shape), dtype),
-        narrow=np.empty(shape, np.int32),
-        indices=np.empty(shape, np.intp),
-        padded=padded,
-        inner=framed[:, 1:, 1:],
-        first=(np.arange(n_images) * size + stride + 1).astype(dtype)[:, None],
+        np.empty((2, n_images, height * width), dtype),
+        kernels.make_interpolation(n_images, height, width, dtype),
     )
 
 
 def _distort(
-    inputs: NDArray, image_shape: tuple[int, ...], draw: Callable[[_Workspace], None]
+    inputs: NDArray, image_shape: tuple[int, ...], draw: Callable[[NDArray], None]
 ) -> NDArray:
-    """Replace images by those at the coordinates that `draw` writes into a workspace."""
+    """Replace images by those at the coordinates that `draw` writes into an array."""
     n_features = math.prod(image_shape)
     if inputs.ndim != 2 or inputs.shape[1] != n_features:
         raise ValueError(
@@ -288,60 +273,12 @@ def _distort(
     height, width = image_shape[:2]
     images = inputs.reshape(len(inputs), height, width, n_features // (height * width))
     n_chunks = math.ceil(len(images) * height * width / _CHUNK)
+    shape_and_thread = height, width, inputs.dtype, active(), threading.get_ident()
     for chunk in np.array_split(images, max(1, min(n_chunks, len(images)))):
-        workspace = _workspace(len(chunk), height, width, inputs.dtype, threading.get_ident())
-        draw(workspace)
-        _sample(chunk, workspace)
+        coordinates, interpolate = _workspace(len(chunk), *shape_and_thread)
+        draw(coordinates)
+        interpolate(chunk, coordinates)
     return images.reshape(inputs.shape)
-
-
-def _sample(images: NDArray, workspace: _Workspace) -> None:
-    """Replace images by their values at the workspace's coordinates, which are used up.
-
-    Values are interpolated bilinearly and zero outside. Images are of shape
-    (n_images, height, width, n_channels).
-    """
-    _, height, width, n_channels = images.shape
-    rows, columns = workspace.coordinates
-    # What is further away than a pixel is as zero as the frame.
-    np.clip(rows, -1, height, out=rows)
-    np.clip(columns, -1, width, out=columns)
-    above, right, below = top, left, _ = workspace.values
-    np.floor(rows, out=top)
-    np.floor(columns, out=left)
-    rows -= top
-    columns -= left
-    stride = width + 1
-    top *= stride
-    top += left
-    top += workspace.first
-    # By way of int32, as processors have no fast conversion from float32 to int64.
-    np.copyto(workspace.narrow, top, casting="unsafe")
-    np.copyto(workspace.indices, workspace.narrow)
-
-    for channel in range(n_channels):
-        workspace.inner[...] = images[..., channel]
-        _take(workspace, 0, above)
-        _take(workspace, 1, right)
-        _interpolate(above, right, columns)
-        _take(workspace, stride, below)
-        _take(workspace, stride + 1, right)
-        _interpolate(below, right, columns)
-        _interpolate(above, below, rows)
-        images[..., channel] = above.reshape(images.shape[:3])
-
-
-def _take(workspace: _Workspace, distance: int, out: NDArray) -> None:
-    """Gather the pixels at a distance from the indices."""
-    # None is out of range; mode="wrap" is the fastest, as it needs no copy to fall back to.
-    workspace.padded[distance:].take(workspace.indices, out=out, mode="wrap")
-
-
-def _interpolate(start: NDArray, end: NDArray, fraction: NDArray) -> None:
-    """Move `start` towards `end` by a fraction; `end` is used up."""
-    end -= start
-    end *= fraction
-    start += end
 
 
 def _inverse_maps(angle: NDArray, scale: NDArray, shear_x: NDArray, shear_y: NDArray) -> NDArray:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 # Of the strongest ink: what is fainter is noise of the paper or of JPEG.
 _FAINT = 0.15
 # Of the strongest ink: where the edges of strokes are.
-EDGE = 0.3
+EDGE = 0.2
 # In grey values of 255: the least contrast that counts as something written.
 _LEAST_CONTRAST = 8
 

@@ -59,7 +59,7 @@ class ImageReader(TransformerMixin, BaseEstimator):
     >>> paper[20:100, 50:60] = 40  # A stroke of a pen
     >>> row = ImageReader().transform([paper])[0]
     >>> image = row.reshape(28, 28)
-    >>> np.flatnonzero(image.max(axis=1) > 127).size  # It is 20 high
+    >>> round(float(image.max(axis=1).sum()) / 255)  # It is 20 high
     20
     """
 
@@ -219,11 +219,13 @@ def _fit_into(
     height, width = written.shape
     scale = max(height / box[0], width / box[1])
     row, column = _centre_of_mass(written) if by_mass else (height / 2, width / 2)
+    # MNIST's centre is the middle of the pixel that is at the centre of a side or follows it.
+    to_row, to_column = (size // 2 + 0.5 if by_mass else size / 2 for size in image_shape)
     # Pillow cuts out only what is within, so there must be enough around it.
     seen_height, seen_width = scale * image_shape[0], scale * image_shape[1]
     around = math.ceil(max(seen_height, seen_width))
     padded = np.pad(written, around)
-    top, left = around + row - seen_height / 2, around + column - seen_width / 2
+    top, left = around + row - scale * to_row, around + column - scale * to_column
     return _resize(padded, image_shape, (left, top, left + seen_width, top + seen_height))
 
 

@@ -82,9 +82,10 @@ class Benchmark:
         Whether every turn gets a new process: peak memory leaves traces.
     total : bool
         Whether to add a case that adds up the seconds of the others and averages the rest.
-    chart : {"bars", "lines", "differences"}
+    chart : {"bars", "lines", "differences", "front"}
         "lines" draws the measure over the setting named `axis`, one picture for each `axis`;
-        "differences" draws what is named ``..._difference``, with its ``..._error``, by case.
+        "differences" draws what is named ``..._difference``, with its ``..._error``, by case;
+        "front" draws the accuracy of the totals over their seconds.
     notes : sequence of str
         Lines to print below the table.
     """
@@ -100,5 +101,5 @@ class Benchmark:
     rounds: int = 5
     fresh: bool = False
     total: bool = False
-    chart: Literal["bars", "lines", "differences"] = "bars"
+    chart: Literal["bars", "lines", "differences", "front"] = "bars"
     notes: Sequence[str] = field(default_factory=tuple)

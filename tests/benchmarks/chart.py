@@ -13,6 +13,14 @@ from tests.benchmarks.runner import Results, Row
 # Colours that people with any kind of colour vision can tell apart (Okabe and Ito, 2008).
 _SKANN, _FLOOR, _PEERS = "#0072B2", "#999999", "#E69F00"
 _MARKERS = {"skann": ("o-", _SKANN), "floor": ("s:", "#666666"), "sklearn": ("^--", "#D55E00")}
+# As their projects write them.
+_NAMES = {
+    "sklearn": "MLPClassifier",
+    "logistic regression": "LogisticRegression",
+    "hist gradient boosting": "HistGradientBoosting",
+    "realmlp": "RealMLP",
+    "xgboost": "XGBoost",
+}
 _BAR_INCHES = 0.26
 _MAX_COLUMNS = 2
 _DPI = 150
@@ -33,9 +41,12 @@ def save_chart(results: Results, folder: Path) -> list[Path]:
     list of Path
         The files.
     """
-    draw = {"bars": _draw_bars, "lines": _draw_lines, "differences": _draw_differences}[
-        results.benchmark.chart
-    ]
+    draw = {
+        "bars": _draw_bars,
+        "lines": _draw_lines,
+        "differences": _draw_differences,
+        "front": _draw_front,
+    }[results.benchmark.chart]
     paths = [folder / f"{results.benchmark.name}{suffix}" for suffix in (".svg", ".png")]
     # Text stays text in SVG; the same results give the same file.
     with rc_context({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "skann"}):
@@ -164,6 +175,51 @@ def _draw_differences(results: Results) -> Figure:
         f"{results.benchmark.title}\n"
         "(with two standard errors to either side; blue is better and orange worse by more)"
     )
+    return figure
+
+
+def _draw_front(results: Results) -> Figure:
+    """Draw accuracy over all cases against the time they took, and who is ahead.
+
+    The front joins those who are more accurate than everybody who is as fast.
+    """
+    points = {
+        row.contestant: (medians(row)["seconds"], medians(row)["accuracy"])
+        for row in results.rows
+        if row.case == "total"
+    }
+    figure = Figure(figsize=(7.2, 4.3), layout="constrained")
+    axes = figure.subplots()
+    front: list[tuple[float, float]] = []
+    for point in sorted(points.values()):
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    axes.step(*zip(*front, strict=True), where="post", color=_FLOOR, lw=1, zorder=0)
+    for contestant, (seconds, accuracy) in points.items():
+        colour = _SKANN if contestant.startswith("skann") else _PEERS
+        axes.plot(seconds, accuracy, "o", ms=9, color=colour)
+        is_right = seconds > max(seconds for seconds, _ in points.values()) / 3
+        axes.annotate(
+            _NAMES.get(contestant, contestant),
+            (seconds, accuracy),
+            (-9 if is_right else 9, 5),
+            textcoords="offset points",
+            ha="right" if is_right else "left",
+            va="bottom",
+            fontweight="bold" if contestant.startswith("skann") else "normal",
+        )
+    axes.set(
+        xscale="log",
+        xlabel="seconds to fit all sets (log scale; further left is faster)",
+        ylabel="mean accuracy (higher is better)",
+    )
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.0%}"))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.margins(0.12, 0.14)
+    _tidy(axes)
+    n_sets = len({row.case for row in results.rows}) - 1
+    figure.suptitle(f"{results.benchmark.title}: test accuracy and time to fit {n_sets} sets")
     return figure
 
 

@@ -49,7 +49,8 @@ def _gather(X, indices, shift, factor, batch):
             elif shift is None:
                 batch[i, j] = value * factor[j]
             else:
-                batch[i, j] = (value - shift[j]) * factor[j]
+                # In the precision of NumPy's two passes.
+                batch[i, j] = batch.dtype.type(value - shift[j]) * factor[j]
 
 
 @kernel
@@ -153,7 +154,8 @@ def undo_drop(mask, scale, outputs, grad):
 
 
 @kernel
-def _softmax_cross_entropy(logits, targets, weights, divisor, on_each, on_truth, sums):
+def _softmax_cross_entropy(logits, targets, weights, divisor, wanted, sums):
+    on_each, on_truth = wanted
     n_classes, n_rows = logits.shape
     highest, total, true = sums[0], sums[1], sums[2]
     highest[:n_rows] = logits[0]
@@ -188,10 +190,10 @@ def make_softmax_cross_entropy(
     n_outputs: int, max_rows: int, dtype: DTypeLike, on_each: float, on_truth: float
 ) -> numpy_kernels.LossFunction:
     """Return the multinomial log-loss; see `numpy_kernels.make_softmax_cross_entropy`."""
-    sums = np.empty((3, max_rows))
+    sums, wanted = np.empty((3, max_rows)), (on_each, on_truth)
 
     def loss(logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float) -> float:
-        return _softmax_cross_entropy(logits, targets, weights, divisor, on_each, on_truth, sums)
+        return _softmax_cross_entropy(logits, targets, weights, divisor, wanted, sums)
 
     return loss
 
@@ -284,9 +286,9 @@ def make_adam_rows(matrices: Sequence[NDArray]) -> Callable[[NDArray, NDArray, A
 
 
 @kernel
-def _sgd(values, grad, velocity, n_weights, rate, decay, momentum, is_nesterovs):
+def _sgd(values, grad, velocity, n_weights, factors, is_nesterovs):
     kind = values.dtype.type
-    rate, decay, momentum = kind(rate), kind(decay), kind(momentum)
+    rate, decay, momentum = kind(factors[0]), kind(factors[1]), kind(factors[2])
     for i in range(len(values)):
         g = grad[i]
         if i < n_weights:
@@ -307,7 +309,7 @@ def make_sgd(like: NDArray, momentum: float, is_nesterovs: bool) -> Callable[...
         rate: float,
         decay: float,
     ) -> None:
-        _sgd(values, grad, velocity, n_weights, rate, decay, momentum, is_nesterovs)
+        _sgd(values, grad, velocity, n_weights, (rate, decay, momentum), is_nesterovs)
 
     return update
 
@@ -322,6 +324,52 @@ def _average(average, values, share):
 def make_average(like: NDArray) -> Callable[[NDArray, NDArray, float], None]:
     """Return the update of a moving average; see `numpy_kernels.make_average`."""
     return _average
+
+
+@kernel
+def _interpolate(images, coordinates, padded, indices):
+    n_images, height, width, n_channels = images.shape
+    number = coordinates.dtype.type
+    first, last_row, last_column = number(0), number(height + 1), number(width + 1)
+    stride = width + 2
+    for i in range(n_images):
+        rows, columns = coordinates[0, i], coordinates[1, i]
+        # A pass of its own, as the compiler makes no vector instructions of loads at indices.
+        for p in range(len(indices)):
+            row = min(max(rows[p] + number(1), first), last_row)
+            column = min(max(columns[p] + number(1), first), last_column)
+            top, left = min(np.int32(row), np.int32(height)), min(np.int32(column), np.int32(width))
+            rows[p], columns[p] = row - number(top), column - number(left)
+            indices[p] = top * np.int32(stride) + left
+        for channel in range(n_channels):
+            for r in range(height):
+                for c in range(width):
+                    padded[(r + 1) * stride + c + 1] = images[i, r, c, channel]
+            p = 0
+            for r in range(height):
+                for c in range(width):
+                    # Without a sign, as indices that may be negative take longer.
+                    k = np.uintp(indices[p])
+                    below = k + np.uintp(stride)
+                    upper = padded[k] + columns[p] * (padded[k + np.uintp(1)] - padded[k])
+                    lower = padded[below] + columns[p] * (
+                        padded[below + np.uintp(1)] - padded[below]
+                    )
+                    images[i, r, c, channel] = upper + rows[p] * (lower - upper)
+                    p += 1
+
+
+def make_interpolation(
+    n_images: int, height: int, width: int, dtype: DTypeLike
+) -> Callable[[NDArray, NDArray], None]:
+    """Return a function that samples images; see `numpy_kernels.make_interpolation`."""
+    padded = np.zeros((height + 2) * (width + 2), dtype)  # One image, with zeros around it.
+    indices = np.empty(height * width, np.int32)
+
+    def interpolate(images: NDArray, coordinates: NDArray) -> None:
+        _interpolate(images, coordinates, padded, indices)
+
+    return interpolate
 
 
 def try_out() -> None:

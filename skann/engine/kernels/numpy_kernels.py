@@ -484,3 +484,86 @@ def make_average(like: NDArray) -> Callable[[NDArray, NDArray, float], None]:
         average += scratch
 
     return update
+
+
+def make_interpolation(
+    n_images: int, height: int, width: int, dtype: DTypeLike
+) -> Callable[[NDArray, NDArray], None]:
+    """Return a function that replaces images by their values at other coordinates.
+
+    Values are interpolated bilinearly and zero outside of the image.
+
+    Parameters
+    ----------
+    n_images, height, width : int
+        Of the images, whose pixels and the zeros between them are fewer than 2**24: indices are
+        calculated in `dtype`.
+    dtype : dtype-like
+        Of the images and the coordinates.
+
+    Returns
+    -------
+    callable (images, coordinates) -> None
+        `images`, of shape (n_images, height, width, n_channels), are replaced. `coordinates`, of
+        shape (2, n_images, height * width), are the row and the column from where each pixel
+        comes; they are used up.
+    """
+    return _Interpolation(n_images, height, width, dtype)
+
+
+class _Interpolation:
+    def __init__(self, n_images: int, height: int, width: int, dtype: DTypeLike) -> None:
+        shape = n_images, height * width
+        # The zero after a row is the one before the next row, and so for images.
+        self._stride = width + 1
+        size = (height + 1) * self._stride
+        # Every image with zeros around it, one after the other, and the view of it that is these.
+        self._padded = np.zeros(n_images * size + 2 * self._stride + 2, dtype)
+        framed = self._padded[: n_images * size].reshape(n_images, height + 1, self._stride)
+        self._inner = framed[:, 1:, 1:]
+        self._slopes = np.empty(len(self._padded) - 1, dtype)
+        # Where the first pixel of an image is, for each of its pixels.
+        first = np.arange(n_images, dtype=dtype) * size + self._stride + 1
+        self._first = np.repeat(first, shape[1]).reshape(shape)
+        self._values = np.empty((3, *shape), dtype)
+        self._narrow = np.empty(shape, np.int32)
+        self._indices = np.empty(shape, np.intp)
+
+    def __call__(self, images: NDArray, coordinates: NDArray) -> None:
+        _, height, width, n_channels = images.shape
+        rows, columns = coordinates
+        # What is further away than a pixel is as zero as the frame.
+        np.clip(rows, -1, height, out=rows)
+        np.clip(columns, -1, width, out=columns)
+        top, left, spare = self._values
+        np.floor(rows, out=top)
+        np.floor(columns, out=left)
+        rows -= top
+        columns -= left
+        top *= self._stride
+        top += left
+        top += self._first
+        # By way of int32, as processors have no fast conversion from float32 to int64.
+        np.copyto(self._narrow, top, casting="unsafe")
+        np.copyto(self._indices, self._narrow)
+
+        shape = images.shape[:3]
+        above, below = top, left
+        for channel in range(n_channels):
+            self._inner[...] = images[..., channel]
+            np.subtract(self._padded[1:], self._padded[:-1], out=self._slopes)
+            self._interpolate_across(0, columns, above, spare)
+            self._interpolate_across(self._stride, columns, below, spare)
+            below -= above
+            below *= rows
+            np.add(above.reshape(shape), below.reshape(shape), out=images[..., channel])
+
+    def _interpolate_across(
+        self, distance: int, columns: NDArray, out: NDArray, spare: NDArray
+    ) -> None:
+        """Look up values at the columns' fractions, `distance` behind the indices."""
+        # No index is out of range; mode="wrap" is the fastest, as it needs no copy to fall back to.
+        self._padded[distance:].take(self._indices, out=out, mode="wrap")
+        self._slopes[distance:].take(self._indices, out=spare, mode="wrap")
+        spare *= columns
+        out += spare

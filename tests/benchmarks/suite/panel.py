@@ -141,7 +141,7 @@ def calibration_error(top: NDArray, right: NDArray, n_bins: int = 15) -> float:
 
 BENCHMARK = Benchmark(
     name="panel",
-    title="Log-loss on real data sets at default settings",
+    title="Real data sets at default settings",
     contestants=tuple(_MAKERS),
     cases=_cases,
     prepare=_prepare,
@@ -150,6 +150,7 @@ BENCHMARK = Benchmark(
     unit="nats",
     rounds=2,
     total=True,
+    chart="front",
     notes=(
         "At most 10,000 rows of each (with --quick 100), 70 % of them to train, both drawn by"
         " class, with another seed every round; standardised features in float32.",
