@@ -22,8 +22,9 @@ def run(monkeypatch, tmp_path):
     """Run a script of the gallery as it stands; return its variables."""
 
     def run_script(name):
-        # On busy cores, BLAS threads that wait for each other turn seconds into minutes.
-        with threadpool_limits(1, "blas"):
+        # On busy cores, threads of BLAS and of boosted trees that wait for each other turn seconds
+        # into minutes.
+        with threadpool_limits(1):
             return runpy.run_path(str(EXAMPLES / f"{name}.py"))
 
     backend = plt.get_backend()
