@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import assert_all_finite, check_array, check_X_y
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -34,12 +35,12 @@ from skann.inputs import (
     check_indices,
     is_plain,
     naming_validation_data,
-    refuse_dates,
 )
 from skann.model import FittedModel
 from skann.parameters import CONSTRAINTS
 from skann.preparation import Prepared, prepare, prepare_piece
 from skann.summary import NetworkSummary, summarize
+from skann.tables import Encoding, find_categories, is_frame, refuse_dates, split
 from skann.targets import Labels, plain_labels
 
 _DOCUMENTATION = "https://skann.readthedocs.io/en/stable/"
@@ -69,8 +70,10 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows, of any numeric dtype. A row-major array is never copied whole.
+        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
+            Training rows, of any numeric dtype. A row-major array is never copied whole. A
+            DataFrame may hold categories; missing values (NaN, None, NA) are filled, but sparse
+            rows must lack none.
         y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
             Labels of any type, or zeros and ones with a column for each label.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -323,7 +326,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
     def _partial_fit(self, given: Given, classes: Any) -> Self:
         with self._unchanged_by_errors():
             model = getattr(self, "_model", None)
-            given = self._validated(given, reset=model is None)
+            encoding = None if model is None else model.encoding
+            given = self._validated(given, encoding, reset=model is None)
             prepared = prepare_piece(self._parameters(), given, classes, model)
             run = self._train(prepared, Observer())
             earlier = [] if model is None else model.history
@@ -341,7 +345,9 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
     def _prepare(self, given: Given, saved: SavedFit | None = None) -> Prepared:
         """Validate everything that a fit is given; nothing is trained yet."""
         model = getattr(self, "_model", None) if self.warm_start and saved is None else None
-        given = self._validated(given, reset=model is None)
+        before = model if model is not None else saved
+        encoding = None if before is None else before.encoding
+        given = self._validated(given, encoding, reset=model is None)
         return prepare(self._parameters(), given, model, saved, self._as_fitted)
 
     def _train_only(self, given: Given, observer: Observer) -> None:
@@ -393,7 +399,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
     # What scikit-learn validates ------------------------------------------------------------
 
-    def _validated(self, given: Given, *, reset: bool) -> Given:
+    def _validated(self, given: Given, encoding: Encoding | None, *, reset: bool) -> Given:
         """Validate rows and labels."""
         names = ("X_val", "y_val", "sample_weight_val")
         there = [name for name in names if getattr(given, name) is not None]
@@ -402,31 +408,72 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
                 f"Validation data needs both X_val and y_val; given was only {' and '.join(there)}."
             )
         with as_numpy():
-            X, y = self._validated_pair(given.X, given.y, "y", ("csr", "csc"), reset)
+            X, y, encoding = self._validated_pair(
+                given.X, given.y, "y", encoding, accept_sparse=("csr", "csc"), reset=reset
+            )
+            # Callbacks predict the rows as they are given.
+            table = X if encoding.keeps_columns else given.X
+            given = given._replace(X=X, y=y, encoding=encoding, table=table)
             if not there:
-                return given._replace(X=X, y=y)
+                return given
             with naming_validation_data():
-                X_val, y_val = self._validated_pair(given.X_val, given.y_val, "y_val")
-        return given._replace(X=X, y=y, X_val=X_val, y_val=y_val)
+                X_val, y_val, _ = self._validated_pair(given.X_val, given.y_val, "y_val", encoding)
+        return given._replace(X_val=X_val, y_val=y_val)
 
     def _validated_pair(
-        self, X: Any, y: Any, name: str, accept_sparse: Any = "csr", reset: bool = False
+        self, X: Any, y: Any, name: str, encoding: Encoding | None, **options: Any
     ) -> Any:
         if sparse.issparse(y):
             check_indices(y, name)
         y = plain_labels(y, name)
-        return self._validated_data(
-            X, y, accept_sparse=accept_sparse, multi_output=True, reset=reset
-        )
+        return self._validated_data(encoding, X, y, **options)
 
-    def _validated_data(self, X: Any, *y: Any, **options: Any) -> Any:
-        """Return what `validate_data` returns, after a look for what it lets pass."""
+    def _validated_data(
+        self,
+        encoding: Encoding | None,
+        X: Any,
+        *y: Any,
+        accept_sparse: Any = "csr",
+        reset: bool = False,
+    ) -> Any:
+        """Return rows as inputs of the network, with labels if there are any, and their encoding.
+
+        Without an encoding, that of the rows is found.
+        """
         refuse_dates(X, "X")
         if sparse.issparse(X):
             check_indices(X, "X")
-        checked = validate_data(self, X, *y, **options)
-        refuse_dates(checked[0] if y else checked, "X")
-        return checked
+        if encoding is None:
+            is_category = find_categories(X, self.categorical_features)
+        else:
+            is_category = encoding.is_category
+        numbers, labels, columns = self._validated_columns(X, y, is_category, accept_sparse, reset)
+        refuse_dates(numbers, "X")
+        if sparse.issparse(numbers):
+            assert_all_finite(numbers, estimator_name=type(self).__name__, input_name="X")
+        if encoding is None:
+            encoding = Encoding.fit(is_category, numbers, columns)
+        return encoding.encode(numbers, columns), *labels, encoding
+
+    def _validated_columns(
+        self, X: Any, y: tuple, is_category: Any, accept_sparse: Any, reset: bool
+    ) -> Any:
+        """Return numbers, labels if there are any, and the columns of a table."""
+        options: dict[str, Any] = {"accept_sparse": accept_sparse, "ensure_all_finite": "allow-nan"}
+        if y:
+            options["multi_output"] = True
+        has_categories = is_category is not None and any(is_category)
+        if not (is_frame(X) or has_categories):
+            checked = validate_data(self, X, *y, reset=reset, **options)
+            return *((checked[0], checked[1:]) if y else (checked, ())), None
+        # Names and number of columns are those of the table.
+        validate_data(self, X, *y, reset=reset, skip_check_array=True)
+        columns = split(X, is_category)
+        options |= {"estimator": self, "ensure_min_features": 0 if has_categories else 1}
+        if not y:
+            return check_array(columns.numbers, input_name="X", **options), (), columns
+        numbers, labels = check_X_y(columns.numbers, *y, **options)
+        return numbers, (labels,), columns
 
     def _validated_rows(self, X: Any) -> Any:
         """Validate rows to predict.
@@ -436,17 +483,19 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         """
         if "_model" not in vars(self):  # The check costs more than predicting a row.
             check_is_fitted(self)
-        if is_plain(X):
+        encoding = self._model.encoding
+        if encoding.keeps_columns and is_plain(X):
             return validate_data(self, X, reset=False, skip_check_array=True)
         with as_numpy():
-            return self._validated_data(X, accept_sparse="csr", reset=False)
+            return self._validated_data(encoding, X)[0]
 
     def _as_fitted(self, network: Network, labels: Labels, scaling: Scaling | None) -> Any:
         """Return a shallow copy that predicts with a network."""
         fitted = copy.copy(self)
-        model = FittedModel(network, labels, scaling, [], 0, 0)
-        fitted.__dict__.update(_model=model, classes_=labels.classes)
-        # The rows have been validated already, as arrays without names.
+        # The rows have been encoded already, to arrays without names.
+        n_inputs = network.architecture.layer_sizes[0]
+        model = FittedModel(network, labels, scaling, Encoding.of_numbers(n_inputs), [], 0, 0)
+        fitted.__dict__.update(_model=model, classes_=labels.classes, n_features_in_=n_inputs)
         fitted.__dict__.pop("feature_names_in_", None)
         return fitted
 
@@ -484,6 +533,7 @@ def _model_of(run: Run | FittedRun, state: TrainingState, prepared: Prepared) ->
         network=run.network,
         labels=prepared.labels,
         scaling=prepared.data.scaling,
+        encoding=prepared.encoding,
         history=list(run.history),
         n_rows=len(prepared.data.train),
         n_rows_seen=state.n_rows_seen,

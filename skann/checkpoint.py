@@ -20,11 +20,12 @@ from skann.engine.rows import Scaling
 from skann.engine.state import TrainingState
 from skann.model import FittedModel
 from skann.npz_tree import hash_of
+from skann.tables import Encoding
 from skann.targets import Labels
 from skann.version import VERSION
 
 # To be raised with every change to what a file holds: nothing in it is checked but this number.
-_FORMAT = 1
+_FORMAT = 2
 # Rows of X that its fingerprint looks at: milliseconds, however large X is.
 _FINGERPRINT_ROWS = 1000
 # What of the header must be as it was, beside parameters and data, and what to do if it is not.
@@ -125,8 +126,8 @@ def save(path: Path, model: FittedModel) -> None:
     OSError
         If it cannot be written.
     """
-    tree = {**model.origin.header, "scaling": model.scaling, "training": vars(model.state)}
-    npz_tree.write(path, tree)
+    fitted = {"scaling": model.scaling, "encoding": model.encoding, "training": vars(model.state)}
+    npz_tree.write(path, model.origin.header | fitted)
 
 
 class SavedFit(NamedTuple):
@@ -140,6 +141,8 @@ class SavedFit(NamedTuple):
         As in `Origin`.
     scaling : Scaling or None
         Of the inputs.
+    encoding : Encoding
+        Of the given columns as inputs.
     state : TrainingState
         Of the run.
     """
@@ -147,6 +150,7 @@ class SavedFit(NamedTuple):
     path: Path
     header: dict[str, Any]
     scaling: Scaling | None
+    encoding: Encoding
     state: TrainingState
 
     @classmethod
@@ -183,7 +187,8 @@ class SavedFit(NamedTuple):
                 stacklevel=4,
             )
         scaling, state = tree.pop("scaling"), TrainingState(**tree.pop("training"))
-        return cls(path, tree, None if scaling is None else Scaling(*scaling), state)
+        encoding = Encoding(*tree.pop("encoding"))
+        return cls(path, tree, None if scaling is None else Scaling(*scaling), encoding, state)
 
     def generator(self) -> np.random.Generator:
         """Return the random generator as it was before the fit."""

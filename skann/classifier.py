@@ -68,6 +68,15 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     input_clip : float or None, default=None
         Smooth limit c of the inputs, after `input_scaling`: ``x / sqrt(1 + (x / c)**2)`` [5]_.
         Try 3 on standardised tables with heavy tails or outliers.
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which columns of X hold categories, as `HistGradientBoostingClassifier` takes it: a mask,
+        indices, names of columns, None for none of them. "from_dtype": the columns of a DataFrame
+        (of pandas, polars or any that narwhals knows) that are categorical, strings or booleans,
+        and columns of objects that are no numbers; of an array of numbers none. Each level, a
+        missing one included, becomes an input of zeros and ones, which is never scaled; levels
+        seen once, those beyond the 99 most frequent, and levels that `fit` has not seen share
+        one. A missing number becomes the median of its column, with an input that tells where.
+        `partial_fit` and `warm_start` keep the first call's. Name columns of codes here.
     class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, as `sklearn.utils.class_weight.compute_class_weight` takes
         them; for multilabel targets as `compute_sample_weight`. Classes that a dict lacks weigh 1.
@@ -208,11 +217,12 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     classes_ : ndarray of shape (n_classes,)
         The labels; for multilabel targets the column numbers.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer, views of one vector; assigning writes into it.
+        Weights of each layer, views of one vector; assigning writes into it. The first has a row
+        for each input: of a table with categories those are more than its columns.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer, views of the same vector.
     n_features_in_ : int
-        Number of features.
+        Number of features, the columns of X as given.
     feature_names_in_ : ndarray of shape (n_features,)
         Their names, where X has names that are all strings.
     n_iter_ : int
@@ -320,6 +330,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         kernel_initializer="auto",
         input_scaling=None,
         input_clip=None,
+        categorical_features="from_dtype",
         class_weight=None,
         alpha="auto",
         dropout="auto",
@@ -362,6 +373,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         # Its inputs and classes.
         self.input_scaling = input_scaling
         self.input_clip = input_clip
+        self.categorical_features = categorical_features
         self.class_weight = class_weight
         # Regularisation.
         self.alpha = alpha
@@ -493,6 +505,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
         tags.classifier_tags.multi_label = True
         return tags
 

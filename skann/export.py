@@ -123,6 +123,12 @@ def _set_output_types(operator: Any) -> None:
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
     from skl2onnx.common.utils import check_input_and_output_numbers
 
+    if not operator.raw_operator._model.encoding.keeps_columns:
+        raise ValueError(
+            "The classifier was fitted to a table with categories or missing values, which ONNX"
+            " export does not encode. Fit a Pipeline of a ColumnTransformer (with OneHotEncoder and"
+            " SimpleImputer) and the classifier: skl2onnx converts it as a whole."
+        )
     check_input_and_output_numbers(operator, input_count_range=1, output_count_range=2)
     label, probabilities = operator.outputs
     classes = _onnx_labels(operator.scope_inst, operator.raw_operator)

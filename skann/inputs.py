@@ -12,11 +12,12 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight
 
 from skann.engine.batches import Examples
+from skann.tables import refuse_dates
 from skann.targets import Labels, combine_weights, plain_labels
 
 
 class Given(NamedTuple):
-    """What `fit` is given, as it is given."""
+    """What `fit` is given, as it is given; once it is validated, with the encoding of its rows."""
 
     X: Any
     y: Any
@@ -24,25 +25,13 @@ class Given(NamedTuple):
     X_val: Any = None
     y_val: Any = None
     sample_weight_val: Any = None
+    encoding: Any = None
+    table: Any = None
 
 
 def as_numpy() -> Any:
     """Return a context in which scikit-learn makes arrays of any library those of NumPy."""
     return config_context(array_api_dispatch=False)
-
-
-def refuse_dates(values: Any, name: str) -> None:
-    """Raise an error for dates and durations, whose numbers are in any unit."""
-    # A DataFrame has a dtype for each column.
-    dtypes = values.dtypes if hasattr(values, "columns") else [getattr(values, "dtype", None)]
-    dates = [str(dtype) for dtype in dtypes if getattr(dtype, "kind", "") in ("m", "M")]
-    if dates:
-        raise ValueError(
-            f"{name} holds dates or durations (dtype {', '.join(dict.fromkeys(dates))}), not"
-            " numbers. Convert them to numbers in a unit of your choice: a duration by dividing"
-            " it, for example by np.timedelta64(1, 'D') for days, a date after subtracting another"
-            " date."
-        )
 
 
 def check_indices(matrix: Any, name: str) -> None:

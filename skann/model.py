@@ -13,6 +13,7 @@ from skann.engine.rows import Scaling, chunk_rows, make_rows
 from skann.engine.settings import Architecture
 from skann.engine.state import TrainingState
 from skann.engine.stopping import Epoch
+from skann.tables import Encoding
 from skann.targets import Labels
 
 
@@ -28,6 +29,8 @@ class FittedModel:
         What its outputs stand for.
     scaling : Scaling or None
         Of the inputs.
+    encoding : Encoding
+        Of the given columns as inputs.
     history : list of Epoch
         A record of each epoch.
     n_rows : int
@@ -45,6 +48,7 @@ class FittedModel:
     network: Network
     labels: Labels
     scaling: Scaling | None
+    encoding: Encoding
     history: list[Epoch]
     n_rows: int
     n_rows_seen: int
@@ -122,6 +126,7 @@ class FittedModel:
             "parameters": self.network.parameters,
             "labels": tuple(self.labels),
             "scaling": None if self.scaling is None else tuple(self.scaling),
+            "encoding": tuple(self.encoding),
             "history": [tuple(epoch) for epoch in self.history],
             "n_rows": self.n_rows,
             "n_rows_seen": self.n_rows_seen,
@@ -139,6 +144,7 @@ class FittedModel:
             network=Network(Architecture(*tree["architecture"]), tree["parameters"]),
             labels=Labels(*tree["labels"]),
             scaling=None if scaling is None else Scaling(*scaling),
+            encoding=Encoding(*tree["encoding"]),
             history=[Epoch(*epoch) for epoch in tree["history"]],
             n_rows=tree["n_rows"],
             n_rows_seen=tree["n_rows_seen"],

@@ -54,6 +54,7 @@ CONSTRAINTS: dict[str, list] = {
     "epsilon": [_POSITIVE],
     "n_iter_no_change": [_COUNT, Options(Real, {np.inf})],
     "max_fun": [_COUNT],
+    "categorical_features": ["array-like", _one_of(["from_dtype"]), None],
     "class_weight": [dict, list, StrOptions({"balanced"}), None],
     "dtype": [_one_of(["float32", "float64"])],
     "input_scaling": [_one_of(["standard", "maxabs", "robust"]), None],

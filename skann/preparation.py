@@ -22,8 +22,9 @@ from skann.engine.threads import threads_for
 from skann.inputs import Given, labels_for_partial_fit, make_examples, naming_validation_data
 from skann.model import FittedModel
 from skann.parameters import check_memory, check_rows, check_together, make_architecture
-from skann.scaling import ROBUST_CLIP, measure_scaling
+from skann.scaling import ROBUST_CLIP, measure_scaling, of_first
 from skann.scoring import make_scoring
+from skann.tables import Encoding
 from skann.targets import Labels, hold_out
 
 Parameters = Mapping[str, Any]
@@ -45,6 +46,8 @@ class Prepared(NamedTuple):
         What to train and measure on.
     start : TrainingState
         What to go on from.
+    encoding : Encoding
+        Of the given columns as inputs.
     origin : Origin or None
         What checkpoints note of the fit.
     for_callbacks : dict
@@ -55,6 +58,7 @@ class Prepared(NamedTuple):
     settings: Settings
     data: Data
     start: TrainingState
+    encoding: Encoding
     origin: Origin | None = None
     for_callbacks: dict[str, Any] | None = None
 
@@ -110,14 +114,14 @@ def prepare(
     )
     if saved is not None:
         saved.check(origin)
-    scaling = saved.scaling if saved is not None else _scaling(parameters, train, model)
+    scaling = saved.scaling if saved is not None else _scaling(parameters, given, train, model)
     as_estimator = partial(as_fitted, labels=labels, scaling=scaling)
     scoring = make_scoring(parameters["scoring"], held_out, labels, as_estimator)
     data = Data(train, held_out, scaling, scoring)
     start = saved.state if saved is not None else _start(parameters, settings, rng, model)
     metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-    for_callbacks = {"X": given.X, "y": given.y, "metadata": metadata}
-    return Prepared(labels, settings, data, start, origin, for_callbacks)
+    for_callbacks = {"X": given.table, "y": given.y, "metadata": metadata}
+    return Prepared(labels, settings, data, start, given.encoding, origin, for_callbacks)
 
 
 def _labels(y: Any, model: FittedModel | None) -> Labels:
@@ -146,8 +150,9 @@ def prepare_piece(
     settings = make_settings(parameters, architecture, labels.kind, train, of_stream=True)
     check_rows(parameters, train, settings.batch_size)
     rng = _generator(parameters["random_state"], model, None)
-    data = Data(train, scaling=_scaling(parameters, train, model))
-    return Prepared(labels, settings, data, _start(parameters, settings, rng, model))
+    data = Data(train, scaling=_scaling(parameters, given, train, model))
+    start = _start(parameters, settings, rng, model)
+    return Prepared(labels, settings, data, start, given.encoding)
 
 
 def _architecture(
@@ -193,7 +198,9 @@ def _generator(random_state: Any, model: FittedModel | None, saved: SavedFit | N
     return default_rng(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _scaling(parameters: Parameters, train: Examples, model: FittedModel | None) -> Scaling | None:
+def _scaling(
+    parameters: Parameters, given: Given, train: Examples, model: FittedModel | None
+) -> Scaling | None:
     """Return the scaling of the inputs: that of before, or measured anew."""
     if model is not None:
         return model.scaling
@@ -201,7 +208,9 @@ def _scaling(parameters: Parameters, train: Examples, model: FittedModel | None)
     if kind is None and clip is None:
         return None
     as_one = parameters["augmentation"] is not None
-    scaling = Scaling(None, None) if kind is None else measure_scaling(kind, train, as_one)
+    scaling = Scaling(None, None)
+    if kind is not None:
+        scaling = of_first(measure_scaling(kind, train, as_one), given.encoding.n_numbers)
     if clip is None and kind == "robust":
         clip = ROBUST_CLIP
     return scaling._replace(clip=None if clip is None else float(clip))

@@ -70,6 +70,28 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
     return _finished(shift, factor, varies, kind, as_one)
 
 
+def of_first(scaling: Scaling, n_scaled: int) -> Scaling:
+    """Return a scaling that leaves features as they are from one on.
+
+    Parameters
+    ----------
+    scaling : Scaling
+        Of all features.
+    n_scaled : int
+        Features that it is to scale, the first ones.
+
+    Returns
+    -------
+    Scaling
+    """
+    shift, factor, *_ = scaling
+    place = np.arange(0 if factor is None else len(factor))
+    return scaling._replace(
+        shift=None if shift is None else np.where(place < n_scaled, shift, 0.0),
+        factor=None if factor is None else np.where(place < n_scaled, factor, 1.0),
+    )
+
+
 def _finished(
     shift: NDArray | None, factor: NDArray, varies: NDArray, kind: InputScaling, as_one: bool
 ) -> Scaling:

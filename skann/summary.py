@@ -70,6 +70,8 @@ class NetworkSummary:
         From the inputs to the outputs.
     input_scaling : str or None
         "standard" or "maxabs".
+    columns : str or None
+        What the columns of a table hold; None where each of them is an input.
     dtype : str
         Computing dtype.
     n_parameters : int
@@ -87,6 +89,7 @@ class NetworkSummary:
     name: str
     layers: list[LayerSummary]
     input_scaling: str | None
+    columns: str | None
     dtype: str
     n_parameters: int
     n_trainable: int
@@ -108,6 +111,7 @@ class NetworkSummary:
         rows.insert(1, ["-" * width for width in widths])
         template = "  ".join(f"{{:{width}}}" for width in widths[:-1]) + f"  {{:>{widths[-1]}}}"
         facts = (
+            *([] if self.columns is None else [f"Columns:       {self.columns}"]),
             f"Input scaling: {self.input_scaling}",
             f"Parameters:    {self.n_parameters:,} in {self.dtype}, {self.parameter_bytes:,} bytes",
             f"Cost of epoch: about {self.multiply_adds_per_row:,} multiply-adds a row,"
@@ -140,6 +144,7 @@ def summarize(model: FittedModel, name: str, dropout: tuple[float, ...]) -> Netw
         name=name,
         layers=_layers(model, dropout),
         input_scaling=None if model.scaling is None else model.scaling.kind,
+        columns=model.encoding.summary(),
         dtype=str(network.parameters.dtype),
         n_parameters=architecture.n_parameters,
         n_trainable=architecture.n_trainable,

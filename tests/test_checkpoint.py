@@ -522,7 +522,7 @@ class TestDamage:
 
     def test_another_format_is_refused(self, saved):
         write(saved, read(saved) | {"format": 99})
-        with pytest.raises(ValueError, match="has format 99; this version of skann reads format 1"):
+        with pytest.raises(ValueError, match="has format 99; this version of skann reads format 2"):
             quick().resume(saved, X, y)
 
     def test_another_version_warns(self, saved, monkeypatch):
@@ -571,10 +571,12 @@ class TestContent:
     def test_goes_with_the_number_of_its_format(self, model, path):
         tree = read(path)
         training = tree["training"]
-        assert tree["format"] == 1  # To be raised if one of these lists changes.
+        assert tree["format"] == 2  # To be raised if one of these lists changes.
         assert " ".join(tree) == (
-            "format versions parameters fingerprint blas_threads kernels stream scaling training"
+            "format versions parameters fingerprint blas_threads kernels stream scaling encoding"
+            " training"
         )
+        assert len(tree["encoding"]) == 6
         assert len(tree["scaling"]) == 5
         assert " ".join(training) == (
             "parameters stream n_rows_seen solver optimizer average epochs"
@@ -614,6 +616,7 @@ OTHER_VALUES = {
     "epsilon": 1e-7,
     "n_iter_no_change": np.inf,
     "max_fun": 9,
+    "categorical_features": [0],
     "class_weight": {0: 1, 1: 1, 2: 1},
     "dtype": "float64",
     "input_scaling": "maxabs",

@@ -146,6 +146,7 @@ class TestEqualsMLPClassifier:
         assert theirs <= ours
         assert ours - theirs == {
             "augmentation",
+            "categorical_features",
             "class_weight",
             "dropout",
             "dtype",
@@ -509,7 +510,7 @@ class TestInputs:
 
     def test_data_frames_of_mixed_dtypes(self):
         frame = pd.DataFrame({"a": X[:, 0], "b": IMAGES[:, 0], "c": X[:, 1] > 0})
-        model = quick(input_scaling="standard").fit(frame, y)
+        model = quick(input_scaling="standard", categorical_features=None).fit(frame, y)
         dense = frame.to_numpy(np.float64)
         same = quick(input_scaling="standard").fit(dense, y)
         np.testing.assert_allclose(model.predict_proba(frame), same.predict_proba(dense), atol=1e-6)

@@ -63,6 +63,7 @@ VALUES = {
     "epsilon": [1e-8, 1e-3],
     "n_iter_no_change": [10, 1, np.inf],
     "max_fun": [15000, 5],
+    "categorical_features": ["from_dtype", None],
     "class_weight": [None, "balanced", "dict"],
     "dtype": ["float32", "float64"],
     "input_scaling": [None, "standard", "maxabs", "robust"],

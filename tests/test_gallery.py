@@ -22,8 +22,9 @@ def run(monkeypatch, tmp_path):
     """Run a script of the gallery as it stands; return its variables."""
 
     def run_script(name):
-        # On busy cores, BLAS threads that wait for each other turn seconds into minutes.
-        with threadpool_limits(1, "blas"):
+        # On busy cores, threads of BLAS and of boosted trees that wait for each other turn seconds
+        # into minutes.
+        with threadpool_limits(1):
             return runpy.run_path(str(EXAMPLES / f"{name}.py"))
 
     backend = plt.get_backend()
@@ -69,6 +70,15 @@ def test_imbalanced(run):
     plain, weighted = script["mean_probability"].values()
     assert plain == pytest.approx(script["share"], abs=0.03)
     assert weighted > 4 * script["share"]
+
+
+def test_tables(run):
+    script = run("plot_tables")
+    losses = dict(zip(script["models"], script["losses"], strict=True))
+    assert losses["network, penalty chosen"] < losses["network"] - 0.05
+    assert losses["network, penalty chosen"] < losses["trees, rate chosen"] + 0.01
+    assert min(script["accuracies"]) > 0.74
+    assert script["network"].predict_proba(script["traveller"]).shape == (1, 2)
 
 
 def test_calibration(run):
