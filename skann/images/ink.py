@@ -68,7 +68,7 @@ def _paper(pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
     for _ in range(4):
         residuals = np.abs(values - terms @ plane)
         noise = 1.4826 * np.median(residuals)
-        near = residuals <= max(3 * noise, 1)
+        near = residuals <= max(3 * noise, 0.5)  # Grey values are rounded.
         plane = np.linalg.lstsq(terms[near], values[near])[0]
     noise = 1.4826 * np.median(np.abs(values - terms @ plane))
     paper = plane[0] + plane[1] * rows[:, None] + plane[2] * columns
