@@ -77,6 +77,18 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         seen once, those beyond the 99 most frequent, and levels that `fit` has not seen share
         one. A missing number becomes the median of its column, with an input that tells where.
         `partial_fit` and `warm_start` keep the first call's. Name columns of codes here.
+    numerical_embedding : {"periodic", "piecewise_linear"} or None, default=None
+        Further inputs for each number, which let the network bend sharply where single features
+        do: `embedding_width` combinations of 16 functions of it, whose weights are learned [9]_.
+        "periodic": cosines of random frequencies and phases; "piecewise_linear": ramps between
+        quantiles of the training rows. Numbers are embedded as scaled, so standardise them.
+        Dense X only; categories are not embedded. Try it on tables of few features whose classes
+        change abruptly.
+    embedding_width : int, default=3
+        Further inputs for each number. Without `numerical_embedding` it has no effect.
+    embedding_scale : float, default=0.1
+        Standard deviation of the frequencies of "periodic", in periods for each unit of the
+        scaled number. Larger values follow finer structure, and overfit sooner.
     class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, as `sklearn.utils.class_weight.compute_class_weight` takes
         them; for multilabel targets as `compute_sample_weight`. Classes that a dict lacks weigh 1.
@@ -307,6 +319,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     .. [7] Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
        reducing internal covariate shift", ICML 2015, https://arxiv.org/abs/1502.03167
     .. [8] Ba, Kiros and Hinton, "Layer normalization", 2016, https://arxiv.org/abs/1607.06450
+    .. [9] Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep
+       learning", NeurIPS 2022, https://arxiv.org/abs/2203.05556
 
     Examples
     --------
@@ -331,6 +345,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         input_scaling=None,
         input_clip=None,
         categorical_features="from_dtype",
+        numerical_embedding=None,
+        embedding_width=3,
+        embedding_scale=0.1,
         class_weight=None,
         alpha="auto",
         dropout="auto",
@@ -374,6 +391,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         self.input_scaling = input_scaling
         self.input_clip = input_clip
         self.categorical_features = categorical_features
+        self.numerical_embedding = numerical_embedding
+        self.embedding_width = embedding_width
+        self.embedding_scale = embedding_scale
         self.class_weight = class_weight
         # Regularisation.
         self.alpha = alpha

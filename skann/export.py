@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from skann.classifier import ANNClassifier
 from skann.engine.activations import _LEAK
+from skann.engine.embeddings import NumericalEmbedding
 from skann.engine.layers import LayerNormalization
 from skann.engine.network import Network
 from skann.engine.rows import Scaling
@@ -196,6 +197,8 @@ def _add_inputs(graph: _Graph, x: str, scaling: Scaling | None) -> str:
 
 def _add_network(graph: _Graph, network: Network, x: str) -> str:
     """Add all layers, up to the raw scores of shape (n_rows, n_outputs)."""
+    if network.embedding is not None:
+        x = _embed(graph, network.embedding, x)
     activations = [*network.architecture.activations, "identity"]
     for (dense, norm, _), activation in zip(network.layers, activations, strict=True):
         x = graph("Add", graph("MatMul", x, dense.weights), dense.bias)
@@ -206,6 +209,26 @@ def _add_network(graph: _Graph, network: Network, x: str) -> str:
             x = graph("BatchNormalization", x, *parameters, epsilon=norm.epsilon)
         x = _ACTIVATIONS[activation](graph, x)
     return x
+
+
+def _embed(graph: _Graph, embedding: NumericalEmbedding, x: str) -> str:
+    """Add what `NumericalEmbedding.forward` computes."""
+    kind, n_numbers, _, width = embedding.shape
+    numbers = graph("Gather", x, np.arange(n_numbers), axis=1)
+    numbers = graph("Transpose", numbers, perm=[1, 0])
+    by_number = graph("Reshape", numbers, np.array([n_numbers, -1, 1]))
+    values = graph("Sub", by_number, embedding.places[:, np.newaxis])
+    values = graph("Mul", values, embedding.slopes[:, np.newaxis])
+    values = _EMBEDDINGS[kind](graph, values)
+    values = graph("Mul", values, embedding.function.amplitude)
+    mixed = graph("Transpose", graph("MatMul", values, embedding.weights), perm=[1, 0, 2])
+    return graph("Concat", x, graph("Reshape", mixed, np.array([-1, n_numbers * width])), axis=1)
+
+
+_EMBEDDINGS: dict[str, Callable[[_Graph, str], str]] = {
+    "periodic": lambda graph, x: graph.single("Cos", x),
+    "piecewise_linear": lambda graph, x: graph("Min", graph("Max", x, 0.0), 1.0),
+}
 
 
 def _layer_normalization(graph: _Graph, layer: LayerNormalization, x: str) -> str:

@@ -76,7 +76,7 @@ class FittedModel:
             If raw scores are not finite.
         """
         network = self.network
-        at_once = chunk_rows(max(network.architecture.layer_sizes))
+        at_once = chunk_rows(network.architecture.widest)
         rows = make_rows(X, network.parameters.dtype, at_once, self.scaling)
         result: Any = None
         with np.errstate(over="ignore", invalid="ignore"):
@@ -122,7 +122,7 @@ class FittedModel:
         if state is not None and state["parameters"] is self.network.parameters:
             state["parameters"] = None
         return {
-            "architecture": tuple(self.network.architecture),
+            "architecture": self.network.architecture.to_tree(),
             "parameters": self.network.parameters,
             "labels": tuple(self.labels),
             "scaling": None if self.scaling is None else tuple(self.scaling),
@@ -141,7 +141,7 @@ class FittedModel:
         if state is not None and state["parameters"] is None:
             state = {**state, "parameters": tree["parameters"]}
         return cls(
-            network=Network(Architecture(*tree["architecture"]), tree["parameters"]),
+            network=Network(Architecture.from_tree(tree["architecture"]), tree["parameters"]),
             labels=Labels(*tree["labels"]),
             scaling=None if scaling is None else Scaling(*scaling),
             encoding=Encoding(*tree["encoding"]),

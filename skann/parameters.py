@@ -11,10 +11,11 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.batches import Examples
+from skann.engine.embeddings import EMBEDDINGS
 from skann.engine.initializers import INITIALIZERS
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.schedules import SCHEDULES
-from skann.engine.settings import Architecture
+from skann.engine.settings import Architecture, Embedding
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -23,6 +24,8 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 _AUTO = StrOptions({"auto"})
 # Training holds the parameters, their gradient, two earlier copies and the optimizer's state.
 _VECTORS = 5
+# Functions of each number that an embedding combines.
+_N_FUNCTIONS = 16
 
 
 def _one_of(names: Iterable[str]) -> StrOptions:
@@ -55,6 +58,9 @@ CONSTRAINTS: dict[str, list] = {
     "n_iter_no_change": [_COUNT, Options(Real, {np.inf})],
     "max_fun": [_COUNT],
     "categorical_features": ["array-like", _one_of(["from_dtype"]), None],
+    "numerical_embedding": [_one_of(EMBEDDINGS), None],
+    "embedding_width": [_COUNT],
+    "embedding_scale": [_POSITIVE],
     "class_weight": [dict, list, StrOptions({"balanced"}), None],
     "dtype": [_one_of(["float32", "float64"])],
     "input_scaling": [_one_of(["standard", "maxabs", "robust"]), None],
@@ -156,6 +162,11 @@ def check_rows(parameters: Mapping[str, Any], examples: Examples, batch_size: in
             "augmentation changes dense rows, but X is sparse. Set augmentation=None, or give"
             " X.toarray()."
         )
+    if parameters["numerical_embedding"] is not None and sparse.issparse(examples.X):
+        raise ValueError(
+            "numerical_embedding makes dense inputs, but X is sparse. Set"
+            " numerical_embedding=None, or give X.toarray()."
+        )
     if parameters["normalization"] == "batch" and min(batch_size, len(examples)) == 1:
         raise ValueError(
             "normalization='batch' needs the variance of several rows, but a batch has one, with"
@@ -165,7 +176,7 @@ def check_rows(parameters: Mapping[str, Any], examples: Examples, batch_size: in
 
 
 def make_architecture(
-    parameters: Mapping[str, Any], n_features: int, n_outputs: int
+    parameters: Mapping[str, Any], n_features: int, n_outputs: int, n_numbers: int
 ) -> Architecture:
     """Return what a network is made of.
 
@@ -176,6 +187,8 @@ def make_architecture(
         them.
     n_features, n_outputs : int
         Inputs and outputs of the network.
+    n_numbers : int
+        Inputs that are numbers, the first ones.
 
     Returns
     -------
@@ -196,7 +209,15 @@ def make_architecture(
         (n_features, *map(int, sizes), n_outputs),
         tuple(map(str, activations)),
         parameters["normalization"],
+        _embedding(parameters, n_numbers),
     )
+
+
+def _embedding(parameters: Mapping[str, Any], n_numbers: int) -> Embedding | None:
+    kind = parameters["numerical_embedding"]
+    if kind is None or not n_numbers:
+        return None
+    return Embedding(kind, n_numbers, _N_FUNCTIONS, parameters["embedding_width"])
 
 
 def check_memory(architecture: Architecture, dtype: str) -> None:

@@ -14,7 +14,7 @@ from skann.engine.batches import Examples
 from skann.engine.fitting import largest_product
 from skann.engine.kernels import active_name
 from skann.engine.network import Network
-from skann.engine.rows import Scaling, laid_out_by_rows
+from skann.engine.rows import Scaling, laid_out_by_rows, make_rows
 from skann.engine.run import Data
 from skann.engine.settings import Architecture, Settings
 from skann.engine.state import TrainingState
@@ -31,6 +31,8 @@ Parameters = Mapping[str, Any]
 
 # What every call of `partial_fit` does, whatever the parameters say.
 _OF_A_PIECE = {"max_iter": 1, "learning_rate": "constant", "warmup": 0.0}
+# Rows whose quantiles an embedding is made for.
+_EMBEDDING_ROWS = 100_000
 
 
 class Prepared(NamedTuple):
@@ -118,7 +120,7 @@ def prepare(
     as_estimator = partial(as_fitted, labels=labels, scaling=scaling)
     scoring = make_scoring(parameters["scoring"], held_out, labels, as_estimator)
     data = Data(train, held_out, scaling, scoring)
-    start = saved.state if saved is not None else _start(parameters, settings, rng, model)
+    start = saved.state if saved is not None else _start(parameters, settings, data, rng, model)
     metadata = None if sample_weight is None else {"sample_weight": sample_weight}
     for_callbacks = {"X": given.table, "y": given.y, "metadata": metadata}
     return Prepared(labels, settings, data, start, given.encoding, origin, for_callbacks)
@@ -151,19 +153,20 @@ def prepare_piece(
     check_rows(parameters, train, settings.batch_size)
     rng = _generator(parameters["random_state"], model, None)
     data = Data(train, scaling=_scaling(parameters, given, train, model))
-    start = _start(parameters, settings, rng, model)
+    start = _start(parameters, settings, data, rng, model)
     return Prepared(labels, settings, data, start, given.encoding)
 
 
 def _architecture(
     parameters: Parameters, given: Given, labels: Labels, model: FittedModel | None
 ) -> Architecture:
-    architecture = make_architecture(parameters, given.X.shape[1], labels.n_outputs)
+    n_inputs, n_numbers = given.X.shape[1], given.encoding.n_numbers
+    architecture = make_architecture(parameters, n_inputs, labels.n_outputs, n_numbers)
     if model is not None and architecture != model.network.architecture:
         raise ValueError(
-            f"hidden_layer_sizes, activation and normalization make a network of {architecture},"
-            f" but the one to go on with is {model.network.architecture}. Fit a clone to start"
-            " again."
+            "hidden_layer_sizes, activation, normalization and numerical_embedding make a network"
+            f" of {architecture}, but the one to go on with is {model.network.architecture}. Fit a"
+            " clone to start again."
         )
     check_memory(architecture, computing_dtype(parameters))
     return architecture
@@ -217,7 +220,11 @@ def _scaling(
 
 
 def _start(
-    parameters: Parameters, settings: Settings, rng: Generator, model: FittedModel | None
+    parameters: Parameters,
+    settings: Settings,
+    data: Data,
+    rng: Generator,
+    model: FittedModel | None,
 ) -> TrainingState:
     """Return what training goes on from, new weights if there are none."""
     if model is not None:
@@ -225,4 +232,9 @@ def _start(
         return replace(state, stream=rng.bit_generator.state)
     initializer = parameters["kernel_initializer"]
     network = Network.random(settings.architecture, settings.dtype, rng, initializer)
+    if network.embedding is not None:
+        some = data.train.spread_evenly(_EMBEDDING_ROWS)
+        rows = make_rows(some.X, settings.dtype, len(some), data.scaling, some.subset)
+        numbers = rows.chunk(0, len(some))[:, : network.embedding.shape.n_numbers]
+        network.embedding.begin(rng, parameters["embedding_scale"], numbers)
     return TrainingState(network.parameters, rng.bit_generator.state)

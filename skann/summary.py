@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
 
 import sklearn
 
 from skann.engine.kernels import active_name
 from skann.engine.losses import LOSSES
+from skann.engine.settings import Architecture
 from skann.model import FittedModel
 from skann.version import VERSION
 
@@ -35,11 +35,12 @@ class LayerSummary:
     Parameters
     ----------
     name : str
-        "input", "hidden 1" and so on, "output".
+        "input", "embedding" where there is one, "hidden 1" and so on, "output".
     output_shape : tuple
         ``(None, n_units)``; None stands for the rows.
     activation : str or None
-        Name of the activation, for the outputs of their link; None for the inputs.
+        Name of the activation, of the embedding, for the outputs of their link; None for the
+        inputs.
     normalization : str or None
         "batch" or "layer" in hidden layers.
     dropout : float
@@ -139,7 +140,6 @@ def summarize(model: FittedModel, name: str, dropout: tuple[float, ...]) -> Netw
     NetworkSummary
     """
     network, architecture = model.network, model.network.architecture
-    products = [fan_in * fan_out for fan_in, fan_out in pairwise(architecture.layer_sizes)]
     return NetworkSummary(
         name=name,
         layers=_layers(model, dropout),
@@ -149,25 +149,44 @@ def summarize(model: FittedModel, name: str, dropout: tuple[float, ...]) -> Netw
         n_parameters=architecture.n_parameters,
         n_trainable=architecture.n_trainable,
         parameter_bytes=network.parameters.nbytes,
-        multiply_adds_per_row=3 * sum(products) - products[0],
+        multiply_adds_per_row=_multiply_adds(architecture),
         rows_per_epoch=model.n_rows,
     )
 
 
+def _multiply_adds(architecture: Architecture) -> int:
+    """Count those of a row: forward one for each weight, backward one for each gradient."""
+    n_weights, embedding = architecture.n_weights, architecture.embedding
+    fan_in, fan_out = architecture.weight_shapes[0]
+    # The rows themselves need no gradient, nor do the functions of their numbers.
+    without = architecture.layer_sizes[0] * fan_out
+    if embedding is not None:
+        without += embedding.n_weights
+    return 3 * n_weights - without
+
+
 def _layers(model: FittedModel, dropout: tuple[float, ...]) -> list[LayerSummary]:
-    sizes, activations, normalization = model.network.architecture
+    architecture = model.network.architecture
+    sizes, activations, normalization, embedding = architecture
     n_hidden = len(activations)
     per_unit = [{None: 1, "layer": 3, "batch": 5}[normalization]] * n_hidden + [1]
-    shapes = zip(sizes[:-1], per_unit, sizes[1:], strict=True)
+    shapes = [
+        (more, *shape) for more, shape in zip(per_unit, architecture.weight_shapes, strict=True)
+    ]
     columns = (
         ["input", *(f"hidden {number}" for number in range(1, n_hidden + 1)), "output"],
         [(None, size) for size in sizes],
         [None, *activations, LOSSES[model.labels.kind].out_activation],
         [None, *[normalization] * n_hidden, None],
         [*dropout, 0.0],
-        [0, *((fan_in + more) * fan_out for fan_in, more, fan_out in shapes)],
+        [0, *((fan_in + more) * fan_out for more, fan_in, fan_out in shapes)],
     )
-    return [LayerSummary(*values) for values in zip(*columns, strict=True)]
+    layers = [LayerSummary(*values) for values in zip(*columns, strict=True)]
+    if embedding is not None:
+        shape = (None, architecture.weight_shapes[0][0])
+        n_parameters = embedding.n_weights + 2 * embedding.n_numbers * embedding.n_functions
+        layers.insert(1, LayerSummary("embedding", shape, embedding.kind, None, 0.0, n_parameters))
+    return layers
 
 
 def show_versions() -> None:

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from skann.engine.activations import ACTIVATIONS, passes
 from skann.engine.dropout import Corruption, Dropout
+from skann.engine.embeddings import NumericalEmbedding
 from skann.engine.kernels import active
 from skann.engine.layers import SparseGradient
 from skann.engine.memory import aligned_empty
@@ -56,8 +57,8 @@ class _Arrays(NamedTuple):
         Outputs of the layer.
     pre_activations, normalized : ndarray of shape (n_rows, fan_out), or None
         What backward passes need of the forward pass, where they do.
-    grad_inputs : ndarray of shape (n_rows, fan_in) or None
-        Gradient with respect to the inputs; None for the first layer.
+    grad_inputs : ndarray of shape (n_rows, n_last) or None
+        Gradient with respect to the last of the inputs; None where none is needed.
     ones : ndarray of shape (n_rows,)
         A product with them sums over rows faster than a reduction does.
     """
@@ -84,8 +85,8 @@ class TrainingLayer:
         Of its outputs.
     outputs : ndarray of shape (max_rows, fan_out)
         For its outputs; the transpose of a C-contiguous array for the last layer.
-    is_first : bool
-        Whether its inputs need no gradient.
+    n_last : int
+        How many of its inputs, the last ones, need a gradient.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class TrainingLayer:
         gradients: _Gradients,
         dropout: Dropout | None,
         outputs: NDArray,
-        is_first: bool,
+        n_last: int,
     ) -> None:
         self.dense, self.normalization, _ = layer
         self._activate, self._backpropagate = passes(activation)
@@ -107,9 +108,7 @@ class TrainingLayer:
             outputs,
             np.empty_like(outputs) if keeps else None,
             None if self.normalization is None else np.empty_like(outputs),
-            None
-            if is_first
-            else aligned_empty((len(outputs), len(self.dense.weights)), outputs.dtype),
+            aligned_empty((len(outputs), n_last), outputs.dtype) if n_last else None,
             np.ones(len(outputs), outputs.dtype),
         )
         self._by_rows = {len(outputs): self._full}
@@ -164,8 +163,8 @@ class TrainingLayer:
 
         Returns
         -------
-        ndarray of shape (n_rows, fan_in) or None
-            Gradient with respect to the inputs; None for the first layer.
+        ndarray of shape (n_rows, n_last) or None
+            Gradient with respect to the last of the inputs; None where none is needed.
         """
         outputs, pre_activations, normalized, grad_inputs, ones = self._arrays
         weights, bias, scale_and_shift = self._gradients
@@ -181,6 +180,36 @@ class TrainingLayer:
             ones.dot(grad, out=bias)
         self.dense.backward(self._inputs, grad, weights, grad_inputs)
         return grad_inputs
+
+
+class TrainingEmbedding:
+    """A numerical embedding in training, with the arrays that its two passes need.
+
+    Parameters
+    ----------
+    embedding : NumericalEmbedding
+        The embedding; its parameters are read.
+    grad_weights : ndarray of shape (n_numbers, n_functions, width)
+        Where the gradient with respect to its weights goes.
+    max_rows, n_features : int
+        Rows of the largest batch, and their width.
+    """
+
+    def __init__(
+        self, embedding: NumericalEmbedding, grad_weights: NDArray, max_rows: int, n_features: int
+    ) -> None:
+        self._embedding, self._grad_weights = embedding, grad_weights
+        self._full = embedding.arrays((max_rows, n_features), aligned_empty)
+        self._arrays = self._full
+
+    def forward(self, inputs: NDArray) -> NDArray:
+        """Embed a batch; keep what the backward pass needs."""
+        self._arrays = self._full.first(len(inputs))
+        return self._embedding.forward(inputs, self._arrays)
+
+    def backward(self, grad: NDArray) -> None:
+        """Compute the gradient of the weights, given that of the embedded numbers."""
+        self._embedding.backward(self._arrays, grad, self._grad_weights)
 
 
 class Backpropagation:
@@ -227,16 +256,21 @@ class Backpropagation:
         self._corruption = None
         if rng is not None and (input_dropout or input_noise):
             self._corruption = Corruption(input_noise, input_dropout, dtype, rng)
+        self._embedding = None
+        if network.embedding is not None:
+            self._embedding = TrainingEmbedding(
+                network.embedding, self._views.embedding[0], max_rows, architecture.layer_sizes[0]
+            )
         buffers, names = network.output_buffers(max_rows), architecture.activations
+        n_last = architecture.weight_shapes[0][0] - architecture.layer_sizes[0]
         self._layers = []
         for depth, (layer, outputs) in enumerate(zip(network.layers, buffers, strict=True)):
             rate = dropout[depth] if depth < len(dropout) else 0.0
             drawn = Dropout(rate, dtype, rng) if rate and rng is not None else None
             gradients = self._gradients_of(depth)
             activation = names[depth] if depth < len(names) else "identity"
-            self._layers.append(
-                TrainingLayer(layer, activation, gradients, drawn, outputs, depth == 0)
-            )
+            self._layers.append(TrainingLayer(layer, activation, gradients, drawn, outputs, n_last))
+            n_last = outputs.shape[1]
 
     def _gradients_of(self, depth: int) -> _Gradients:
         coefs, intercepts, scales, shifts, *_ = self._views
@@ -278,12 +312,16 @@ class Backpropagation:
         """
         if self._corruption is not None:
             inputs = self._corruption.apply(inputs)
+        if self._embedding is not None:
+            inputs = self._embedding.forward(inputs)
         for layer in self._layers:
             inputs = layer.forward(inputs)
         value = loss.value_and_gradient(inputs.T, targets, weights, divisor)
         grad = inputs
         for layer in reversed(self._layers):
             grad = layer.backward(grad)
+        if self._embedding is not None:
+            self._embedding.backward(grad)
         return value
 
     def clip(self, max_norm: float | None) -> float:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -73,8 +72,8 @@ def largest_product(settings: Settings, n_rows: int) -> int:
     int
         Of the largest layer; 0 for a fit that is to use one thread.
     """
-    sizes = pairwise(settings.architecture.layer_sizes)
-    largest_layer = max(fan_in * fan_out for fan_in, fan_out in sizes)
+    shapes = settings.architecture.weight_shapes
+    largest_layer = max(fan_in * fan_out for fan_in, fan_out in shapes)
     return 0 if settings.one_thread else n_rows * largest_layer
 
 

@@ -118,8 +118,9 @@ class Dense:
             Gradient with respect to the outputs.
         grad_weights : ndarray of shape (fan_in, fan_out) or SparseGradient
             Overwritten by the gradient with respect to the weights.
-        grad_inputs : ndarray of shape (n_rows, fan_in) or None
-            Overwritten by the gradient with respect to `inputs`; None for the first layer.
+        grad_inputs : ndarray of shape (n_rows, n_last) or None
+            Overwritten by the gradient with respect to the last of the `inputs`; None where
+            none is needed.
         """
         if isinstance(grad_weights, SparseGradient):
             grad_weights.compute(inputs, grad_outputs)
@@ -128,7 +129,8 @@ class Dense:
         else:
             grad_weights[...] = inputs.T @ grad_outputs
         if grad_inputs is not None:
-            grad_outputs.dot(self.weights.T, out=grad_inputs)
+            last = self.weights[-grad_inputs.shape[1] :]
+            grad_outputs.dot(last.T, out=grad_inputs)
 
 
 class BatchNormalization:

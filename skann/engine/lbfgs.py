@@ -29,7 +29,7 @@ class LbfgsRun(Run):
     ) -> None:
         parameters = aligned_copy(start.parameters, settings.dtype)
         network = Network(settings.architecture, parameters)
-        at_once = chunk_rows(settings.architecture.layer_sizes[0])
+        at_once = chunk_rows(settings.architecture.weight_shapes[0][0])
         super().__init__(settings, data, start, observer, network, at_once)
         self._accepted = parameters.copy()
         self._gradient = np.empty_like(parameters)

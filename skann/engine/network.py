@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
 from skann.engine.activations import ACTIVATIONS, Activation
+from skann.engine.embeddings import NumericalEmbedding
 from skann.engine.initializers import INITIALIZERS
 from skann.engine.layers import BatchNormalization, Dense, LayerNormalization
 from skann.engine.memory import aligned_copy, aligned_empty
@@ -58,6 +58,8 @@ class VectorViews(NamedTuple):
         Of the normalisation of each hidden layer.
     means, variances : ParameterViews
         Running averages of batch normalisation; empty in a gradient.
+    embedding : ParameterViews
+        Weights of the numerical embedding; then, but for a gradient, places and slopes.
     """
 
     coefs: ParameterViews
@@ -66,6 +68,7 @@ class VectorViews(NamedTuple):
     shifts: ParameterViews
     means: ParameterViews
     variances: ParameterViews
+    embedding: ParameterViews
 
 
 class Layer(NamedTuple):
@@ -80,8 +83,9 @@ class Network:
     """A multi-layer perceptron up to its raw scores.
 
     All parameters are views of one vector: weights first, so that weight decay is one
-    slice, then biases, then scales and shifts of the normalisation, and last the averages
-    that batch normalisation keeps, which have no gradient. An optimizer step is a few passes
+    slice, then biases, then scales and shifts of the normalisation, and last what has no
+    gradient: the averages that batch normalisation keeps, and the functions of an embedding.
+    An optimizer step is a few passes
     over one array, and a copy of the model one copy.
 
     Parameters
@@ -93,6 +97,8 @@ class Network:
 
     Attributes
     ----------
+    embedding : NumericalEmbedding or None
+        Before the first layer.
     layers : list of Layer
         From the first hidden layer to the output layer, which has neither normalisation nor
         activation: its link belongs to the loss.
@@ -107,6 +113,9 @@ class Network:
         self.parameters = parameters
         views = parameter_views(architecture, parameters)
         self.coefs, self.intercepts = views.coefs, views.intercepts
+        self.embedding = None
+        if architecture.embedding is not None:
+            self.embedding = NumericalEmbedding(architecture.embedding, *views.embedding)
         self.layers = []
         for depth, (coef, intercept) in enumerate(zip(*views[:2], strict=True)):
             normalization: BatchNormalization | LayerNormalization | None = None
@@ -114,7 +123,7 @@ class Network:
             if depth < len(architecture.activations):
                 activation = ACTIVATIONS[architecture.activations[depth]]
                 if architecture.normalization == "batch":
-                    normalization = BatchNormalization(*(part[depth] for part in views[2:]))
+                    normalization = BatchNormalization(*(part[depth] for part in views[2:6]))
                 elif architecture.normalization == "layer":
                     normalization = LayerNormalization(*(part[depth] for part in views[2:4]))
             self.layers.append(Layer(Dense(coef, intercept), normalization, activation))
@@ -188,6 +197,9 @@ class Network:
         ndarray of shape (n_outputs, n_rows), C-contiguous
             The logits, class by class: the transpose of the last of `outputs`.
         """
+        if self.embedding is not None:
+            arrays = self.embedding.arrays(inputs.shape, np.empty)
+            inputs = self.embedding.forward(inputs, arrays)
         for (dense, normalization, activation), values in zip(self.layers, outputs, strict=True):
             dense.forward(inputs, values)
             if normalization is not None:
@@ -298,13 +310,17 @@ def parameter_views(
     -------
     VectorViews
     """
-    sizes, normalization = architecture.layer_sizes, architecture.normalization
-    matrices: list[tuple[int, ...]] = list(pairwise(sizes))
-    vectors: list[tuple[int, ...]] = [(width,) for width in sizes[1:]]
+    normalization, has_all = architecture.normalization, vector.size > architecture.n_trainable
+    matrices: list[tuple[int, ...]] = list(architecture.weight_shapes)
+    vectors: list[tuple[int, ...]] = [(width,) for width in architecture.layer_sizes[1:]]
     norms = vectors[:-1] if normalization else []
-    has_averages = normalization == "batch" and vector.size > architecture.n_trainable
-    averages = vectors[:-1] if has_averages else []
-    kinds = [matrices[skip_first:], vectors, norms, norms, averages, averages]
+    averages = vectors[:-1] if normalization == "batch" and has_all else []
+    mixing: list[tuple[int, ...]] = []
+    functions: list[tuple[int, ...]] = []
+    if architecture.embedding is not None:
+        mixing = [architecture.embedding[1:]]
+        functions = [architecture.embedding[1:3]] * 2 if has_all else []
+    kinds = [matrices[skip_first:], mixing, vectors, norms, norms, averages, averages, functions]
     start = 0
     parts = []
     for shapes in kinds:
@@ -314,4 +330,6 @@ def parameter_views(
             views.append(vector[start:stop].reshape(shape))
             start = stop
         parts.append(ParameterViews(views))
-    return VectorViews(*parts)
+    coefs, mixed, intercepts, scales, shifts, means, variances, placed = parts
+    embedding = ParameterViews([*mixed, *placed])
+    return VectorViews(coefs, intercepts, scales, shifts, means, variances, embedding)

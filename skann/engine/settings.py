@@ -3,7 +3,33 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+
+class Embedding(NamedTuple):
+    """How a network embeds numbers (see `skann.engine.embeddings`).
+
+    Attributes
+    ----------
+    kind : str
+        A name in `skann.engine.embeddings.EMBEDDINGS`.
+    n_numbers : int
+        Inputs that are embedded, the first ones.
+    n_functions : int
+        Functions of each.
+    width : int
+        Combinations of them for each.
+    """
+
+    kind: str
+    n_numbers: int
+    n_functions: int
+    width: int
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights."""
+        return self.n_numbers * self.n_functions * self.width
 
 
 class Architecture(NamedTuple):
@@ -17,16 +43,46 @@ class Architecture(NamedTuple):
         Activation of each hidden layer, names in `skann.engine.activations.ACTIVATIONS`.
     normalization : {"batch", "layer"} or None
         Of the hidden layers, before their activations.
+    embedding : Embedding or None
+        Of the inputs.
     """
 
     layer_sizes: tuple[int, ...]
     activations: tuple[str, ...]
     normalization: str | None = None
+    embedding: Embedding | None = None
+
+    @classmethod
+    def from_tree(cls, values: tuple) -> Self:
+        """Return the architecture whose `to_tree` gave values."""
+        *others, embedding = values
+        return cls(*others, None if embedding is None else Embedding(*embedding))
+
+    def to_tree(self) -> tuple:
+        """Return plain tuples, to be pickled."""
+        return *self[:-1], None if self.embedding is None else tuple(self.embedding)
+
+    @property
+    def weight_shapes(self) -> list[tuple[int, int]]:
+        """Shapes of the weight matrices; the first also has rows for the embedded inputs."""
+        n_features, *sizes = self.layer_sizes
+        if self.embedding is not None:
+            n_features += self.embedding.n_numbers * self.embedding.width
+        return list(pairwise((n_features, *sizes)))
+
+    @property
+    def widest(self) -> int:
+        """Most numbers that a row has on its way through the network."""
+        widths = [*self.layer_sizes, self.weight_shapes[0][0]]
+        if self.embedding is not None:
+            widths.append(self.embedding.n_numbers * self.embedding.n_functions)
+        return max(widths)
 
     @property
     def n_weights(self) -> int:
         """Number of weights, the first part of the parameter vector."""
-        return sum(fan_in * fan_out for fan_in, fan_out in pairwise(self.layer_sizes))
+        n_weights = sum(fan_in * fan_out for fan_in, fan_out in self.weight_shapes)
+        return n_weights + (0 if self.embedding is None else self.embedding.n_weights)
 
     @property
     def n_trainable(self) -> int:
@@ -36,9 +92,12 @@ class Architecture(NamedTuple):
 
     @property
     def n_parameters(self) -> int:
-        """Length of the parameter vector: batch normalisation keeps averages at its end."""
+        """Length of the parameter vector, at whose end is what has no gradient."""
         averages = 2 * sum(self.layer_sizes[1:-1]) if self.normalization == "batch" else 0
-        return self.n_trainable + averages
+        functions = 0
+        if self.embedding is not None:
+            functions = 2 * self.embedding.n_numbers * self.embedding.n_functions
+        return self.n_trainable + averages + functions
 
 
 @dataclass(frozen=True)

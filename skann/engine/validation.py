@@ -52,7 +52,7 @@ class Validation:
     ) -> Self:
         """Return the validation of a network on examples, with a loss of `LOSSES`."""
         dtype, layer_sizes = network.parameters.dtype, network.architecture.layer_sizes
-        at_once = min(chunk_rows(max(layer_sizes)), len(examples))
+        at_once = min(chunk_rows(network.architecture.widest), len(examples))
         weights = examples.weights
         return cls(
             make_rows(examples.X, dtype, at_once, scaling, examples.subset),
@@ -90,6 +90,6 @@ def _is_right(logits: NDArray, targets: NDArray) -> NDArray:
 
 def scores_of(network: Network, examples: Examples, scaling: Scaling | None) -> NDArray:
     """Return the raw scores of examples, of shape (n_outputs, n_rows)."""
-    at_once = min(chunk_rows(max(network.architecture.layer_sizes)), len(examples))
+    at_once = min(chunk_rows(network.architecture.widest), len(examples))
     rows = make_rows(examples.X, network.parameters.dtype, at_once, scaling, examples.subset)
     return network.decision_function(rows, at_once)

@@ -384,7 +384,8 @@ def _count_weights(search: Any) -> NDArray:
         if not are_networks or _steps_before(model) != _steps_before(best):
             return np.nan
         try:
-            shape = network.n_features_in_, network.n_outputs_
+            n_inputs = network._model.network.architecture.layer_sizes[0]
+            shape = n_inputs, network.n_outputs_, network._model.encoding.n_numbers
             return make_architecture(own._parameters(), *shape).n_trainable
         except (TypeError, ValueError):  # Its fits failed for the same reason.
             return np.nan

@@ -132,6 +132,12 @@ class WeightsDisplay:
             After its `plot`.
         """
         network = fitted_network(estimator, cls.__name__)
+        if network._model.network.embedding is not None:
+            raise ValueError(
+                "The classifier embeds its numbers, so the weights of its first layer belong to"
+                " several inputs for each feature. Fit it with numerical_embedding=None to see"
+                " weights of features."
+            )
         weights = np.array(network.coefs_[0])
         check_image_shape(image_shape, len(weights))
         names = _feature_names(estimator, network) if feature_names is None else feature_names
