@@ -47,6 +47,11 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         "identity", "leaky_relu", "logistic", "mish", "relu", "selu", "silu", "softplus",
         "tanh". "relu" is the fastest; the smooth ones ("gelu", "silu", "mish") may gain
         accuracy on tables.
+    n_members : int, default=1
+        Networks of these layers that are trained together and whose probabilities are averaged
+        [9]_. They differ in their initial weights and in dropout, see the same batches and learn
+        each from its own loss, as it would alone. Five gain accuracy and better probabilities at
+        up to five times the cost. Not with "lbfgs".
     normalization : {"batch", "layer"} or None, default=None
         Normalisation of the hidden layers before their activation, over the rows of a batch
         [7]_ or over the units of each row [8]_, with a scale and a shift that are learned.
@@ -140,8 +145,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Added to the root of Adam's second moment. Raise it when steps are too long where
         gradients are tiny.
     gradient_clip_norm : float or None, default=None
-        Longest gradient over all parameters; a longer one is shortened before the step. Set
-        it when the loss has spikes.
+        Longest gradient over all parameters of a network (of each member for itself); a longer
+        one is shortened before the step. Set it when the loss has spikes.
     ema_decay : float or None, default=None
         Decay of an exponential moving average of the parameters, in [0, 1), which takes the
         place of the last parameters in validation and prediction. Try 0.99 to 0.999 with a
@@ -218,9 +223,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         The labels; for multilabel targets the column numbers.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
         Weights of each layer, views of one vector; assigning writes into it. The first has a row
-        for each input: of a table with categories those are more than its columns.
+        for each input: of a table with categories those are more than its columns. Of several
+        members the layers of the first come first, then those of the second, and so on.
     intercepts_ : list of ndarray of shape (fan_out,)
-        Biases of each layer, views of the same vector.
+        Biases of each layer, views of the same vector, in the same order.
     n_features_in_ : int
         Number of features, the columns of X as given.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -228,7 +234,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     n_iter_ : int
         Epochs, or iterations of "lbfgs", of the last call.
     n_layers_ : int
-        Number of layers, those of inputs and outputs included.
+        Number of layers of a network, those of inputs and outputs included.
     n_outputs_ : int
         Number of outputs: one for two classes.
     out_activation_ : {"logistic", "softmax"}
@@ -236,7 +242,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     t_ : int
         Training rows seen since the weights were drawn; 0 with "lbfgs".
     loss_ : float
-        Training loss of the last epoch, with the penalty.
+        Training loss of the last epoch, with the penalty; of several members the mean of theirs.
     best_loss_ : float or None
         The lowest of them; None with `early_stopping`.
     loss_curve_ : list of float
@@ -307,6 +313,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     .. [7] Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
        reducing internal covariate shift", ICML 2015, https://arxiv.org/abs/1502.03167
     .. [8] Ba, Kiros and Hinton, "Layer normalization", 2016, https://arxiv.org/abs/1607.06450
+    .. [9] Lakshminarayanan, Pritzel and Blundell, "Simple and scalable predictive uncertainty
+       estimation using deep ensembles", NeurIPS 2017, https://arxiv.org/abs/1612.01474
 
     Examples
     --------
@@ -326,6 +334,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         hidden_layer_sizes=(128, 64),
         activation="relu",
         *,
+        n_members=1,
         normalization=None,
         kernel_initializer="auto",
         input_scaling=None,
@@ -368,6 +377,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         # The network.
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.n_members = n_members
         self.normalization = normalization
         self.kernel_initializer = kernel_initializer
         # Its inputs and classes.

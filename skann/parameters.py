@@ -32,6 +32,7 @@ def _one_of(names: Iterable[str]) -> StrOptions:
 
 CONSTRAINTS: dict[str, list] = {
     "hidden_layer_sizes": ["array-like", _COUNT],
+    "n_members": [_COUNT],
     "activation": [_one_of(ACTIVATIONS), "array-like"],
     "solver": [_one_of([*OPTIMIZERS, "lbfgs"])],
     "alpha": [_AUTO, _NOT_NEGATIVE],
@@ -81,6 +82,7 @@ _HARMLESS = (None, "auto", "one_cycle", "layer")
 NOT_WITH_LBFGS: dict[str, str] = {
     **dict.fromkeys(("dropout", "input_dropout", "input_noise", "augmentation"), _NOISE),
     "normalization": "'batch' needs the statistics of mini-batches, which L-BFGS does not make",
+    "n_members": "L-BFGS would take the networks for one and stop them all at once",
     **dict.fromkeys(
         ("max_norm", "gradient_clip_norm", "learning_rate", "warmup", "ema_decay"), _STEPS
     ),
@@ -109,8 +111,7 @@ def check_together(parameters: Mapping[str, Any], of_stream: bool = False) -> No
     not_with_solver = NOT_WITH_LBFGS if parameters["solver"] == "lbfgs" else {}
     for name, because in not_with_solver.items():
         value = parameters[name]
-        is_used = value not in _HARMLESS if isinstance(value, str | None) else np.any(value)
-        if is_used:
+        if _asks_for_something(name, value):
             raise ValueError(
                 f"{name}={value!r} cannot be used with solver='lbfgs': {because}. Leave {name} at"
                 " its default or choose another solver."
@@ -121,6 +122,12 @@ def check_together(parameters: Mapping[str, Any], of_stream: bool = False) -> No
                 f"partial_fit does not work with {name}={value!r}, which needs all rows at once:"
                 f" it sees a batch of them at a time. {instead}"
             )
+
+
+def _asks_for_something(name: str, value: Any) -> bool:
+    if name == "n_members":
+        return value > 1
+    return value not in _HARMLESS if isinstance(value, str | None) else bool(np.any(value))
 
 
 def check_rows(parameters: Mapping[str, Any], examples: Examples, batch_size: int) -> None:
@@ -165,17 +172,19 @@ def check_rows(parameters: Mapping[str, Any], examples: Examples, batch_size: in
 
 
 def make_architecture(
-    parameters: Mapping[str, Any], n_features: int, n_outputs: int
+    parameters: Mapping[str, Any], n_features: int, n_outputs: int, loss: str = "multiclass"
 ) -> Architecture:
     """Return what a network is made of.
 
     Parameters
     ----------
     parameters : mapping of str to object
-        Gives `hidden_layer_sizes`, `activation` and `normalization`; `dropout` is checked against
-        them.
+        Gives `hidden_layer_sizes`, `activation`, `normalization` and `n_members`; `dropout` is
+        checked against them.
     n_features, n_outputs : int
         Inputs and outputs of the network.
+    loss : str
+        Name of the loss.
 
     Returns
     -------
@@ -196,6 +205,8 @@ def make_architecture(
         (n_features, *map(int, sizes), n_outputs),
         tuple(map(str, activations)),
         parameters["normalization"],
+        int(parameters["n_members"]),
+        loss,
     )
 
 

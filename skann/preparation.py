@@ -158,10 +158,10 @@ def prepare_piece(
 def _architecture(
     parameters: Parameters, given: Given, labels: Labels, model: FittedModel | None
 ) -> Architecture:
-    architecture = make_architecture(parameters, given.X.shape[1], labels.n_outputs)
+    architecture = make_architecture(parameters, given.X.shape[1], labels.n_outputs, labels.kind)
     if model is not None and architecture != model.network.architecture:
         raise ValueError(
-            f"hidden_layer_sizes, activation and normalization make a network of {architecture},"
+            f"hidden_layer_sizes, activation, normalization and n_members make {architecture},"
             f" but the one to go on with is {model.network.architecture}. Fit a clone to start"
             " again."
         )

@@ -45,7 +45,8 @@ class LayerSummary:
     dropout : float
         Share of the outputs that training drops; for the inputs `input_dropout`.
     n_parameters : int
-        Weights, biases and parameters of the normalisation, its averages included.
+        Weights, biases and parameters of the normalisation, its averages included, of all
+        members.
     """
 
     name: str
@@ -72,6 +73,8 @@ class NetworkSummary:
         "standard" or "maxabs".
     columns : str or None
         What the columns of a table hold; None where each of them is an input.
+    n_members : int
+        Networks whose probabilities are averaged. The other numbers count all of them.
     dtype : str
         Computing dtype.
     n_parameters : int
@@ -90,6 +93,7 @@ class NetworkSummary:
     layers: list[LayerSummary]
     input_scaling: str | None
     columns: str | None
+    n_members: int
     dtype: str
     n_parameters: int
     n_trainable: int
@@ -113,6 +117,7 @@ class NetworkSummary:
         facts = (
             *([] if self.columns is None else [f"Columns:       {self.columns}"]),
             f"Input scaling: {self.input_scaling}",
+            *([] if self.n_members == 1 else [f"Members:       {self.n_members}"]),
             f"Parameters:    {self.n_parameters:,} in {self.dtype}, {self.parameter_bytes:,} bytes",
             f"Cost of epoch: about {self.multiply_adds_per_row:,} multiply-adds a row,"
             f" {self.multiply_adds_per_epoch:,} for {self.rows_per_epoch:,} rows",
@@ -145,17 +150,18 @@ def summarize(model: FittedModel, name: str, dropout: tuple[float, ...]) -> Netw
         layers=_layers(model, dropout),
         input_scaling=None if model.scaling is None else model.scaling.kind,
         columns=model.encoding.summary(),
+        n_members=architecture.n_members,
         dtype=str(network.parameters.dtype),
         n_parameters=architecture.n_parameters,
         n_trainable=architecture.n_trainable,
         parameter_bytes=network.parameters.nbytes,
-        multiply_adds_per_row=3 * sum(products) - products[0],
+        multiply_adds_per_row=architecture.n_members * (3 * sum(products) - products[0]),
         rows_per_epoch=model.n_rows,
     )
 
 
 def _layers(model: FittedModel, dropout: tuple[float, ...]) -> list[LayerSummary]:
-    sizes, activations, normalization = model.network.architecture
+    sizes, activations, normalization, n_members, _ = model.network.architecture
     n_hidden = len(activations)
     per_unit = [{None: 1, "layer": 3, "batch": 5}[normalization]] * n_hidden + [1]
     shapes = zip(sizes[:-1], per_unit, sizes[1:], strict=True)
@@ -165,7 +171,7 @@ def _layers(model: FittedModel, dropout: tuple[float, ...]) -> list[LayerSummary
         [None, *activations, LOSSES[model.labels.kind].out_activation],
         [None, *[normalization] * n_hidden, None],
         [*dropout, 0.0],
-        [0, *((fan_in + more) * fan_out for fan_in, more, fan_out in shapes)],
+        [0, *(n_members * (fan_in + more) * fan_out for fan_in, more, fan_out in shapes)],
     )
     return [LayerSummary(*values) for values in zip(*columns, strict=True)]
 

@@ -1,6 +1,7 @@
 """The gradient of a network's loss, batch by batch, with dropout and noise."""
 
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -69,6 +70,19 @@ class _Arrays(NamedTuple):
     ones: NDArray
 
 
+def _allocate(layer: Layer, activation: str, outputs: NDArray, is_first: bool) -> _Arrays:
+    """Return arrays for the largest batch; parameters as of `TrainingLayer`."""
+    keeps = ACTIVATIONS[activation].keeps_inputs
+    fan_in = len(layer.dense.weights)
+    return _Arrays(
+        outputs,
+        np.empty_like(outputs) if keeps else None,
+        None if layer.normalization is None else np.empty_like(outputs),
+        None if is_first else aligned_empty((len(outputs), fan_in), outputs.dtype),
+        np.ones(len(outputs), outputs.dtype),
+    )
+
+
 class TrainingLayer:
     """A layer of a network in training, with the arrays that its two passes need.
 
@@ -86,6 +100,8 @@ class TrainingLayer:
         For its outputs; the transpose of a C-contiguous array for the last layer.
     is_first : bool
         Whether its inputs need no gradient.
+    shares : TrainingLayer or None
+        The same layer of a member that runs at other times: the two use the same arrays.
     """
 
     def __init__(
@@ -96,21 +112,15 @@ class TrainingLayer:
         dropout: Dropout | None,
         outputs: NDArray,
         is_first: bool,
+        shares: "TrainingLayer | None" = None,
     ) -> None:
         self.dense, self.normalization, _ = layer
         self._activate, self._backpropagate = passes(activation)
         self._multiply_sparse = active().multiply_sparse
         self.dropout = dropout
         self._gradients = gradients
-        keeps = ACTIVATIONS[activation].keeps_inputs
-        self._full = _Arrays(
-            outputs,
-            np.empty_like(outputs) if keeps else None,
-            None if self.normalization is None else np.empty_like(outputs),
-            None
-            if is_first
-            else aligned_empty((len(outputs), len(self.dense.weights)), outputs.dtype),
-            np.ones(len(outputs), outputs.dtype),
+        self._full: _Arrays = (
+            _allocate(layer, activation, outputs, is_first) if shares is None else shares._full
         )
         self._by_rows = {len(outputs): self._full}
 
@@ -186,6 +196,9 @@ class TrainingLayer:
 class Backpropagation:
     """Gradient of a network's loss, with all the arrays that computing it needs.
 
+    Of several members each has the gradient of its own loss: they learn as they would alone. They
+    are computed one after the other, on the same inputs, with dropout of their own.
+
     Parameters
     ----------
     network : Network
@@ -194,7 +207,7 @@ class Backpropagation:
         Rows of the largest batch.
     compact : bool
         Whether the batches are sparse and the gradient of the first weight matrix is to be
-        computed in the rows that they touch only.
+        computed in the rows that they touch only; for a single member.
     regularization : Regularization
         What is random.
     rng : numpy.random.Generator or None
@@ -222,24 +235,29 @@ class Backpropagation:
         self.sparse_gradient = SparseGradient(architecture.layer_sizes[0]) if compact else None
         left_out = network.coefs[0].size if compact else 0
         self.gradient = aligned_empty(architecture.n_trainable - left_out, dtype)
-        self._views = parameter_views(architecture, self.gradient, skip_first=compact)
+        views = parameter_views(architecture, self.gradient, skip_first=compact)
+        self._views = views.by_member(architecture.n_members)
         dropout, input_dropout, input_noise = regularization
         self._corruption = None
         if rng is not None and (input_dropout or input_noise):
             self._corruption = Corruption(input_noise, input_dropout, dtype, rng)
         buffers, names = network.output_buffers(max_rows), architecture.activations
-        self._layers = []
-        for depth, (layer, outputs) in enumerate(zip(network.layers, buffers, strict=True)):
-            rate = dropout[depth] if depth < len(dropout) else 0.0
-            drawn = Dropout(rate, dtype, rng) if rate and rng is not None else None
-            gradients = self._gradients_of(depth)
-            activation = names[depth] if depth < len(names) else "identity"
-            self._layers.append(
-                TrainingLayer(layer, activation, gradients, drawn, outputs, depth == 0)
-            )
+        self._members: list[list[TrainingLayer]] = []
+        for member, layers in enumerate(network.members):
+            own = []
+            for depth, (layer, outputs) in enumerate(zip(layers, buffers, strict=True)):
+                rate = dropout[depth] if depth < len(dropout) else 0.0
+                drawn = Dropout(rate, dtype, rng) if rate and rng is not None else None
+                gradients = self._gradients_of(member, depth)
+                activation = names[depth] if depth < len(names) else "identity"
+                shares = self._members[0][depth] if member else None
+                own.append(
+                    TrainingLayer(layer, activation, gradients, drawn, outputs, depth == 0, shares)
+                )
+            self._members.append(own)
 
-    def _gradients_of(self, depth: int) -> _Gradients:
-        coefs, intercepts, scales, shifts, *_ = self._views
+    def _gradients_of(self, member: int, depth: int) -> _Gradients:
+        coefs, intercepts, scales, shifts, *_ = self._views[member]
         weights: NDArray | SparseGradient
         if self.sparse_gradient is None:
             weights = coefs[depth]
@@ -274,20 +292,23 @@ class Backpropagation:
         Returns
         -------
         float
-            Loss without penalty.
+            Loss without penalty, the mean over members.
         """
         if self._corruption is not None:
             inputs = self._corruption.apply(inputs)
-        for layer in self._layers:
-            inputs = layer.forward(inputs)
-        value = loss.value_and_gradient(inputs.T, targets, weights, divisor)
-        grad = inputs
-        for layer in reversed(self._layers):
-            grad = layer.backward(grad)
-        return value
+        value = 0.0
+        for layers in self._members:
+            outputs: Any = inputs
+            for layer in layers:
+                outputs = layer.forward(outputs)
+            value += loss.value_and_gradient(outputs.T, targets, weights, divisor)
+            grad = outputs
+            for layer in reversed(layers):
+                grad = layer.backward(grad)
+        return value / len(self._members)
 
     def clip(self, max_norm: float | None) -> float:
-        """Measure the gradient and shorten it.
+        """Measure the gradient and shorten it, that of each member by itself.
 
         Parameters
         ----------
@@ -297,13 +318,24 @@ class Backpropagation:
         Returns
         -------
         float
-            Euclidean norm before.
+            Euclidean norm before, the mean over members.
         """
-        parts = [self.gradient]
+        norms = [_clip(parts, max_norm) for parts in self._gradient_by_member()]
+        return sum(norms) / len(norms)
+
+    def _gradient_by_member(self) -> list[list[NDArray]]:
+        """Return the arrays that the gradient of each member consists of."""
+        if len(self._members) > 1:
+            return [list(chain(*views)) for views in self._views]
         if self.sparse_gradient is not None:
-            parts.append(self.sparse_gradient.values)
-        norm = math.sqrt(sum(float(np.vdot(part, part)) for part in parts))
-        if max_norm is not None and norm > max_norm:
-            for part in parts:
-                part *= max_norm / norm
-        return norm
+            return [[self.gradient, self.sparse_gradient.values]]
+        return [[self.gradient]]
+
+
+def _clip(parts: list[NDArray], max_norm: float | None) -> float:
+    """Shorten a gradient in parts to `max_norm`; return its norm before."""
+    norm = math.sqrt(sum(float(np.vdot(part, part)) for part in parts))
+    if max_norm is not None and norm > max_norm:
+        for part in parts:
+            part *= max_norm / norm
+    return norm

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy import sparse
 from skann.engine.activations import ACTIVATIONS, Activation
 from skann.engine.initializers import INITIALIZERS
 from skann.engine.layers import BatchNormalization, Dense, LayerNormalization
+from skann.engine.losses import LOSSES
 from skann.engine.memory import aligned_copy, aligned_empty
 from skann.engine.settings import Architecture
 
@@ -67,6 +68,18 @@ class VectorViews(NamedTuple):
     means: ParameterViews
     variances: ParameterViews
 
+    def by_member(self, n_members: int) -> list["VectorViews"]:
+        """Return the views of each member: in every list they follow one another."""
+        return [
+            VectorViews(*(ParameterViews(_share(part, member, n_members)) for part in self))
+            for member in range(n_members)
+        ]
+
+
+def _share(views: list, member: int, n_members: int) -> list:
+    size = len(views) // n_members
+    return views[member * size : (member + 1) * size]
+
 
 class Layer(NamedTuple):
     """A fully connected layer with what is applied to its outputs."""
@@ -77,12 +90,13 @@ class Layer(NamedTuple):
 
 
 class Network:
-    """A multi-layer perceptron up to its raw scores.
+    """A multi-layer perceptron up to its raw scores, or several whose probabilities are averaged.
 
     All parameters are views of one vector: weights first, so that weight decay is one
     slice, then biases, then scales and shifts of the normalisation, and last the averages
     that batch normalisation keeps, which have no gradient. An optimizer step is a few passes
-    over one array, and a copy of the model one copy.
+    over one array, and a copy of the model one copy. In each of these parts, those of several
+    members follow one another.
 
     Parameters
     ----------
@@ -93,13 +107,13 @@ class Network:
 
     Attributes
     ----------
-    layers : list of Layer
-        From the first hidden layer to the output layer, which has neither normalisation nor
-        activation: its link belongs to the loss.
+    members : list of list of Layer
+        The layers of each member, from the first hidden layer to the output layer, which has
+        neither normalisation nor activation: its link belongs to the loss.
     coefs : ParameterViews
-        Weight matrices, views of `parameters`.
+        Weight matrices, views of `parameters`; those of all members.
     intercepts : ParameterViews
-        Bias vectors, views of `parameters`.
+        Bias vectors, views of `parameters`; those of all members.
     """
 
     def __init__(self, architecture: Architecture, parameters: NDArray) -> None:
@@ -107,17 +121,8 @@ class Network:
         self.parameters = parameters
         views = parameter_views(architecture, parameters)
         self.coefs, self.intercepts = views.coefs, views.intercepts
-        self.layers = []
-        for depth, (coef, intercept) in enumerate(zip(*views[:2], strict=True)):
-            normalization: BatchNormalization | LayerNormalization | None = None
-            activation = None
-            if depth < len(architecture.activations):
-                activation = ACTIVATIONS[architecture.activations[depth]]
-                if architecture.normalization == "batch":
-                    normalization = BatchNormalization(*(part[depth] for part in views[2:]))
-                elif architecture.normalization == "layer":
-                    normalization = LayerNormalization(*(part[depth] for part in views[2:4]))
-            self.layers.append(Layer(Dense(coef, intercept), normalization, activation))
+        by_member = views.by_member(architecture.n_members)
+        self.members = [_make_layers(architecture, own) for own in by_member]
 
     @classmethod
     def random(
@@ -148,11 +153,11 @@ class Network:
         """
         network = cls(architecture, aligned_empty(architecture.n_parameters, dtype))
         network.parameters.fill(0)
-        for coef, layer in zip(network.coefs, network.layers, strict=True):
-            name = kernel_initializer
+        for layer in chain.from_iterable(network.members):
+            name, weights = kernel_initializer, layer.dense.weights
             if name == "auto":
                 name = layer.activation.initializer if layer.activation else "glorot_uniform"
-            coef[...] = INITIALIZERS[name](rng, *coef.shape)
+            weights[...] = INITIALIZERS[name](rng, *weights.shape)
             if layer.normalization is not None:
                 layer.normalization.scale.fill(1)
             if isinstance(layer.normalization, BatchNormalization):
@@ -186,16 +191,13 @@ class Network:
         Returns
         -------
         ndarray of shape (n_outputs, n_rows), C-contiguous
-            The logits, class by class: the transpose of the last of `outputs`.
+            The logits, class by class: of a single member the transpose of the last of
+            `outputs`, of several those of their mean probabilities.
         """
-        for (dense, normalization, activation), values in zip(self.layers, outputs, strict=True):
-            dense.forward(inputs, values)
-            if normalization is not None:
-                normalization.predict(values)
-            if activation is not None:
-                activation.function(values)
-            inputs = values
-        return outputs[-1].T
+        if len(self.members) == 1:
+            return _forward(self.members[0], inputs, outputs)
+        scores = [_forward(layers, inputs, outputs).copy() for layers in self.members]
+        return LOSSES[self.architecture.loss].average(np.array(scores))
 
     def output_buffers(self, n_rows: int, empty: Callable = aligned_empty) -> list[NDArray]:
         """Return arrays for the outputs of every layer, for `n_rows` rows."""
@@ -206,7 +208,8 @@ class Network:
 
     def constrain(self, max_norm: float) -> None:
         """Shorten the vector of weights into each hidden unit to at most `max_norm`."""
-        for coef in self.coefs[:-1]:
+        for layer in chain.from_iterable(layers[:-1] for layers in self.members):
+            coef = layer.dense.weights
             norms = np.sqrt(np.einsum("ij,ij->j", coef, coef))
             if (norms > max_norm).any():
                 coef *= max_norm / np.maximum(norms, max_norm)
@@ -269,6 +272,36 @@ class Network:
         return scores if scores.shape[1] == n_rows else scores[:, :n_rows].copy()
 
 
+def _make_layers(architecture: Architecture, views: VectorViews) -> list[Layer]:
+    """Return the layers of a member."""
+    layers = []
+    for depth, (coef, intercept) in enumerate(zip(*views[:2], strict=True)):
+        normalization: BatchNormalization | LayerNormalization | None = None
+        activation = None
+        if depth < len(architecture.activations):
+            activation = ACTIVATIONS[architecture.activations[depth]]
+            if architecture.normalization == "batch":
+                normalization = BatchNormalization(*(part[depth] for part in views[2:]))
+            elif architecture.normalization == "layer":
+                normalization = LayerNormalization(*(part[depth] for part in views[2:4]))
+        layers.append(Layer(Dense(coef, intercept), normalization, activation))
+    return layers
+
+
+def _forward(
+    layers: list[Layer], inputs: NDArray | sparse.csr_array, outputs: list[NDArray]
+) -> NDArray:
+    """Compute the raw scores of a member; see `Network.forward`."""
+    for (dense, normalization, activation), values in zip(layers, outputs, strict=True):
+        dense.forward(inputs, values)
+        if normalization is not None:
+            normalization.predict(values)
+        if activation is not None:
+            activation.function(values)
+        inputs = values
+    return outputs[-1].T
+
+
 def _at_least_two(inputs: NDArray | sparse.csr_array) -> NDArray | sparse.csr_array:
     """Double a single dense row.
 
@@ -292,7 +325,7 @@ def parameter_views(
     vector : ndarray of shape (n_parameters,) or (n_trainable,)
         What to split.
     skip_first : bool
-        Whether the first weight matrix is not part of the vector.
+        Whether the first weight matrix, of a single member, is not part of the vector.
 
     Returns
     -------
@@ -309,7 +342,7 @@ def parameter_views(
     parts = []
     for shapes in kinds:
         views = []
-        for shape in shapes:
+        for shape in shapes * architecture.n_members:
             stop = start + math.prod(shape)
             views.append(vector[start:stop].reshape(shape))
             start = stop

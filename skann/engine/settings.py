@@ -17,28 +17,36 @@ class Architecture(NamedTuple):
         Activation of each hidden layer, names in `skann.engine.activations.ACTIVATIONS`.
     normalization : {"batch", "layer"} or None
         Of the hidden layers, before their activations.
+    n_members : int
+        Networks of these layers, whose probabilities are averaged.
+    loss : str
+        What they are trained by, a name in `skann.engine.losses.LOSSES`: it says what the raw
+        scores of several members are together.
     """
 
     layer_sizes: tuple[int, ...]
     activations: tuple[str, ...]
     normalization: str | None = None
+    n_members: int = 1
+    loss: str = "multiclass"
 
     @property
     def n_weights(self) -> int:
         """Number of weights, the first part of the parameter vector."""
-        return sum(fan_in * fan_out for fan_in, fan_out in pairwise(self.layer_sizes))
+        products = (fan_in * fan_out for fan_in, fan_out in pairwise(self.layer_sizes))
+        return self.n_members * sum(products)
 
     @property
     def n_trainable(self) -> int:
         """Number of weights, biases, scales and shifts, which have a gradient."""
         norms = 2 * sum(self.layer_sizes[1:-1]) if self.normalization else 0
-        return self.n_weights + sum(self.layer_sizes[1:]) + norms
+        return self.n_weights + self.n_members * (sum(self.layer_sizes[1:]) + norms)
 
     @property
     def n_parameters(self) -> int:
         """Length of the parameter vector: batch normalisation keeps averages at its end."""
         averages = 2 * sum(self.layer_sizes[1:-1]) if self.normalization == "batch" else 0
-        return self.n_trainable + averages
+        return self.n_trainable + self.n_members * averages
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,8 @@ class WeightsDisplay:
     ) -> Self:
         """Draw the first layer of a network; of one without hidden layers, the outputs.
 
+        Of several members, it is the first that is drawn.
+
         Parameters
         ----------
         estimator : ANNClassifier, Pipeline or search
