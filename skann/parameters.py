@@ -230,8 +230,10 @@ def check_memory(architecture: Architecture, dtype: str) -> None:
         np.empty(n_bytes, np.uint8)  # Takes no memory as long as nothing is written to it.
     except (MemoryError, ValueError) as error:
         n_features, *hidden, _ = architecture.layer_sizes
+        n_members = architecture.n_members
+        with_members = f" with n_members={n_members}" if n_members > 1 else ""
         raise MemoryError(
-            f"hidden_layer_sizes={tuple(hidden)!r} makes a network of"
+            f"hidden_layer_sizes={tuple(hidden)!r}{with_members} makes a network of"
             f" {architecture.n_parameters:,} parameters for {n_features:,} features; training takes"
             f" at least {n_bytes / 1e9:,.0f} GB, more than there is. Choose smaller layers."
         ) from error

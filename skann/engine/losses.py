@@ -158,7 +158,9 @@ class SoftmaxCrossEntropy:
         -------
         ndarray of shape (n_outputs, n_rows)
         """
-        logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        # The largest score would take digits from the logarithm of the sum.
+        logs = logits - logits.max(axis=1, keepdims=True)
+        logs -= np.logaddexp.reduce(logs, axis=1, keepdims=True)
         return np.logaddexp.reduce(logs, axis=0) - math.log(len(logits))
 
 
