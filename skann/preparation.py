@@ -100,7 +100,7 @@ def prepare(
     if parameters["early_stopping"] and held_out is None:
         seed = int(rng.integers(2**31))
         train, held_out = hold_out(examples, parameters["validation_fraction"], seed)
-    settings = make_settings(parameters, architecture, labels.kind, train)
+    settings = make_settings(parameters, architecture, train)
     check_rows(parameters, train, settings.batch_size)
     origin = Origin(
         parameters,
@@ -147,7 +147,7 @@ def prepare_piece(
     labels = labels_for_partial_fit(given.y, classes, None if model is None else model.labels)
     architecture = _architecture(parameters, given, labels, model)
     train, _ = _examples(parameters, given, labels, model)
-    settings = make_settings(parameters, architecture, labels.kind, train, of_stream=True)
+    settings = make_settings(parameters, architecture, train, of_stream=True)
     check_rows(parameters, train, settings.batch_size)
     rng = _generator(parameters["random_state"], model, None)
     data = Data(train, scaling=_scaling(parameters, given, train, model))
