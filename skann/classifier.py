@@ -47,6 +47,12 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         "identity", "leaky_relu", "logistic", "mish", "relu", "selu", "silu", "softplus",
         "tanh". "relu" is the fastest; the smooth ones ("gelu", "silu", "mish") may gain
         accuracy on tables.
+    n_members : int, default=1
+        Networks of these layers that are trained together and whose probabilities are averaged
+        [9]_. They differ in their initial weights and in dropout, see the same batches and learn
+        each from its own loss, as it would alone. Five give better probabilities, and mostly more
+        accuracy, in three to five times the time. With sparse X of many features they take far
+        longer: every step updates all weights. Not with "lbfgs".
     normalization : {"batch", "layer"} or None, default=None
         Normalisation of the hidden layers before their activation, over the rows of a batch
         [7]_ or over the units of each row [8]_, with a scale and a shift that are learned.
@@ -79,7 +85,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         `partial_fit` and `warm_start` keep the first call's. Name columns of codes here.
     numerical_embedding : {"periodic", "piecewise_linear"} or None, default=None
         Further inputs for each number, which let the network bend sharply where single features
-        do: `embedding_width` combinations of 16 functions of it, whose weights are learned [9]_.
+        do: `embedding_width` combinations of 16 functions of it, whose weights are learned [10]_.
         "periodic": cosines of random frequencies and phases; "piecewise_linear": ramps between
         quantiles of the training rows. Numbers are embedded as scaled, so standardise them.
         Dense X only; categories are not embedded. Try it on tables of few features whose classes
@@ -152,8 +158,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Added to the root of Adam's second moment. Raise it when steps are too long where
         gradients are tiny.
     gradient_clip_norm : float or None, default=None
-        Longest gradient over all parameters; a longer one is shortened before the step. Set
-        it when the loss has spikes.
+        Longest gradient over all parameters of a network (of each member for itself); a longer
+        one is shortened before the step. Set it when the loss has spikes.
     ema_decay : float or None, default=None
         Decay of an exponential moving average of the parameters, in [0, 1), which takes the
         place of the last parameters in validation and prediction. Try 0.99 to 0.999 with a
@@ -230,9 +236,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         The labels; for multilabel targets the column numbers.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
         Weights of each layer, views of one vector; assigning writes into it. The first has a row
-        for each input: of a table with categories those are more than its columns.
+        for each input: of a table with categories those are more than its columns. Of several
+        members the layers of the first come first, then those of the second, and so on.
     intercepts_ : list of ndarray of shape (fan_out,)
-        Biases of each layer, views of the same vector.
+        Biases of each layer, views of the same vector, in the same order.
     n_features_in_ : int
         Number of features, the columns of X as given.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -240,7 +247,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     n_iter_ : int
         Epochs, or iterations of "lbfgs", of the last call.
     n_layers_ : int
-        Number of layers, those of inputs and outputs included.
+        Number of layers of a network, those of inputs and outputs included.
     n_outputs_ : int
         Number of outputs: one for two classes.
     out_activation_ : {"logistic", "softmax"}
@@ -248,7 +255,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     t_ : int
         Training rows seen since the weights were drawn; 0 with "lbfgs".
     loss_ : float
-        Training loss of the last epoch, with the penalty.
+        Training loss of the last epoch, with the penalty; of several members the mean of theirs.
     best_loss_ : float or None
         The lowest of them; None with `early_stopping`.
     loss_curve_ : list of float
@@ -319,7 +326,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     .. [7] Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
        reducing internal covariate shift", ICML 2015, https://arxiv.org/abs/1502.03167
     .. [8] Ba, Kiros and Hinton, "Layer normalization", 2016, https://arxiv.org/abs/1607.06450
-    .. [9] Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep
+    .. [9] Lakshminarayanan, Pritzel and Blundell, "Simple and scalable predictive uncertainty
+       estimation using deep ensembles", NeurIPS 2017, https://arxiv.org/abs/1612.01474
+    .. [10] Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep
        learning", NeurIPS 2022, https://arxiv.org/abs/2203.05556
 
     Examples
@@ -340,6 +349,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         hidden_layer_sizes=(128, 64),
         activation="relu",
         *,
+        n_members=1,
         normalization=None,
         kernel_initializer="auto",
         input_scaling=None,
@@ -385,6 +395,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         # The network.
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.n_members = n_members
         self.normalization = normalization
         self.kernel_initializer = kernel_initializer
         # Its inputs and classes.

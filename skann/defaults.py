@@ -145,7 +145,6 @@ def _max_iter(solver: str, n_rows: int, has_end: bool) -> int:
 def make_settings(
     parameters: Mapping[str, Any],
     architecture: Architecture,
-    loss: str,
     train: Examples,
     of_stream: bool = False,
 ) -> Settings:
@@ -157,8 +156,6 @@ def make_settings(
         All parameters of the estimator.
     architecture : Architecture
         Of its network.
-    loss : str
-        Name of the loss.
     train : Examples
         Training rows.
     of_stream : bool
@@ -178,7 +175,7 @@ def make_settings(
     values |= {
         "architecture": architecture,
         "dtype": computing_dtype(parameters),
-        "loss": loss,
+        "loss": architecture.loss,
         "dropout": tuple(map(float, values["dropout"])),
         "one_thread": _fits_run_in_threads(),
     }

@@ -15,8 +15,10 @@ from skann.classifier import ANNClassifier
 from skann.engine.activations import _LEAK
 from skann.engine.embeddings import NumericalEmbedding
 from skann.engine.layers import LayerNormalization
-from skann.engine.network import Network
+from skann.engine.losses import LOSSES
+from skann.engine.network import Member
 from skann.engine.rows import Scaling
+from skann.model import FittedModel
 
 __all__ = ["TRUSTED_TYPES", "register_onnx"]
 
@@ -152,7 +154,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     graph = _Graph(scope, container, model.network.parameters.dtype)
     label, probabilities = operator.outputs
     x = _add_inputs(graph, operator.inputs[0].full_name, model.scaling)
-    logits = _add_network(graph, model.network, x)
+    logits = _add_members(graph, model, x)
 
     if model.labels.kind == "binary":
         logits = graph("Concat", graph("Neg", logits), logits, axis=1)
@@ -195,12 +197,32 @@ def _add_inputs(graph: _Graph, x: str, scaling: Scaling | None) -> str:
     return x
 
 
-def _add_network(graph: _Graph, network: Network, x: str) -> str:
-    """Add all layers, up to the raw scores of shape (n_rows, n_outputs)."""
-    if network.embedding is not None:
-        x = _embed(graph, network.embedding, x)
-    activations = [*network.architecture.activations, "identity"]
-    for (dense, norm, _), activation in zip(network.layers, activations, strict=True):
+def _add_members(graph: _Graph, model: FittedModel, x: str) -> str:
+    """Add all networks, up to the raw scores of shape (n_rows, n_outputs): see `Loss.average`."""
+    activations = [*model.network.architecture.activations, "identity"]
+    logits = [_add_member(graph, member, activations, x) for member in model.network.members]
+    if len(logits) == 1:
+        return logits[0]
+    if LOSSES[model.labels.kind].out_activation == "softmax":
+        return _log_mean(graph, [graph("LogSoftmax", z, axis=1) for z in logits])
+    # The logarithm of the logistic function of z is -softplus(-z).
+    losses = [[graph.single("Softplus", z) for z in [graph("Neg", z), z]] for z in logits]
+    yes, no = ([graph("Neg", loss) for loss in each] for each in zip(*losses, strict=True))
+    return graph("Sub", _log_mean(graph, yes), _log_mean(graph, no))
+
+
+def _log_mean(graph: _Graph, logs: list[str]) -> str:
+    """Add the logarithm of a mean of numbers, from their logarithms."""
+    largest = graph("Max", *logs)
+    total = graph("Sum", *(graph("Exp", graph("Sub", each, largest)) for each in logs))
+    return graph("Add", graph("Log", graph("Div", total, len(logs))), largest)
+
+
+def _add_member(graph: _Graph, member: Member, activations: list[str], x: str) -> str:
+    """Add the layers of a network."""
+    if member.embedding is not None:
+        x = _embed(graph, member.embedding, x)
+    for (dense, norm, _), activation in zip(member.layers, activations, strict=True):
         x = graph("Add", graph("MatMul", x, dense.weights), dense.bias)
         if isinstance(norm, LayerNormalization):
             x = _layer_normalization(graph, norm, x)

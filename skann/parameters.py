@@ -35,6 +35,7 @@ def _one_of(names: Iterable[str]) -> StrOptions:
 
 CONSTRAINTS: dict[str, list] = {
     "hidden_layer_sizes": ["array-like", _COUNT],
+    "n_members": [_COUNT],
     "activation": [_one_of(ACTIVATIONS), "array-like"],
     "solver": [_one_of([*OPTIMIZERS, "lbfgs"])],
     "alpha": [_AUTO, _NOT_NEGATIVE],
@@ -87,6 +88,7 @@ _HARMLESS = (None, "auto", "one_cycle", "layer")
 NOT_WITH_LBFGS: dict[str, str] = {
     **dict.fromkeys(("dropout", "input_dropout", "input_noise", "augmentation"), _NOISE),
     "normalization": "'batch' needs the statistics of mini-batches, which L-BFGS does not make",
+    "n_members": "L-BFGS would take the networks for one and stop them all at once",
     **dict.fromkeys(
         ("max_norm", "gradient_clip_norm", "learning_rate", "warmup", "ema_decay"), _STEPS
     ),
@@ -115,8 +117,7 @@ def check_together(parameters: Mapping[str, Any], of_stream: bool = False) -> No
     not_with_solver = NOT_WITH_LBFGS if parameters["solver"] == "lbfgs" else {}
     for name, because in not_with_solver.items():
         value = parameters[name]
-        is_used = value not in _HARMLESS if isinstance(value, str | None) else np.any(value)
-        if is_used:
+        if _asks_for_something(name, value):
             raise ValueError(
                 f"{name}={value!r} cannot be used with solver='lbfgs': {because}. Leave {name} at"
                 " its default or choose another solver."
@@ -127,6 +128,12 @@ def check_together(parameters: Mapping[str, Any], of_stream: bool = False) -> No
                 f"partial_fit does not work with {name}={value!r}, which needs all rows at once:"
                 f" it sees a batch of them at a time. {instead}"
             )
+
+
+def _asks_for_something(name: str, value: Any) -> bool:
+    if name == "n_members":
+        return value > 1
+    return value not in _HARMLESS if isinstance(value, str | None) else bool(np.any(value))
 
 
 def check_rows(parameters: Mapping[str, Any], examples: Examples, batch_size: int) -> None:
@@ -176,17 +183,23 @@ def check_rows(parameters: Mapping[str, Any], examples: Examples, batch_size: in
 
 
 def make_architecture(
-    parameters: Mapping[str, Any], n_features: int, n_outputs: int, n_numbers: int
+    parameters: Mapping[str, Any],
+    n_features: int,
+    n_outputs: int,
+    loss: str = "multiclass",
+    n_numbers: int = 0,
 ) -> Architecture:
     """Return what a network is made of.
 
     Parameters
     ----------
     parameters : mapping of str to object
-        Gives `hidden_layer_sizes`, `activation` and `normalization`; `dropout` is checked against
-        them.
+        Gives `hidden_layer_sizes`, `activation`, `normalization` and `n_members`; `dropout` is
+        checked against them.
     n_features, n_outputs : int
         Inputs and outputs of the network.
+    loss : str
+        Name of the loss.
     n_numbers : int
         Inputs that are numbers, the first ones.
 
@@ -209,6 +222,8 @@ def make_architecture(
         (n_features, *map(int, sizes), n_outputs),
         tuple(map(str, activations)),
         parameters["normalization"],
+        int(parameters["n_members"]),
+        loss,
         _embedding(parameters, n_numbers),
     )
 
@@ -240,8 +255,10 @@ def check_memory(architecture: Architecture, dtype: str) -> None:
         np.empty(n_bytes, np.uint8)  # Takes no memory as long as nothing is written to it.
     except (MemoryError, ValueError) as error:
         n_features, *hidden, _ = architecture.layer_sizes
+        n_members = architecture.n_members
+        with_members = f" with n_members={n_members}" if n_members > 1 else ""
         raise MemoryError(
-            f"hidden_layer_sizes={tuple(hidden)!r} makes a network of"
+            f"hidden_layer_sizes={tuple(hidden)!r}{with_members} makes a network of"
             f" {architecture.n_parameters:,} parameters for {n_features:,} features; training takes"
             f" at least {n_bytes / 1e9:,.0f} GB, more than there is. Choose smaller layers."
         ) from error

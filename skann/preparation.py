@@ -102,7 +102,7 @@ def prepare(
     if parameters["early_stopping"] and held_out is None:
         seed = int(rng.integers(2**31))
         train, held_out = hold_out(examples, parameters["validation_fraction"], seed)
-    settings = make_settings(parameters, architecture, labels.kind, train)
+    settings = make_settings(parameters, architecture, train)
     check_rows(parameters, train, settings.batch_size)
     origin = Origin(
         parameters,
@@ -149,7 +149,7 @@ def prepare_piece(
     labels = labels_for_partial_fit(given.y, classes, None if model is None else model.labels)
     architecture = _architecture(parameters, given, labels, model)
     train, _ = _examples(parameters, given, labels, model)
-    settings = make_settings(parameters, architecture, labels.kind, train, of_stream=True)
+    settings = make_settings(parameters, architecture, train, of_stream=True)
     check_rows(parameters, train, settings.batch_size)
     rng = _generator(parameters["random_state"], model, None)
     data = Data(train, scaling=_scaling(parameters, given, train, model))
@@ -160,12 +160,12 @@ def prepare_piece(
 def _architecture(
     parameters: Parameters, given: Given, labels: Labels, model: FittedModel | None
 ) -> Architecture:
-    n_inputs, n_numbers = given.X.shape[1], given.encoding.n_numbers
-    architecture = make_architecture(parameters, n_inputs, labels.n_outputs, n_numbers)
+    shape = given.X.shape[1], labels.n_outputs
+    architecture = make_architecture(parameters, *shape, labels.kind, given.encoding.n_numbers)
     if model is not None and architecture != model.network.architecture:
         raise ValueError(
-            "hidden_layer_sizes, activation, normalization and numerical_embedding make a network"
-            f" of {architecture}, but the one to go on with is {model.network.architecture}. Fit a"
+            "hidden_layer_sizes, activation, normalization, n_members and the embedding make"
+            f" {architecture}, but the one to go on with is {model.network.architecture}. Fit a"
             " clone to start again."
         )
     check_memory(architecture, computing_dtype(parameters))
@@ -232,9 +232,11 @@ def _start(
         return replace(state, stream=rng.bit_generator.state)
     initializer = parameters["kernel_initializer"]
     network = Network.random(settings.architecture, settings.dtype, rng, initializer)
-    if network.embedding is not None:
+    embeddings = [member.embedding for member in network.members if member.embedding is not None]
+    if embeddings:
         some = data.train.spread_evenly(_EMBEDDING_ROWS)
         rows = make_rows(some.X, settings.dtype, len(some), data.scaling, some.subset)
-        numbers = rows.chunk(0, len(some))[:, : network.embedding.shape.n_numbers]
-        network.embedding.begin(rng, parameters["embedding_scale"], numbers)
+        inputs = rows.chunk(0, len(some))
+        for embedding in embeddings:
+            embedding.begin(rng, parameters["embedding_scale"], inputs)
     return TrainingState(network.parameters, rng.bit_generator.state)

@@ -46,7 +46,8 @@ class LayerSummary:
     dropout : float
         Share of the outputs that training drops; for the inputs `input_dropout`.
     n_parameters : int
-        Weights, biases and parameters of the normalisation, its averages included.
+        Weights, biases and parameters of the normalisation, its averages included, of all
+        members.
     """
 
     name: str
@@ -73,6 +74,8 @@ class NetworkSummary:
         "standard" or "maxabs".
     columns : str or None
         What the columns of a table hold; None where each of them is an input.
+    n_members : int
+        Networks whose probabilities are averaged. The other numbers count all of them.
     dtype : str
         Computing dtype.
     n_parameters : int
@@ -91,6 +94,7 @@ class NetworkSummary:
     layers: list[LayerSummary]
     input_scaling: str | None
     columns: str | None
+    n_members: int
     dtype: str
     n_parameters: int
     n_trainable: int
@@ -114,6 +118,7 @@ class NetworkSummary:
         facts = (
             *([] if self.columns is None else [f"Columns:       {self.columns}"]),
             f"Input scaling: {self.input_scaling}",
+            *([] if self.n_members == 1 else [f"Members:       {self.n_members}"]),
             f"Parameters:    {self.n_parameters:,} in {self.dtype}, {self.parameter_bytes:,} bytes",
             f"Cost of epoch: about {self.multiply_adds_per_row:,} multiply-adds a row,"
             f" {self.multiply_adds_per_epoch:,} for {self.rows_per_epoch:,} rows",
@@ -145,6 +150,7 @@ def summarize(model: FittedModel, name: str, dropout: tuple[float, ...]) -> Netw
         layers=_layers(model, dropout),
         input_scaling=None if model.scaling is None else model.scaling.kind,
         columns=model.encoding.summary(),
+        n_members=architecture.n_members,
         dtype=str(network.parameters.dtype),
         n_parameters=architecture.n_parameters,
         n_trainable=architecture.n_trainable,
@@ -156,35 +162,34 @@ def summarize(model: FittedModel, name: str, dropout: tuple[float, ...]) -> Netw
 
 def _multiply_adds(architecture: Architecture) -> int:
     """Count those of a row: forward one for each weight, backward one for each gradient."""
-    n_weights, embedding = architecture.n_weights, architecture.embedding
-    fan_in, fan_out = architecture.weight_shapes[0]
+    n_features, (_, fan_out) = architecture.layer_sizes[0], architecture.weight_shapes[0]
     # The rows themselves need no gradient, nor do the functions of their numbers.
-    without = architecture.layer_sizes[0] * fan_out
-    if embedding is not None:
-        without += embedding.n_weights
-    return 3 * n_weights - without
+    without = n_features * fan_out
+    if architecture.embedding is not None:
+        without += architecture.embedding.n_weights
+    return 3 * architecture.n_weights - architecture.n_members * without
 
 
 def _layers(model: FittedModel, dropout: tuple[float, ...]) -> list[LayerSummary]:
     architecture = model.network.architecture
-    sizes, activations, normalization, embedding = architecture
+    sizes, activations, normalization, n_members, *_ = architecture
     n_hidden = len(activations)
     per_unit = [{None: 1, "layer": 3, "batch": 5}[normalization]] * n_hidden + [1]
-    shapes = [
-        (more, *shape) for more, shape in zip(per_unit, architecture.weight_shapes, strict=True)
-    ]
+    shapes = zip(per_unit, architecture.weight_shapes, strict=True)
     columns = (
         ["input", *(f"hidden {number}" for number in range(1, n_hidden + 1)), "output"],
         [(None, size) for size in sizes],
         [None, *activations, LOSSES[model.labels.kind].out_activation],
         [None, *[normalization] * n_hidden, None],
         [*dropout, 0.0],
-        [0, *((fan_in + more) * fan_out for more, fan_in, fan_out in shapes)],
+        [0, *(n_members * (fan_in + more) * fan_out for more, (fan_in, fan_out) in shapes)],
     )
     layers = [LayerSummary(*values) for values in zip(*columns, strict=True)]
+    embedding = architecture.embedding
     if embedding is not None:
         shape = (None, architecture.weight_shapes[0][0])
-        n_parameters = embedding.n_weights + 2 * embedding.n_numbers * embedding.n_functions
+        functions = 2 * embedding.n_numbers * embedding.n_functions
+        n_parameters = n_members * (embedding.n_weights + functions)
         layers.insert(1, LayerSummary("embedding", shape, embedding.kind, None, 0.0, n_parameters))
     return layers
 

@@ -113,6 +113,7 @@ FITS = {
         "learning_rate_init": 0.05,
     },
     "limits": {"max_norm": 0.5, "gradient_clip_norm": 0.1, "input_clip": 1.0},
+    "members": {"n_members": 3, "ema_decay": 0.8, "normalization": "batch"},
     "early stopping": {
         "early_stopping": True,
         "n_iter_no_change": 1,
@@ -602,6 +603,7 @@ OTHER_VALUES = {
     "learning_rate": falling,
     "learning_rate_init": 0.123,
     "power_t": 0.4,
+    "n_members": 2,
     "max_iter": 6,
     "shuffle": False,
     "random_state": 1,

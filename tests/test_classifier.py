@@ -159,6 +159,7 @@ class TestEqualsMLPClassifier:
             "kernel_initializer",
             "label_smoothing",
             "max_norm",
+            "n_members",
             "normalization",
             "scoring",
             "warmup",

@@ -43,6 +43,7 @@ FEATURES = {
     "gradient_clip_norm": {"gradient_clip_norm": 0.05},
     "warmup": {"warmup": 0.5},
     "ema_decay": {"ema_decay": 0.9},
+    "n_members": {"n_members": 3},
 }
 ALL = {
     "hidden_layer_sizes": (8, 6),
@@ -61,6 +62,7 @@ ALL = {
     "gradient_clip_norm": 1.0,
     "warmup": 0.2,
     "ema_decay": 0.9,
+    "n_members": 2,
 }
 EVERY_FEATURE = pytest.mark.parametrize(
     "changes", [*FEATURES.values(), ALL], ids=[*FEATURES, "all"]

@@ -42,6 +42,7 @@ def with_noise(inputs, rng):
 VALUES = {
     "hidden_layer_sizes": [(8, 4), (), (8,), 5, [6, 6]],
     "activation": ["relu", *sorted(set(ACTIVATIONS) - {"relu"}), ["gelu", "selu"]],
+    "n_members": [1, 3],
     "solver": [*OPTIMIZERS, "lbfgs"],
     "alpha": ["auto", 0, 1.5],
     "batch_size": ["auto", 1, 7, 1000],

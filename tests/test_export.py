@@ -136,6 +136,23 @@ class TestMatrix:
         for dtype in ("float32", "float64"):
             assert_same_predictions(model, X.astype(dtype))
 
+    @pytest.mark.parametrize("opset", [OPSETS[0], OPSETS[-1]])
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_several_members(self, kind, dtype, opset):
+        X, y = problem(kind)
+        model = quick(n_members=3, dtype=dtype, normalization="layer", max_iter=40).fit(X, y)
+        X = X.astype(dtype)
+        assert_same_predictions(model, X, target_opset=opset)
+        for coef in model.coefs_:  # Members as sure as can be.
+            coef *= 30
+        assert_same_predictions(model, X, target_opset=opset)
+        raw = {"options": {**TENSORS, "raw_scores": True}}
+        scores, expected = run(model, X, target_opset=opset, **raw)[1], model.decision_function(X)
+        if kind == "binary":
+            expected = np.column_stack([-expected, expected])
+        np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+
     @pytest.mark.parametrize("kind", KINDS)
     def test_no_hidden_layer(self, kind):
         X, y = problem(kind)

@@ -112,6 +112,8 @@ class TestAllocation:
             {"gradient_clip_norm": 1e-3},
             {"ema_decay": 0.9},
             {"warmup": 0.5},
+            {"n_members": 3},
+            {"n_members": 3, "gradient_clip_norm": 1e-3},
         ],
         ids=lambda change: ", ".join(change),
     )
@@ -199,6 +201,7 @@ def growth(
     scaling=None,
     subset=None,
     weighted=False,
+    n_members=1,
     **changes,
 ):
     """Train, and return by how much memory in use rose in each epoch but the first."""
@@ -210,7 +213,10 @@ def growth(
     weights = rng.random(n_rows) if weighted else None
     hidden = shape["hidden"]
     architecture = Architecture(
-        (shape["n_features"], *hidden, n_outputs), (activation,) * len(hidden), normalization
+        (shape["n_features"], *hidden, n_outputs),
+        (activation,) * len(hidden),
+        normalization,
+        n_members,
     )
     network = Network.random(architecture, np.float32, rng)
     watcher = Watcher()

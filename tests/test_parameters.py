@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from skann import ANNClassifier
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.initializers import INITIALIZERS
+from skann.engine.settings import Architecture
 from skann.parameters import (
     CONSTRAINTS,
     NOT_WITH_LBFGS,
@@ -194,7 +195,7 @@ class TestOneValuePerLayer:
     def test_may_be_any_sequence(self, make):
         estimator = quick(hidden_layer_sizes=make([8, 4]), activation=make(["relu", "tanh"]))
         architecture = make_architecture(estimator.get_params(), 4, 3)
-        assert architecture == ((4, 8, 4, 3), ("relu", "tanh"), None)
+        assert architecture == Architecture((4, 8, 4, 3), ("relu", "tanh"))
         assert per_layer("dropout", make([0.1, 0.0]), 2) == [0.1, 0.0]
 
     @pytest.mark.parametrize("rate", [0, 0.25, np.float32(0.25)])
@@ -236,6 +237,7 @@ GIVEN = {
     "warmup": 0.1,
     "ema_decay": 0.9,
     "normalization": "batch",
+    "n_members": 3,
 }
 
 
@@ -284,6 +286,8 @@ class TestExclusions:
             {"input_dropout": 0, "input_noise": 0.0, "warmup": 0.0},
             {"max_norm": None, "gradient_clip_norm": None, "ema_decay": None},
             {"normalization": "layer"},
+            {"n_members": 1},
+            {"n_members": np.int64(1)},
             {"learning_rate": "one_cycle"},
             {"label_smoothing": 0.1, "kernel_initializer": "orthogonal", "input_clip": 2.0},
         ],

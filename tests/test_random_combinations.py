@@ -34,6 +34,7 @@ CULPRITS = re.compile(
 PARAMETERS = {
     "hidden_layer_sizes": st.sampled_from([(), (3,), 5, (4, 3), (2, 3, 2)]),
     "activation": st.sampled_from(sorted(ACTIVATIONS)),
+    "n_members": st.sampled_from([1, 2]),
     "solver": st.sampled_from([*OPTIMIZERS, "lbfgs"]),
     "alpha": st.sampled_from(["auto", 0, 1e-3, 1.0, 1e3]),
     "batch_size": st.sampled_from(["auto", 1, 2, 7, 500]),

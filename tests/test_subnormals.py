@@ -112,7 +112,7 @@ class Watcher(Observer):
     def end_epoch(self, run):
         arrays = {"parameters": run.network.parameters, **run.optimizer.state()}
         arrays["gradient"] = run.backpropagation.gradient
-        for depth, layer in enumerate(run.backpropagation._layers):
+        for depth, layer in enumerate(run.backpropagation._members[0]):
             arrays |= {f"outputs {depth}": layer._full.outputs}
             arrays |= {f"gradient of inputs {depth}": layer._full.grad_inputs}
         if run.average is not None:

@@ -1,6 +1,8 @@
 """The gradient of a network's loss, batch by batch, with dropout and noise."""
 
 import math
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,7 +11,7 @@ from scipy import sparse
 
 from skann.engine.activations import ACTIVATIONS, passes
 from skann.engine.dropout import Corruption, Dropout
-from skann.engine.embeddings import NumericalEmbedding
+from skann.engine.embeddings import EmbeddingArrays, NumericalEmbedding
 from skann.engine.kernels import active
 from skann.engine.layers import SparseGradient
 from skann.engine.memory import aligned_empty
@@ -70,6 +72,18 @@ class _Arrays(NamedTuple):
     ones: NDArray
 
 
+def _allocate(layer: Layer, activation: str, outputs: NDArray, n_last: int) -> _Arrays:
+    """Return arrays for the largest batch; parameters as of `TrainingLayer`."""
+    keeps = ACTIVATIONS[activation].keeps_inputs
+    return _Arrays(
+        outputs,
+        np.empty_like(outputs) if keeps else None,
+        None if layer.normalization is None else np.empty_like(outputs),
+        aligned_empty((len(outputs), n_last), outputs.dtype) if n_last else None,
+        np.ones(len(outputs), outputs.dtype),
+    )
+
+
 class TrainingLayer:
     """A layer of a network in training, with the arrays that its two passes need.
 
@@ -87,6 +101,8 @@ class TrainingLayer:
         For its outputs; the transpose of a C-contiguous array for the last layer.
     n_last : int
         How many of its inputs, the last ones, need a gradient.
+    shares : TrainingLayer or None
+        The same layer of a member that runs at other times: the two use the same arrays.
     """
 
     def __init__(
@@ -97,19 +113,15 @@ class TrainingLayer:
         dropout: Dropout | None,
         outputs: NDArray,
         n_last: int,
+        shares: "TrainingLayer | None" = None,
     ) -> None:
         self.dense, self.normalization, _ = layer
         self._activate, self._backpropagate = passes(activation)
         self._multiply_sparse = active().multiply_sparse
         self.dropout = dropout
         self._gradients = gradients
-        keeps = ACTIVATIONS[activation].keeps_inputs
-        self._full = _Arrays(
-            outputs,
-            np.empty_like(outputs) if keeps else None,
-            None if self.normalization is None else np.empty_like(outputs),
-            aligned_empty((len(outputs), n_last), outputs.dtype) if n_last else None,
-            np.ones(len(outputs), outputs.dtype),
+        self._full: _Arrays = (
+            _allocate(layer, activation, outputs, n_last) if shares is None else shares._full
         )
         self._by_rows = {len(outputs): self._full}
 
@@ -191,16 +203,23 @@ class TrainingEmbedding:
         The embedding; its parameters are read.
     grad_weights : ndarray of shape (n_numbers, n_functions, width)
         Where the gradient with respect to its weights goes.
-    max_rows, n_features : int
-        Rows of the largest batch, and their width.
+    shape : (int, int)
+        Rows of the largest batch, and features.
+    shares : TrainingEmbedding or None
+        That of a member that runs at other times: the two use the same arrays.
     """
 
     def __init__(
-        self, embedding: NumericalEmbedding, grad_weights: NDArray, max_rows: int, n_features: int
+        self,
+        embedding: NumericalEmbedding,
+        grad_weights: NDArray,
+        shape: tuple[int, int],
+        shares: "TrainingEmbedding | None" = None,
     ) -> None:
         self._embedding, self._grad_weights = embedding, grad_weights
-        self._full = embedding.arrays((max_rows, n_features), aligned_empty)
-        self._arrays = self._full
+        self._full: EmbeddingArrays = (
+            embedding.arrays(shape, aligned_empty) if shares is None else shares._full
+        )
 
     def forward(self, inputs: NDArray) -> NDArray:
         """Embed a batch; keep what the backward pass needs."""
@@ -215,6 +234,9 @@ class TrainingEmbedding:
 class Backpropagation:
     """Gradient of a network's loss, with all the arrays that computing it needs.
 
+    Of several members each has the gradient of its own loss: they learn as they would alone. They
+    are computed one after the other, on the same inputs, with dropout of their own.
+
     Parameters
     ----------
     network : Network
@@ -223,7 +245,7 @@ class Backpropagation:
         Rows of the largest batch.
     compact : bool
         Whether the batches are sparse and the gradient of the first weight matrix is to be
-        computed in the rows that they touch only.
+        computed in the rows that they touch only; for a single member.
     regularization : Regularization
         What is random.
     rng : numpy.random.Generator or None
@@ -251,29 +273,40 @@ class Backpropagation:
         self.sparse_gradient = SparseGradient(architecture.layer_sizes[0]) if compact else None
         left_out = network.coefs[0].size if compact else 0
         self.gradient = aligned_empty(architecture.n_trainable - left_out, dtype)
-        self._views = parameter_views(architecture, self.gradient, skip_first=compact)
+        views = parameter_views(architecture, self.gradient, skip_first=compact)
+        self._views = views.by_member(architecture.n_members)
         dropout, input_dropout, input_noise = regularization
         self._corruption = None
         if rng is not None and (input_dropout or input_noise):
             self._corruption = Corruption(input_noise, input_dropout, dtype, rng)
-        self._embedding = None
-        if network.embedding is not None:
-            self._embedding = TrainingEmbedding(
-                network.embedding, self._views.embedding[0], max_rows, architecture.layer_sizes[0]
-            )
-        buffers, names = network.output_buffers(max_rows), architecture.activations
-        n_last = architecture.weight_shapes[0][0] - architecture.layer_sizes[0]
-        self._layers = []
-        for depth, (layer, outputs) in enumerate(zip(network.layers, buffers, strict=True)):
-            rate = dropout[depth] if depth < len(dropout) else 0.0
-            drawn = Dropout(rate, dtype, rng) if rate and rng is not None else None
-            gradients = self._gradients_of(depth)
-            activation = names[depth] if depth < len(names) else "identity"
-            self._layers.append(TrainingLayer(layer, activation, gradients, drawn, outputs, n_last))
-            n_last = outputs.shape[1]
+        rates = (*dropout, *[0.0] * len(architecture.layer_sizes))
+        buffers = network.output_buffers(max_rows)
+        self._members: list[list[TrainingEmbedding | TrainingLayer]] = []
+        for number in range(architecture.n_members):
+            drawn = [Dropout(rate, dtype, rng) if rate and rng else None for rate in rates]
+            self._members.append(self._layers_of(number, buffers, drawn))
 
-    def _gradients_of(self, depth: int) -> _Gradients:
-        coefs, intercepts, scales, shifts, *_ = self._views
+    def _layers_of(
+        self, number: int, buffers: list[NDArray], dropout: list[Dropout | None]
+    ) -> list["TrainingEmbedding | TrainingLayer"]:
+        """Return the layers of a member in training, with the arrays of the first member."""
+        architecture, (embedding, layers) = self.network.architecture, self.network.members[number]
+        first: Iterator[Any] = iter(self._members[0]) if number else repeat(None)
+        own: list[TrainingEmbedding | TrainingLayer] = []
+        n_features, names = architecture.layer_sizes[0], (*architecture.activations, "identity")
+        if embedding is not None:
+            gradient = self._views[number].embedding_weights[0]
+            shape = len(buffers[0]), n_features
+            own.append(TrainingEmbedding(embedding, gradient, shape, next(first)))
+        n_last = architecture.weight_shapes[0][0] - n_features
+        for depth, (layer, outputs) in enumerate(zip(layers, buffers, strict=True)):
+            given = self._gradients_of(number, depth), dropout[depth], outputs, n_last
+            own.append(TrainingLayer(layer, names[depth], *given, next(first)))
+            n_last = outputs.shape[1]
+        return own
+
+    def _gradients_of(self, member: int, depth: int) -> _Gradients:
+        coefs, _, intercepts, scales, shifts, *_ = self._views[member]
         weights: NDArray | SparseGradient
         if self.sparse_gradient is None:
             weights = coefs[depth]
@@ -308,24 +341,23 @@ class Backpropagation:
         Returns
         -------
         float
-            Loss without penalty.
+            Loss without penalty, the mean over members.
         """
         if self._corruption is not None:
             inputs = self._corruption.apply(inputs)
-        if self._embedding is not None:
-            inputs = self._embedding.forward(inputs)
-        for layer in self._layers:
-            inputs = layer.forward(inputs)
-        value = loss.value_and_gradient(inputs.T, targets, weights, divisor)
-        grad = inputs
-        for layer in reversed(self._layers):
-            grad = layer.backward(grad)
-        if self._embedding is not None:
-            self._embedding.backward(grad)
-        return value
+        value = 0.0
+        for layers in self._members:
+            outputs: Any = inputs
+            for layer in layers:
+                outputs = layer.forward(outputs)
+            value += loss.value_and_gradient(outputs.T, targets, weights, divisor)
+            grad = outputs
+            for layer in reversed(layers):
+                grad = layer.backward(grad)
+        return value / len(self._members)
 
     def clip(self, max_norm: float | None) -> float:
-        """Measure the gradient and shorten it.
+        """Measure the gradient and shorten it, that of each member by itself.
 
         Parameters
         ----------
@@ -335,13 +367,24 @@ class Backpropagation:
         Returns
         -------
         float
-            Euclidean norm before.
+            Euclidean norm before, the mean over members.
         """
-        parts = [self.gradient]
+        norms = [_clip(parts, max_norm) for parts in self._gradient_by_member()]
+        return sum(norms) / len(norms)
+
+    def _gradient_by_member(self) -> list[list[NDArray]]:
+        """Return the arrays that the gradient of each member consists of."""
+        if len(self._members) > 1:
+            return [list(chain(*views)) for views in self._views]
         if self.sparse_gradient is not None:
-            parts.append(self.sparse_gradient.values)
-        norm = math.sqrt(sum(float(np.vdot(part, part)) for part in parts))
-        if max_norm is not None and norm > max_norm:
-            for part in parts:
-                part *= max_norm / norm
-        return norm
+            return [[self.gradient, self.sparse_gradient.values]]
+        return [[self.gradient]]
+
+
+def _clip(parts: list[NDArray], max_norm: float | None) -> float:
+    """Shorten a gradient in parts to `max_norm`; return its norm before."""
+    norm = math.sqrt(sum(float(np.vdot(part, part)) for part in parts))
+    if max_norm is not None and norm > max_norm:
+        for part in parts:
+            part *= max_norm / norm
+    return norm

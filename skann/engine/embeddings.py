@@ -97,7 +97,7 @@ class NumericalEmbedding:
         self.shape, self.weights, self.places, self.slopes = shape, weights, places, slopes
         self.function = EMBEDDINGS[shape.kind]
 
-    def begin(self, rng: np.random.Generator, scale: float, numbers: NDArray) -> None:
+    def begin(self, rng: np.random.Generator, scale: float, inputs: NDArray) -> None:
         """Set all parameters to what training begins with.
 
         Parameters
@@ -106,7 +106,7 @@ class NumericalEmbedding:
             Source of randomness.
         scale : float
             Standard deviation of the frequencies of "periodic", in periods for each unit.
-        numbers : ndarray of shape (n_rows, n_numbers)
+        inputs : ndarray of shape (n_rows, n_features)
             Training rows, as they are embedded.
         """
         if self.shape.kind == "periodic":
@@ -114,7 +114,7 @@ class NumericalEmbedding:
             phases = rng.uniform(-math.pi, math.pi, self.slopes.shape)
             self.places[...] = phases / np.where(self.slopes, self.slopes, 1)
         else:
-            self._set_pieces(numbers)
+            self._set_pieces(inputs[:, : self.shape.n_numbers])
         limit = 1 / (self.function.amplitude * math.sqrt(self.shape.n_functions))
         self.weights[...] = rng.uniform(-limit, limit, self.weights.shape)
 

@@ -8,6 +8,7 @@ A loss object holds the scratch arrays for batches of up to `max_rows` rows and 
 to one fit. The probabilities need none: they are static methods, safe from any thread.
 """
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +39,10 @@ class Loss(Protocol):
     @staticmethod
     def log_probabilities(logits: NDArray) -> NDArray:
         """Return their logarithms, without the loss of precision of taking them after."""
+
+    @staticmethod
+    def average(logits: NDArray) -> NDArray:
+        """Return the raw scores whose probabilities are the means of those of several networks."""
 
 
 class SoftmaxCrossEntropy:
@@ -140,6 +145,24 @@ class SoftmaxCrossEntropy:
         """
         return (logits - logsumexp(logits, axis=0)).T.copy()
 
+    @staticmethod
+    def average(logits: NDArray) -> NDArray:
+        """Return the logarithms of the mean probabilities of several networks.
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n_members, n_outputs, n_rows)
+            Their raw scores.
+
+        Returns
+        -------
+        ndarray of shape (n_outputs, n_rows)
+        """
+        # The largest score would take digits from the logarithm of the sum.
+        logs = logits - logits.max(axis=1, keepdims=True)
+        logs -= np.logaddexp.reduce(logs, axis=1, keepdims=True)
+        return np.logaddexp.reduce(logs, axis=0) - math.log(len(logits))
+
 
 class LogisticCrossEntropy:
     r"""Sum of binary log-losses, one for each output.
@@ -233,6 +256,22 @@ class LogisticCrossEntropy:
         ndarray of shape (n_rows, n_outputs), or (n_rows, 2) for one output
         """
         return log_expit(_both_signs(logits)).T.copy()
+
+    @staticmethod
+    def average(logits: NDArray) -> NDArray:
+        """Return the logits of the mean probabilities of several networks, output by output.
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n_members, n_outputs, n_rows)
+            Their raw scores.
+
+        Returns
+        -------
+        ndarray of shape (n_outputs, n_rows)
+        """
+        log_yes, log_no = (np.logaddexp.reduce(log_expit(z), axis=0) for z in (logits, -logits))
+        return log_yes - log_no
 
 
 def _both_signs(logits: NDArray) -> NDArray:

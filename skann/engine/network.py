@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from skann.engine.activations import ACTIVATIONS, Activation
 from skann.engine.embeddings import NumericalEmbedding
 from skann.engine.initializers import INITIALIZERS
 from skann.engine.layers import BatchNormalization, Dense, LayerNormalization
+from skann.engine.losses import LOSSES
 from skann.engine.memory import aligned_copy, aligned_empty
 from skann.engine.settings import Architecture
 
@@ -52,23 +54,39 @@ class VectorViews(NamedTuple):
     ----------
     coefs : ParameterViews
         Weight matrices of shape (fan_in, fan_out).
+    embedding_weights : ParameterViews
+        Of the numerical embedding.
     intercepts : ParameterViews
         Bias vectors of shape (fan_out,).
     scales, shifts : ParameterViews
         Of the normalisation of each hidden layer.
     means, variances : ParameterViews
         Running averages of batch normalisation; empty in a gradient.
-    embedding : ParameterViews
-        Weights of the numerical embedding; then, but for a gradient, places and slopes.
+    places, slopes : ParameterViews
+        Of the functions of the numerical embedding; empty in a gradient.
     """
 
     coefs: ParameterViews
+    embedding_weights: ParameterViews
     intercepts: ParameterViews
     scales: ParameterViews
     shifts: ParameterViews
     means: ParameterViews
     variances: ParameterViews
-    embedding: ParameterViews
+    places: ParameterViews
+    slopes: ParameterViews
+
+    def by_member(self, n_members: int) -> list["VectorViews"]:
+        """Return the views of each member: in every list they follow one another."""
+        return [
+            VectorViews(*(ParameterViews(_share(part, member, n_members)) for part in self))
+            for member in range(n_members)
+        ]
+
+
+def _share(views: list, member: int, n_members: int) -> list:
+    size = len(views) // n_members
+    return views[member * size : (member + 1) * size]
 
 
 class Layer(NamedTuple):
@@ -79,14 +97,43 @@ class Layer(NamedTuple):
     activation: Activation | None
 
 
+class Member(NamedTuple):
+    """One of the networks whose probabilities are averaged.
+
+    Attributes
+    ----------
+    embedding : NumericalEmbedding or None
+        Of the inputs.
+    layers : list of Layer
+        From the first hidden layer to the output layer, which has neither normalisation nor
+        activation: its link belongs to the loss.
+    """
+
+    embedding: NumericalEmbedding | None
+    layers: list[Layer]
+
+    def forward(self, inputs: NDArray | sparse.csr_array, outputs: list[NDArray]) -> NDArray:
+        """Compute raw scores; see `Network.forward`."""
+        if self.embedding is not None:
+            inputs = self.embedding.forward(inputs, self.embedding.arrays(inputs.shape, np.empty))
+        for (dense, normalization, activation), values in zip(self.layers, outputs, strict=True):
+            dense.forward(inputs, values)
+            if normalization is not None:
+                normalization.predict(values)
+            if activation is not None:
+                activation.function(values)
+            inputs = values
+        return outputs[-1].T
+
+
 class Network:
-    """A multi-layer perceptron up to its raw scores.
+    """A multi-layer perceptron up to its raw scores, or several whose probabilities are averaged.
 
     All parameters are views of one vector: weights first, so that weight decay is one
     slice, then biases, then scales and shifts of the normalisation, and last what has no
-    gradient: the averages that batch normalisation keeps, and the functions of an embedding.
-    An optimizer step is a few passes
-    over one array, and a copy of the model one copy.
+    gradient: the averages that batch normalisation keeps and the functions of an embedding. An
+    optimizer step is a few passes over one array, and a copy of the model one copy. In each of
+    these parts, those of several members follow one another.
 
     Parameters
     ----------
@@ -97,15 +144,12 @@ class Network:
 
     Attributes
     ----------
-    embedding : NumericalEmbedding or None
-        Before the first layer.
-    layers : list of Layer
-        From the first hidden layer to the output layer, which has neither normalisation nor
-        activation: its link belongs to the loss.
+    members : list of Member
+        The networks, nearly always one.
     coefs : ParameterViews
-        Weight matrices, views of `parameters`.
+        Weight matrices, views of `parameters`; those of all members.
     intercepts : ParameterViews
-        Bias vectors, views of `parameters`.
+        Bias vectors, views of `parameters`; those of all members.
     """
 
     def __init__(self, architecture: Architecture, parameters: NDArray) -> None:
@@ -113,20 +157,8 @@ class Network:
         self.parameters = parameters
         views = parameter_views(architecture, parameters)
         self.coefs, self.intercepts = views.coefs, views.intercepts
-        self.embedding = None
-        if architecture.embedding is not None:
-            self.embedding = NumericalEmbedding(architecture.embedding, *views.embedding)
-        self.layers = []
-        for depth, (coef, intercept) in enumerate(zip(*views[:2], strict=True)):
-            normalization: BatchNormalization | LayerNormalization | None = None
-            activation = None
-            if depth < len(architecture.activations):
-                activation = ACTIVATIONS[architecture.activations[depth]]
-                if architecture.normalization == "batch":
-                    normalization = BatchNormalization(*(part[depth] for part in views[2:6]))
-                elif architecture.normalization == "layer":
-                    normalization = LayerNormalization(*(part[depth] for part in views[2:4]))
-            self.layers.append(Layer(Dense(coef, intercept), normalization, activation))
+        by_member = views.by_member(architecture.n_members)
+        self.members = [_make_member(architecture, own) for own in by_member]
 
     @classmethod
     def random(
@@ -157,11 +189,11 @@ class Network:
         """
         network = cls(architecture, aligned_empty(architecture.n_parameters, dtype))
         network.parameters.fill(0)
-        for coef, layer in zip(network.coefs, network.layers, strict=True):
-            name = kernel_initializer
+        for layer in chain.from_iterable(member.layers for member in network.members):
+            name, weights = kernel_initializer, layer.dense.weights
             if name == "auto":
                 name = layer.activation.initializer if layer.activation else "glorot_uniform"
-            coef[...] = INITIALIZERS[name](rng, *coef.shape)
+            weights[...] = INITIALIZERS[name](rng, *weights.shape)
             if layer.normalization is not None:
                 layer.normalization.scale.fill(1)
             if isinstance(layer.normalization, BatchNormalization):
@@ -195,19 +227,13 @@ class Network:
         Returns
         -------
         ndarray of shape (n_outputs, n_rows), C-contiguous
-            The logits, class by class: the transpose of the last of `outputs`.
+            The logits, class by class: of a single member the transpose of the last of
+            `outputs`, of several those of their mean probabilities.
         """
-        if self.embedding is not None:
-            arrays = self.embedding.arrays(inputs.shape, np.empty)
-            inputs = self.embedding.forward(inputs, arrays)
-        for (dense, normalization, activation), values in zip(self.layers, outputs, strict=True):
-            dense.forward(inputs, values)
-            if normalization is not None:
-                normalization.predict(values)
-            if activation is not None:
-                activation.function(values)
-            inputs = values
-        return outputs[-1].T
+        if len(self.members) == 1:
+            return self.members[0].forward(inputs, outputs)
+        scores = [member.forward(inputs, outputs).copy() for member in self.members]
+        return LOSSES[self.architecture.loss].average(np.array(scores))
 
     def output_buffers(self, n_rows: int, empty: Callable = aligned_empty) -> list[NDArray]:
         """Return arrays for the outputs of every layer, for `n_rows` rows."""
@@ -218,7 +244,8 @@ class Network:
 
     def constrain(self, max_norm: float) -> None:
         """Shorten the vector of weights into each hidden unit to at most `max_norm`."""
-        for coef in self.coefs[:-1]:
+        for layer in chain.from_iterable(member.layers[:-1] for member in self.members):
+            coef = layer.dense.weights
             norms = np.sqrt(np.einsum("ij,ij->j", coef, coef))
             if (norms > max_norm).any():
                 coef *= max_norm / np.maximum(norms, max_norm)
@@ -281,6 +308,28 @@ class Network:
         return scores if scores.shape[1] == n_rows else scores[:, :n_rows].copy()
 
 
+def _make_member(architecture: Architecture, views: VectorViews) -> Member:
+    """Return a member whose parameters are views."""
+    embedding = None
+    if architecture.embedding is not None:
+        given = views.embedding_weights, views.places, views.slopes
+        embedding = NumericalEmbedding(architecture.embedding, *(part[0] for part in given))
+    layers = []
+    pairs = zip(views.coefs, views.intercepts, strict=True)
+    norms = views.scales, views.shifts, views.means, views.variances
+    for depth, (coef, intercept) in enumerate(pairs):
+        normalization: BatchNormalization | LayerNormalization | None = None
+        activation = None
+        if depth < len(architecture.activations):
+            activation = ACTIVATIONS[architecture.activations[depth]]
+            if architecture.normalization == "batch":
+                normalization = BatchNormalization(*(part[depth] for part in norms))
+            elif architecture.normalization == "layer":
+                normalization = LayerNormalization(*(part[depth] for part in norms[:2]))
+        layers.append(Layer(Dense(coef, intercept), normalization, activation))
+    return Member(embedding, layers)
+
+
 def _at_least_two(inputs: NDArray | sparse.csr_array) -> NDArray | sparse.csr_array:
     """Double a single dense row.
 
@@ -304,7 +353,7 @@ def parameter_views(
     vector : ndarray of shape (n_parameters,) or (n_trainable,)
         What to split.
     skip_first : bool
-        Whether the first weight matrix is not part of the vector.
+        Whether the first weight matrix, of a single member, is not part of the vector.
 
     Returns
     -------
@@ -320,16 +369,17 @@ def parameter_views(
     if architecture.embedding is not None:
         mixing = [architecture.embedding[1:]]
         functions = [architecture.embedding[1:3]] * 2 if has_all else []
-    kinds = [matrices[skip_first:], mixing, vectors, norms, norms, averages, averages, functions]
+    kinds = [
+        *(matrices[skip_first:], mixing, vectors, norms, norms),
+        *(averages, averages, functions[:1], functions[1:]),
+    ]
     start = 0
     parts = []
     for shapes in kinds:
         views = []
-        for shape in shapes:
+        for shape in shapes * architecture.n_members:
             stop = start + math.prod(shape)
             views.append(vector[start:stop].reshape(shape))
             start = stop
         parts.append(ParameterViews(views))
-    coefs, mixed, intercepts, scales, shifts, means, variances, placed = parts
-    embedding = ParameterViews([*mixed, *placed])
-    return VectorViews(coefs, intercepts, scales, shifts, means, variances, embedding)
+    return VectorViews(*parts)

@@ -147,9 +147,12 @@ class Run:
             self.stopping.reason = "callback"
 
     def penalty(self, n_rows: int) -> float:
-        """Return ``alpha / 2 * ||weights||^2``, over the rows times their mean weight."""
+        """Return ``alpha / 2 * ||weights||^2``, over the rows times their mean weight.
+
+        Of several members it is the mean, as of their losses.
+        """
         weights = self.network.weights
-        squares = float(weights @ weights)
+        squares = float(weights @ weights) / len(self.network.members)
         return 0.5 * self.settings.alpha * squares / (n_rows * self.batches.mean_weight)
 
     def restore_best(self) -> None:
@@ -169,7 +172,8 @@ def _watched(settings: Settings) -> Watch | None:
 
 
 def _is_compact(data: Data, settings: Settings) -> bool:
-    """Tell whether batches stay sparse and the solver can do with the rows that they touch."""
+    """Tell whether batches stay sparse and training can do with the rows that they touch."""
     is_shifted = data.scaling is not None and data.scaling.shift is not None
     stays_sparse = sparse.issparse(data.train.X) and not is_shifted
-    return stays_sparse and settings.solver in ("adam", "adamw")
+    is_single = settings.architecture.n_members == 1
+    return stays_sparse and is_single and settings.solver in ("adam", "adamw")

@@ -16,9 +16,9 @@ class Embedding(NamedTuple):
     n_numbers : int
         Inputs that are embedded, the first ones.
     n_functions : int
-        Functions of each.
+        Functions of each number.
     width : int
-        Combinations of them for each.
+        Combinations of the functions of each number.
     """
 
     kind: str
@@ -43,28 +43,36 @@ class Architecture(NamedTuple):
         Activation of each hidden layer, names in `skann.engine.activations.ACTIVATIONS`.
     normalization : {"batch", "layer"} or None
         Of the hidden layers, before their activations.
+    n_members : int
+        Networks of these layers, whose probabilities are averaged.
+    loss : str
+        What they are trained by, a name in `skann.engine.losses.LOSSES`: it says what the raw
+        scores of several members are together.
     embedding : Embedding or None
-        Of the inputs.
+        Of the inputs; each member has its own.
     """
 
     layer_sizes: tuple[int, ...]
     activations: tuple[str, ...]
     normalization: str | None = None
+    n_members: int = 1
+    loss: str = "multiclass"
     embedding: Embedding | None = None
 
     @classmethod
     def from_tree(cls, values: tuple) -> Self:
         """Return the architecture whose `to_tree` gave values."""
-        *others, embedding = values
-        return cls(*others, None if embedding is None else Embedding(*embedding))
+        architecture = cls(*values)
+        embedding = architecture.embedding
+        return architecture._replace(embedding=embedding and Embedding(*embedding))
 
     def to_tree(self) -> tuple:
         """Return plain tuples, to be pickled."""
-        return *self[:-1], None if self.embedding is None else tuple(self.embedding)
+        return *self[:-1], self.embedding and tuple(self.embedding)
 
     @property
     def weight_shapes(self) -> list[tuple[int, int]]:
-        """Shapes of the weight matrices; the first also has rows for the embedded inputs."""
+        """Shapes of a member's weight matrices; the first has rows for embedded inputs as well."""
         n_features, *sizes = self.layer_sizes
         if self.embedding is not None:
             n_features += self.embedding.n_numbers * self.embedding.width
@@ -82,13 +90,14 @@ class Architecture(NamedTuple):
     def n_weights(self) -> int:
         """Number of weights, the first part of the parameter vector."""
         n_weights = sum(fan_in * fan_out for fan_in, fan_out in self.weight_shapes)
-        return n_weights + (0 if self.embedding is None else self.embedding.n_weights)
+        n_weights += 0 if self.embedding is None else self.embedding.n_weights
+        return self.n_members * n_weights
 
     @property
     def n_trainable(self) -> int:
         """Number of weights, biases, scales and shifts, which have a gradient."""
         norms = 2 * sum(self.layer_sizes[1:-1]) if self.normalization else 0
-        return self.n_weights + sum(self.layer_sizes[1:]) + norms
+        return self.n_weights + self.n_members * (sum(self.layer_sizes[1:]) + norms)
 
     @property
     def n_parameters(self) -> int:
@@ -97,7 +106,7 @@ class Architecture(NamedTuple):
         functions = 0
         if self.embedding is not None:
             functions = 2 * self.embedding.n_numbers * self.embedding.n_functions
-        return self.n_trainable + averages + functions
+        return self.n_trainable + self.n_members * (averages + functions)
 
 
 @dataclass(frozen=True)

@@ -385,8 +385,10 @@ def _count_weights(search: Any) -> NDArray:
             return np.nan
         try:
             n_inputs = network._model.network.architecture.layer_sizes[0]
-            shape = n_inputs, network.n_outputs_, network._model.encoding.n_numbers
-            return make_architecture(own._parameters(), *shape).n_trainable
+            n_numbers = network._model.encoding.n_numbers
+            return make_architecture(
+                own._parameters(), n_inputs, network.n_outputs_, n_numbers=n_numbers
+            ).n_trainable
         except (TypeError, ValueError):  # Its fits failed for the same reason.
             return np.nan
 

@@ -103,6 +103,8 @@ class WeightsDisplay:
     ) -> Self:
         """Draw the first layer of a network; of one without hidden layers, the outputs.
 
+        Of several members, it is the first that is drawn.
+
         Parameters
         ----------
         estimator : ANNClassifier, Pipeline or search
@@ -132,7 +134,7 @@ class WeightsDisplay:
             After its `plot`.
         """
         network = fitted_network(estimator, cls.__name__)
-        if network._model.network.embedding is not None:
+        if network._model.network.architecture.embedding is not None:
             raise ValueError(
                 "The classifier embeds its numbers, so the weights of its first layer belong to"
                 " several inputs for each feature. Fit it with numerical_embedding=None to see"

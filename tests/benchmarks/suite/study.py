@@ -69,6 +69,7 @@ _VARIANTS: dict[str, _Maker] = {
     "batch normalisation": _with(normalization="batch"),
     "layer normalisation": _with(normalization="layer"),
     "averaged weights (0.99)": _with(ema_decay=0.99),
+    "five members": _with(n_members=5),
     "strong recipe": strong_classifier,
     "strong, dropout 0.2 and 0.1": _strong([0.2, 0.1]),
     "strong, dropout 0.4 and 0.3": _strong([0.4, 0.3]),
