@@ -164,7 +164,7 @@ def _architecture(
     architecture = make_architecture(parameters, *shape, labels.kind, given.encoding.n_numbers)
     if model is not None and architecture != model.network.architecture:
         raise ValueError(
-            "hidden_layer_sizes, activation, normalization, n_members and the embedding make"
+            "hidden_layer_sizes, activation, normalization, the embedding and n_members make"
             f" {architecture}, but the one to go on with is {model.network.architecture}. Fit a"
             " clone to start again."
         )

@@ -311,7 +311,7 @@ class TestClipping:
 class TestBatchNormalization:
     def test_moves_the_averages_once_for_every_batch(self):
         network = random_network(4, "identity", (5,), normalization="batch")
-        normalization = network.members[0][0].normalization
+        normalization = network.members[0].layers[0].normalization
         mean, variance = normalization.mean.copy(), normalization.variance.copy()
         inputs = random_inputs()
         backpropagation = Backpropagation(network, N_ROWS)

@@ -78,28 +78,37 @@ class TestParameters:
         assert all((intercept == 2).all() for intercept in network.intercepts)
 
     def test_views_have_the_shapes_of_the_layers(self):
-        coefs, intercepts, *norms = parameter_views(
+        coefs, _, intercepts, *others = views = parameter_views(
             Architecture((3, 4, 2), ("relu",)), np.arange(26.0)
         )
-        assert norms == [[], [], [], []]
+        assert views.embedding_weights == []
+        assert others == [[], [], [], [], [], []]
         assert [coef.shape for coef in coefs] == [(3, 4), (4, 2)]
         assert [intercept.shape for intercept in intercepts] == [(4,), (2,)]
         np.testing.assert_array_equal(intercepts[1], [24, 25])
 
+    @pytest.mark.parametrize("embedding", [None, Embedding("periodic", 2, 7, 3)])
     @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-    def test_parts_of_the_vector_are_in_the_order_of_who_changes_them(self, normalization):
+    def test_parts_of_the_vector_are_in_the_order_of_who_changes_them(
+        self, normalization, embedding
+    ):
         # The optimizer all that has a gradient, decay the weights only, batches the averages.
-        network = random_network(3, hidden=(5, 4), normalization=normalization)
+        network = random_network(
+            3, hidden=(5, 4), normalization=normalization, embedding=embedding
+        )
         views = parameter_views(network.architecture, network.parameters)
         flat = [np.concatenate([part.ravel() for part in [np.empty(0), *kind]]) for kind in views]
         np.testing.assert_array_equal(np.concatenate(flat), network.parameters)
-        np.testing.assert_array_equal(flat[0], network.weights)
-        np.testing.assert_array_equal(np.concatenate(flat[:4]), network.trainable)
+        np.testing.assert_array_equal(np.concatenate(flat[:2]), network.weights)
+        np.testing.assert_array_equal(np.concatenate(flat[:5]), network.trainable)
+        n_mixed, n_functions = (0, 0) if embedding is None else (2 * 7 * 3, 2 * 7)
         assert [part.size for part in flat] == [
-            6 * 5 + 5 * 4 + 4 * 3,
+            (6 + n_mixed // 7) * 5 + 5 * 4 + 4 * 3,
+            n_mixed,
             5 + 4 + 3,
             *[0 if normalization is None else 9] * 2,
             *[9 if normalization == "batch" else 0] * 2,
+            *[n_functions] * 2,
         ]
 
     def test_a_gradient_has_no_averages(self):
