@@ -40,7 +40,7 @@ from skann.model import FittedModel
 from skann.parameters import CONSTRAINTS
 from skann.preparation import Prepared, prepare, prepare_piece
 from skann.summary import NetworkSummary, summarize
-from skann.tables import Encoding, find_categories, is_frame, refuse_dates, split
+from skann.tables import Encoding, find_categories, holds_nan, is_frame, refuse_dates, split
 from skann.targets import Labels, plain_labels
 
 _DOCUMENTATION = "https://skann.readthedocs.io/en/stable/"
@@ -447,19 +447,24 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             is_category = find_categories(X, self.categorical_features)
         else:
             is_category = encoding.is_category
-        numbers, labels, columns = self._validated_columns(X, y, is_category, accept_sparse, reset)
+        is_finite = is_plain(X)
+        options = {
+            "accept_sparse": accept_sparse,
+            "ensure_all_finite": False if is_finite else "allow-nan",
+        }
+        numbers, labels, columns = self._validated_columns(X, y, is_category, reset, options)
         refuse_dates(numbers, "X")
         if sparse.issparse(numbers):
             assert_all_finite(numbers, estimator_name=type(self).__name__, input_name="X")
+        has_nan = not is_finite and holds_nan(numbers)
         if encoding is None:
-            encoding = Encoding.fit(is_category, numbers, columns)
-        return encoding.encode(numbers, columns), *labels, encoding
+            encoding = Encoding.fit(is_category, numbers, columns, has_nan)
+        return encoding.encode(numbers, columns, has_nan), *labels, encoding
 
     def _validated_columns(
-        self, X: Any, y: tuple, is_category: Any, accept_sparse: Any, reset: bool
+        self, X: Any, y: tuple, is_category: Any, reset: bool, options: dict[str, Any]
     ) -> Any:
         """Return numbers, labels if there are any, and the columns of a table."""
-        options: dict[str, Any] = {"accept_sparse": accept_sparse, "ensure_all_finite": "allow-nan"}
         if y:
             options["multi_output"] = True
         has_categories = is_category is not None and any(is_category)
