@@ -40,7 +40,16 @@ from skann.model import FittedModel
 from skann.parameters import CONSTRAINTS
 from skann.preparation import Prepared, prepare, prepare_piece
 from skann.summary import NetworkSummary, summarize
-from skann.tables import Encoding, find_categories, holds_nan, is_frame, refuse_dates, split
+from skann.tables import (
+    Encoding,
+    as_objects,
+    find_categories,
+    holds_nan,
+    holds_objects,
+    is_frame,
+    refuse_dates,
+    split,
+)
 from skann.targets import Labels, plain_labels
 
 _DOCUMENTATION = "https://skann.readthedocs.io/en/stable/"
@@ -440,6 +449,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
         Without an encoding, that of the rows is found.
         """
+        X = as_objects(X)
         refuse_dates(X, "X")
         if sparse.issparse(X):
             check_indices(X, "X")
@@ -468,17 +478,20 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         if y:
             options["multi_output"] = True
         has_categories = is_category is not None and any(is_category)
-        if not (is_frame(X) or has_categories):
+        if not (is_frame(X) or has_categories or holds_objects(X)):
             checked = validate_data(self, X, *y, reset=reset, **options)
             return *((checked[0], checked[1:]) if y else (checked, ())), None
         # Names and number of columns are those of the table.
         validate_data(self, X, *y, reset=reset, skip_check_array=True)
         columns = split(X, is_category)
         options |= {"estimator": self, "ensure_min_features": 0 if has_categories else 1}
-        if not y:
-            return check_array(columns.numbers, input_name="X", **options), (), columns
-        numbers, labels = check_X_y(columns.numbers, *y, **options)
-        return numbers, (labels,), columns
+        if y:
+            numbers, *labels = check_X_y(columns.numbers, *y, **options)
+        else:
+            numbers, labels = check_array(columns.numbers, input_name="X", **options), []
+        if has_categories and sparse.issparse(numbers):  # Sparse columns of a DataFrame.
+            numbers = numbers.toarray()
+        return numbers, labels, columns
 
     def _validated_rows(self, X: Any) -> Any:
         """Validate rows to predict.

@@ -1,8 +1,10 @@
 """Tables with categories and missing values, to the numbers that a network computes with."""
 
 import datetime
+import math
 from collections.abc import Iterable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, NamedTuple, Self
 
 import narwhals.stable.v2 as nw
@@ -20,7 +22,7 @@ _MIN_FREQUENCY, _MAX_LEVELS = 2, 100
 # Numbers that medians are taken of where no value is missing: milliseconds, however large X is.
 _MEDIAN_NUMBERS = 2**18
 _MIXED = "mixed values"
-_LEVELS = (nw.Categorical, nw.Enum, nw.String, nw.Boolean)
+_LEVELS = (nw.Categorical, nw.Enum, nw.String)
 
 
 class Category(NamedTuple):
@@ -170,8 +172,8 @@ class Encoding(NamedTuple):
             return numbers
         if self.keeps_columns and not has_nan:
             return numbers
-        # The dtypes that SimpleImputer and OneHotEncoder would return.
-        dtype = np.result_type(numbers.dtype, np.float64 if self.levels else np.bool_)
+        # As a ColumnTransformer of SimpleImputer and OneHotEncoder returns it.
+        dtype = np.result_type(numbers, np.float64) if self.levels else numbers.dtype
         inputs = np.zeros((len(numbers), self.n_inputs), dtype)
         inputs[:, : self.n_numbers] = numbers
         if has_nan:
@@ -286,6 +288,19 @@ def is_frame(X: Any) -> bool:
     return not isinstance(X, np.ndarray) and bool(nw.dependencies.is_into_dataframe(X))
 
 
+def holds_objects(X: Any) -> bool:
+    """Tell whether `X` is an array with rows of Python objects."""
+    return isinstance(X, np.ndarray) and X.dtype.kind == "O" and X.ndim == 2 and X.size > 0
+
+
+def as_objects(X: Any) -> Any:
+    """Return lists of rows as an array of objects, unless all are numbers; others as they are."""
+    if not isinstance(X, list | tuple):
+        return X
+    rows = np.asarray(X)
+    return np.asarray(X, object) if rows.ndim == 2 and rows.dtype.kind in "OU" else X
+
+
 def find_categories(X: Any, categorical_features: Any) -> list[bool] | None:
     """Tell which columns hold categories.
 
@@ -308,9 +323,9 @@ def find_categories(X: Any, categorical_features: Any) -> list[bool] | None:
     """
     by_dtype = isinstance(categorical_features, str)
     if is_frame(X):
-        columns = list(nw.from_native(X, eager_only=True).iter_columns())
+        columns = _columns(nw.from_native(X, eager_only=True))
         if by_dtype:
-            return [_holds_levels(column) for column in columns]
+            return [_is_category(column) for column in columns]
         is_category = _check_categorical_features(X, categorical_features)
         return [False] * len(columns) if is_category is None else is_category.tolist()
     if not by_dtype and categorical_features is not None:
@@ -318,15 +333,25 @@ def find_categories(X: Any, categorical_features: Any) -> list[bool] | None:
         is_category = _check_categorical_features(rows, categorical_features)
         return None if is_category is None else is_category.tolist()
     # An array of strings has lost which of its columns were numbers: only objects tell.
-    if by_dtype and isinstance(X, np.ndarray) and X.dtype.kind == "O" and X.ndim == 2:
+    if by_dtype and holds_objects(X):
         return [_factorize(column.tolist())[0] not in ("numbers", "") for column in X.T]
     return None
 
 
-def _holds_levels(column: nw.Series) -> bool:
-    if column.dtype != nw.Object:
-        return column.dtype in _LEVELS
-    return _factorize(column.to_list())[0] != "numbers"
+def _is_category(column: Any) -> bool:
+    if column.dtype in _LEVELS or column.dtype == nw.Boolean:
+        return True
+    return not _is_numeric(column) and _factorize(column.to_list())[0] != "numbers"
+
+
+def _is_numeric(column: Any) -> bool:
+    """Tell whether the dtype of a column is one that `check_array` makes numbers of."""
+    if column.dtype == nw.Boolean:
+        return column.null_count() == 0
+    # pandas has numeric dtypes that narwhals does not know: sparse, complex, extended precision.
+    dtype = getattr(column.to_native(), "dtype", None)
+    is_numeric = column.dtype.is_numeric() or getattr(dtype, "kind", "") in tuple("iufc")
+    return is_numeric and column.dtype != nw.Decimal
 
 
 def split(X: Any, is_category: list[bool]) -> Columns:
@@ -352,15 +377,19 @@ def split(X: Any, is_category: list[bool]) -> Columns:
     if is_frame(X):
         frame = nw.from_native(X, eager_only=True)
         _check_width(frame.shape[1], is_category)
+        columns = _columns(frame)
         categories = [
-            Category(repr(column.name), *_factorize(column.to_list()))
-            for column in _columns(frame, places)
+            Category(repr(columns[place].name), *_factorize(columns[place].to_list()))
+            for place in places
         ]
         return Columns(_numbers(frame, others), categories)
     X = check_array(X, dtype=None, ensure_all_finite=False)
     _check_width(X.shape[1], is_category)
     categories = [Category(str(place), *_factorize(X[:, place].tolist())) for place in places]
-    return Columns(X[:, others], categories)
+    if not holds_objects(X):
+        return Columns(X[:, others], categories)
+    numbers = [_as_numbers(str(place), X[:, place].tolist()) for place in others]
+    return Columns(np.column_stack([np.empty((len(X), 0)), *numbers]), categories)
 
 
 def _check_width(n_columns: int, is_category: list[bool]) -> None:
@@ -371,31 +400,36 @@ def _check_width(n_columns: int, is_category: list[bool]) -> None:
 
 
 def _numbers(frame: nw.DataFrame, places: NDArray) -> Any:
-    """Return the columns of numbers of a frame, as it holds them."""
-    empty = np.zeros(len(places), bool)
-    for number, column in enumerate(_columns(frame, places)):
-        if column.dtype == nw.Object or column.dtype in _LEVELS:
-            kind, *_ = _factorize(column.to_list())
-            empty[number] = not kind  # Whatever its dtype is.
-            if kind in ("strings", _MIXED):
-                raise ValueError(
-                    f"Column {column.name!r} of X holds {kind} where numbers are expected."
-                    " Convert it to numbers, or name it in categorical_features and fit again."
-                )
-    if not len(places):
-        return np.empty((len(frame), 0))
-    if not empty.any():
+    """Return the columns of numbers of a frame, if possible as it holds them."""
+    all_columns = _columns(frame)
+    columns = [all_columns[place] for place in places]
+    is_numeric = np.array([_is_numeric(column) for column in columns], bool)
+    if len(places) and is_numeric.all():
         return frame[:, places.tolist()].to_native()
-    numbers = np.full((len(frame), len(places)), np.nan)
-    if not empty.all():
-        rest = frame[:, places[~empty].tolist()].to_native()
-        numbers[:, ~empty] = check_array(rest, ensure_all_finite=False, ensure_min_samples=0)
+    numbers = np.empty((len(frame), len(places)))
+    if is_numeric.any():
+        rest = frame[:, places[is_numeric].tolist()].to_native()
+        numbers[:, is_numeric] = check_array(rest, ensure_all_finite=False, ensure_min_samples=0)
+    for place in np.flatnonzero(~is_numeric):
+        column = columns[place]
+        numbers[:, place] = _as_numbers(repr(column.name), column.to_list())
     return numbers
 
 
-def _columns(frame: nw.DataFrame, places: NDArray) -> list[nw.Series]:
-    columns = list(frame.iter_columns())
-    return [columns[place] for place in places]
+def _as_numbers(name: str, values: list) -> NDArray[np.float64]:
+    """Return a column of objects as numbers, NaN where one is missing."""
+    kind, levels, codes = _factorize(values)
+    if kind in ("strings", _MIXED):
+        raise ValueError(
+            f"Column {name} of X holds {kind} where numbers are expected. Convert it to numbers, or"
+            " name it in categorical_features and fit again."
+        )
+    return np.array([np.nan if level is None else level for level in levels], float)[codes]
+
+
+def _columns(frame: nw.DataFrame) -> list[Any]:
+    """Return the narwhals Series of a frame."""
+    return list(frame.iter_columns())
 
 
 def _factorize(values: list) -> tuple[str, list, NDArray[np.intp]]:
@@ -421,19 +455,28 @@ def _factorize(values: list) -> tuple[str, list, NDArray[np.intp]]:
 def _kind(levels: list) -> str:
     """Return what a column of these levels holds, as in `Category`."""
     types = {type(level) for level in levels if level is not None}
-    if dates := [each for each in types if issubclass(each, datetime.date | datetime.timedelta)]:
+    # Dates, times and periods of any library can be formatted so; durations cannot.
+    if dates := [
+        each for each in types if hasattr(each, "strftime") or issubclass(each, datetime.timedelta)
+    ]:
         raise _error_of_dates("X", [each.__name__ for each in dates])
+    if any(issubclass(each, complex) for each in types):
+        raise ValueError("X holds complex numbers. Give real and imaginary part as columns.")
     if not types:
         return ""
     for kind, base in (("strings", str), ("booleans", bool), ("numbers", (int, float))):
         if all(issubclass(each, base) for each in types):
+            if kind == "numbers" and any(level in (math.inf, -math.inf) for level in levels):
+                raise ValueError("Input X contains infinity.")
             return kind
     return _MIXED
 
 
 def _level(value: Any) -> Any:
-    if isinstance(value, np.generic | Decimal):
-        value = float(value) if isinstance(value, Decimal) else value.item()
+    if isinstance(value, np.generic):
+        value = value.item()
+    elif isinstance(value, Decimal | Fraction):
+        value = float(value)
     # The comparison of pandas' NA with itself is neither true nor false.
     return value if value is not None and (value == value) is True else None
 
