@@ -202,6 +202,27 @@ class TestEqualsAPipeline:
             model = quick(input_scaling=scaling).fit(table, y)
             assert_equal_to_the_pipeline(model, by_hand([], CATEGORIES).fit(table, y), table)
 
+    def test_of_numbers_alone_constant_and_twice_as_they_may_be(self):
+        table = by_pandas(columns())[["constant", "income"]].assign(again=columns()["income"])
+        model = quick().fit(table, y)
+        assert_equal_to_the_pipeline(model, by_hand(list(table), []).fit(table, y), table)
+        assert model.summary().columns is None
+
+    @pytest.mark.parametrize("n_levels", [99, 100, 101, 10_000])
+    def test_of_many_levels_some_as_frequent_as_others(self, n_levels):
+        rng = np.random.default_rng(0)
+        n_rows = 3 * n_levels
+        names = np.array([f"level {each}" for each in range(n_levels)], dtype=object)
+        town = names[np.minimum(rng.geometric(3 / n_levels, n_rows), n_levels) - 1]
+        town[rng.random(n_rows) < 0.1] = None
+        table = pd.DataFrame({"x": rng.normal(size=n_rows), "town": town})
+        labels = np.arange(n_rows) % 2
+        changes = {"max_iter": 1, "batch_size": 1000}
+        model = quick(**changes).fit(table, labels)
+        pipeline = by_hand(["x"], ["town"], **changes).fit(table, labels)
+        assert_equal_to_the_pipeline(model, pipeline, table)
+        assert model.coefs_[0].shape[0] <= 1 + 100
+
     def test_with_weights_and_validation_data(self):
         table, other = by_pandas(columns()), by_pandas(columns(1))
         weights = np.linspace(0, 2, N_ROWS)
@@ -513,6 +534,20 @@ class TestScaling:
         np.testing.assert_allclose(
             model.predict_proba(table), pipeline.predict_proba(table), rtol=1e-9
         )
+
+    def test_by_quantiles_withstands_outliers_beside_categories(self):
+        table = by_pandas(columns())
+        income = table["income"].to_numpy()
+        labels = np.where((income > 2) ^ table["single"], "more", "less")
+        far = income.copy()
+        far[[3, 50, 90, 200]] += 1e6 * income.std()
+        rows = np.delete(np.arange(N_ROWS), [3, 50, 90, 200])
+        model = ANNClassifier(input_scaling="robust", random_state=0)
+        model.fit(table.assign(income=far), labels)
+        assert model.score(table.iloc[rows], labels[rows]) > 0.95
+        # The outliers themselves get finite probabilities too.
+        probabilities = model.predict_proba(table.assign(income=far))
+        assert np.isfinite(probabilities).all()
 
 
 class TestFurtherTraining:
