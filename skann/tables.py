@@ -1,4 +1,4 @@
-"""Tables with categories and missing values, to the numbers that a network computes with."""
+"""Encode tables with categories and missing values as numbers."""
 
 import datetime
 import math
@@ -16,10 +16,11 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_categorical_features
 
-# A level seen once tells of its row alone; grouped, such levels tell of those never seen. Beyond
-# so many levels, further ones are too rare to be worth memory and time.
+# A level seen once says nothing about other rows. Together, such levels stand for rare ones, and so
+# for those that fit has not seen. The bound on levels limits memory and time.
 _MIN_FREQUENCY, _MAX_LEVELS = 2, 100
-# Numbers that medians are taken of where no value is missing: milliseconds, however large X is.
+# How many numbers to sample for the medians if none is missing: it takes milliseconds, however
+# large X is, and the medians are only needed if numbers are missing later.
 _MEDIAN_NUMBERS = 2**18
 _MIXED = "mixed values"
 _LEVELS = (nw.Categorical, nw.Enum, nw.String)
@@ -31,14 +32,14 @@ class Category(NamedTuple):
     Attributes
     ----------
     name : str
-        What error messages call it.
+        Its name in error messages.
     kind : str
         What it holds: "strings", "booleans", "numbers", "mixed values" or, if all values are
         missing, "".
     levels : list
-        Its distinct values in order, then None if a value is missing.
+        Its distinct values, sorted; None comes last if values are missing.
     codes : ndarray of shape (n_samples,)
-        Which of the levels each row has.
+        The index of each row's level in `levels`.
     """
 
     name: str
@@ -53,9 +54,9 @@ class Columns(NamedTuple):
     Attributes
     ----------
     numbers : array-like of shape (n_samples, n_numbers)
-        The numeric columns, not validated.
+        The numeric columns, not yet validated.
     categories : list of Category
-        The others.
+        The categorical columns.
     """
 
     numbers: Any
@@ -65,22 +66,22 @@ class Columns(NamedTuple):
 class Encoding(NamedTuple):
     """How columns become inputs of the network: numbers, then indicators, then levels.
 
-    Nothing but lists and an array, as it is pickled and saved with checkpoints.
+    Pickles and checkpoints hold it, so it consists of lists and one array.
 
     Attributes
     ----------
     is_category : list of bool
-        Which of the given columns hold categories.
+        Whether each given column is categorical.
     medians : ndarray of shape (n_numbers,) or None
-        What takes the place of missing numbers; None for sparse rows, which must lack none.
+        The values that replace missing numbers; None after a fit to sparse rows.
     indicated : list of int
-        Which numbers have an input of zeros and ones that tells where they are missing.
+        The numeric columns that have an indicator, an input that is 1 where a value is missing.
     kinds : list of str
-        What each column of categories holds, as in `Category`.
+        What each categorical column held in fit, as in `Category`.
     levels : list of list
-        Of each column of categories the levels that have an input of zeros and ones.
+        For each categorical column, the levels that have an input of their own.
     groups_others : list of bool
-        Whether all other levels share one more.
+        For each categorical column, whether all other levels share one more input.
     """
 
     is_category: list[bool]
@@ -92,33 +93,33 @@ class Encoding(NamedTuple):
 
     @property
     def n_numbers(self) -> int:
-        """Inputs that are given numbers, before those of zeros and ones."""
+        """Number of numeric columns, which are the first inputs."""
         return len(self.is_category) - len(self.levels)
 
     @property
     def keeps_columns(self) -> bool:
-        """Whether the inputs are the given columns."""
+        """Whether the inputs are the given columns, if no number is missing."""
         return not self.levels and not self.indicated
 
     @classmethod
     def of_numbers(cls, n_features: int) -> Self:
-        """Return the encoding of rows that are numbers already, none missing."""
+        """Return the encoding of numeric rows, without medians."""
         return cls([False] * n_features, None, [], [], [], [])
 
     @classmethod
     def fit(
         cls, is_category: list[bool] | None, numbers: Any, columns: Columns | None, has_nan: bool
     ) -> Self:
-        """Find medians and levels, of all rows alike.
+        """Find medians and levels; sample weights play no part.
 
         Parameters
         ----------
         is_category : list of bool or None
-            Which columns hold categories; None if none does.
+            Whether each column is categorical; None if none is.
         numbers : ndarray or sparse array of shape (n_samples, n_numbers)
-            Validated numbers, of which dense ones may be NaN.
+            The numeric columns, validated; NaN may occur in dense ones.
         columns : Columns or None
-            Holds the categories, if there are any.
+            The table; None for an array of numbers.
         has_nan : bool
             Whether any number is NaN.
 
@@ -146,22 +147,22 @@ class Encoding(NamedTuple):
         Parameters
         ----------
         numbers : ndarray or sparse array of shape (n_samples, n_numbers)
-            As in `fit`, like all that follows.
+            As in `fit`.
         columns : Columns or None
-            The categories.
+            As in `fit`.
         has_nan : bool
             Whether any number is NaN.
 
         Returns
         -------
         ndarray or sparse array of shape (n_samples, n_inputs)
-            `numbers` itself where there is nothing to do.
+            `numbers` itself if nothing needs to be filled or added.
 
         Raises
         ------
         ValueError
-            If rows are sparse where columns are to be added, if numbers are missing where fit was
-            given sparse rows, or if a column has changed its kind.
+            If rows are sparse but the encoding adds inputs, if numbers are missing after a fit to
+            sparse rows, or if a categorical column holds another kind of values than in fit.
         """
         if sparse.issparse(numbers):
             if not self.keeps_columns:
@@ -183,7 +184,7 @@ class Encoding(NamedTuple):
         return inputs
 
     def _fill(self, inputs: NDArray) -> None:
-        """Put medians in the place of missing numbers, and write the indicators of them."""
+        """Replace missing numbers by medians and set their indicators."""
         if self.medians is None:
             raise ValueError(
                 "Input X contains NaN, but the classifier has no medians to fill it with, as it was"
@@ -196,7 +197,7 @@ class Encoding(NamedTuple):
 
     @property
     def n_inputs(self) -> int:
-        """Inputs of the network."""
+        """Number of inputs of the network."""
         return self._n_before_levels + sum(map(len, self.levels)) + sum(self.groups_others)
 
     @property
@@ -204,33 +205,33 @@ class Encoding(NamedTuple):
         return self.n_numbers + len(self.indicated)
 
     def _write_levels(self, categories: list[Category], inputs: NDArray) -> None:
-        """Write a one into the input of each row's level, for each column of categories."""
+        """One-hot encode each categorical column."""
         start = self._n_before_levels
         for category, kind, levels, groups_others in zip(
             categories, self.kinds, self.levels, self.groups_others, strict=True
         ):
-            place_of = {level: start + index for index, level in enumerate(levels)}
+            input_of = {level: start + index for index, level in enumerate(levels)}
             start += len(levels) + groups_others
-            # Of a level that is neither known nor grouped, all inputs stay zero.
-            others = start - 1 if groups_others else -1
-            places = [place_of.get(level, others) for level in _levels_as(kind, category)]
-            place = np.array(places, np.intp)[category.codes]
-            rows = np.flatnonzero(place >= 0)
-            inputs[rows, place[rows]] = 1
+            # All inputs of a level that is neither known nor grouped stay zero.
+            other = start - 1 if groups_others else -1
+            found = [input_of.get(level, other) for level in _levels_as(kind, category)]
+            input_of_row = np.array(found, np.intp)[category.codes]
+            rows = np.flatnonzero(input_of_row >= 0)
+            inputs[rows, input_of_row[rows]] = 1
 
     def summary(self) -> str | None:
-        """Return a sentence on the columns; None where they are the inputs."""
+        """Describe the columns in a few words; None if the inputs are the given columns."""
         if self.keeps_columns:
             return None
         n_levels = sum(map(len, self.levels)) + sum(self.groups_others)
         return (
-            f"{self.n_numbers} of numbers with {len(self.indicated)} indicators of missing values,"
-            f" {len(self.levels)} of categories with {n_levels} levels"
+            f"{self.n_numbers} numeric with {len(self.indicated)} indicators of missing values,"
+            f" {len(self.levels)} categorical with {n_levels} levels"
         )
 
 
 def _levels_as(kind: str, category: Category) -> list:
-    """Return the levels of a column, which must be of the kind that it had in fit."""
+    """Return the levels of a column; raise an error if it is not of the kind it had in fit."""
     if kind == _MIXED and category.kind != _MIXED:
         return _as_text(category.levels)
     if "" not in (kind, category.kind) and kind != category.kind:
@@ -242,7 +243,7 @@ def _levels_as(kind: str, category: Category) -> list:
 
 
 def _frequent_levels(category: Category) -> tuple[list, bool]:
-    """Return the levels that are frequent enough, and whether there are others."""
+    """Return the levels that get an input of their own, and whether there are others."""
     encoder = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
         min_frequency=_MIN_FREQUENCY,
@@ -256,7 +257,7 @@ def _frequent_levels(category: Category) -> tuple[list, bool]:
 
 
 def _medians(numbers: NDArray, has_nan: bool) -> tuple[NDArray, list[int]]:
-    """Return the median of each column, and which columns lack values."""
+    """Return the median of each column, and the columns with missing values."""
     if has_nan:
         imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(numbers)
         return imputer.statistics_, np.flatnonzero(np.isnan(numbers).any(axis=0)).tolist()
@@ -265,17 +266,17 @@ def _medians(numbers: NDArray, has_nan: bool) -> tuple[NDArray, list[int]]:
     if n_sampled < n_rows:
         numbers = numbers[np.linspace(0, n_rows - 1, n_sampled).astype(np.intp)]
         n_rows = n_sampled
-    # As np.median, which takes ten times as long.
+    # The same as np.median(axis=0), which takes ten times as long.
     ordered = np.sort(numbers, axis=0)
     with np.errstate(over="ignore"):
         return ordered[[(n_rows - 1) // 2, n_rows // 2]].mean(axis=0), []
 
 
 def holds_nan(numbers: Any) -> bool:
-    """Tell whether numbers hold NaN; sparse ones must not, and are not looked at."""
+    """Tell whether an array holds NaN; False for sparse arrays, in which NaN is an error."""
     if sparse.issparse(numbers) or numbers.dtype.kind != "f":
         return False
-    # A sum is fast, and finite unless a number is not or it overflows.
+    # The sum of finite numbers is finite, unless it overflows, and takes no memory.
     with np.errstate(over="ignore", invalid="ignore"):
         return not np.isfinite(numbers.sum()) and bool(np.isnan(numbers).any())
 
@@ -289,12 +290,12 @@ def is_frame(X: Any) -> bool:
 
 
 def holds_objects(X: Any) -> bool:
-    """Tell whether `X` is an array with rows of Python objects."""
+    """Tell whether `X` is a two-dimensional array of Python objects."""
     return isinstance(X, np.ndarray) and X.dtype.kind == "O" and X.ndim == 2 and X.size > 0
 
 
 def as_objects(X: Any) -> Any:
-    """Return lists of rows as an array of objects, unless all are numbers; others as they are."""
+    """Convert lists of rows to an array of objects if they hold more than numbers."""
     if not isinstance(X, list | tuple):
         return X
     rows = np.asarray(X)
@@ -314,7 +315,7 @@ def find_categories(X: Any, categorical_features: Any) -> list[bool] | None:
     Returns
     -------
     list of bool, or None
-        None if no column of an array does.
+        None if `X` is an array without categories.
 
     Raises
     ------
@@ -332,7 +333,7 @@ def find_categories(X: Any, categorical_features: Any) -> list[bool] | None:
         rows = check_array(X, dtype=None, ensure_all_finite=False)
         is_category = _check_categorical_features(rows, categorical_features)
         return None if is_category is None else is_category.tolist()
-    # An array of strings has lost which of its columns were numbers: only objects tell.
+    # In an array of strings, nothing shows which columns were numbers; objects keep their types.
     if by_dtype and holds_objects(X):
         return [_factorize(column.tolist())[0] not in ("numbers", "") for column in X.T]
     return None
@@ -345,7 +346,7 @@ def _is_category(column: Any) -> bool:
 
 
 def _is_numeric(column: Any) -> bool:
-    """Tell whether the dtype of a column is one that `check_array` makes numbers of."""
+    """Tell whether `check_array` can convert a column to numbers by its dtype."""
     if column.dtype == nw.Boolean:
         return column.null_count() == 0
     # pandas has numeric dtypes that narwhals does not know: sparse, complex, extended precision.
@@ -355,7 +356,7 @@ def _is_numeric(column: Any) -> bool:
 
 
 def split(X: Any, is_category: list[bool]) -> Columns:
-    """Part columns of numbers from those of categories.
+    """Separate numeric from categorical columns.
 
     Parameters
     ----------
@@ -371,53 +372,53 @@ def split(X: Any, is_category: list[bool]) -> Columns:
     Raises
     ------
     ValueError
-        If a column that is to hold numbers holds text, or a category is a date.
+        If a numeric column holds text, or a column holds dates or complex numbers.
     """
-    places, others = np.flatnonzero(is_category), np.flatnonzero(np.logical_not(is_category))
+    categorical, numeric = np.flatnonzero(is_category), np.flatnonzero(np.logical_not(is_category))
     if is_frame(X):
         frame = nw.from_native(X, eager_only=True)
         _check_width(frame.shape[1], is_category)
         columns = _columns(frame)
         categories = [
-            Category(repr(columns[place].name), *_factorize(columns[place].to_list()))
-            for place in places
+            Category(repr(columns[index].name), *_factorize(columns[index].to_list()))
+            for index in categorical
         ]
-        return Columns(_numbers(frame, others), categories)
+        return Columns(_numbers(frame, numeric), categories)
     X = check_array(X, dtype=None, ensure_all_finite=False)
     _check_width(X.shape[1], is_category)
-    categories = [Category(str(place), *_factorize(X[:, place].tolist())) for place in places]
+    categories = [Category(str(index), *_factorize(X[:, index].tolist())) for index in categorical]
     if not holds_objects(X):
-        return Columns(X[:, others], categories)
-    numbers = [_as_numbers(str(place), X[:, place].tolist()) for place in others]
+        return Columns(X[:, numeric], categories)
+    numbers = [_as_numbers(str(index), X[:, index].tolist()) for index in numeric]
     return Columns(np.column_stack([np.empty((len(X), 0)), *numbers]), categories)
 
 
 def _check_width(n_columns: int, is_category: list[bool]) -> None:
-    if n_columns != len(is_category):  # As only a fit that is resumed can have it.
+    if n_columns != len(is_category):  # Only in `resume`: names and widths are validated before.
         raise ValueError(
             f"X has {n_columns} features, but the interrupted fit had {len(is_category)}."
         )
 
 
-def _numbers(frame: nw.DataFrame, places: NDArray) -> Any:
-    """Return the columns of numbers of a frame, if possible as it holds them."""
+def _numbers(frame: nw.DataFrame, indices: NDArray) -> Any:
+    """Return the numeric columns of a frame: a part of it if all have numeric dtypes."""
     all_columns = _columns(frame)
-    columns = [all_columns[place] for place in places]
+    columns = [all_columns[index] for index in indices]
     is_numeric = np.array([_is_numeric(column) for column in columns], bool)
-    if len(places) and is_numeric.all():
-        return frame[:, places.tolist()].to_native()
-    numbers = np.empty((len(frame), len(places)))
+    if len(indices) and is_numeric.all():
+        return frame[:, indices.tolist()].to_native()
+    numbers = np.empty((len(frame), len(indices)))
     if is_numeric.any():
-        rest = frame[:, places[is_numeric].tolist()].to_native()
+        rest = frame[:, indices[is_numeric].tolist()].to_native()
         numbers[:, is_numeric] = check_array(rest, ensure_all_finite=False, ensure_min_samples=0)
-    for place in np.flatnonzero(~is_numeric):
-        column = columns[place]
-        numbers[:, place] = _as_numbers(repr(column.name), column.to_list())
+    for index in np.flatnonzero(~is_numeric):
+        column = columns[index]
+        numbers[:, index] = _as_numbers(repr(column.name), column.to_list())
     return numbers
 
 
 def _as_numbers(name: str, values: list) -> NDArray[np.float64]:
-    """Return a column of objects as numbers, NaN where one is missing."""
+    """Convert a column of objects to numbers, with NaN where a value is missing."""
     kind, levels, codes = _factorize(values)
     if kind in ("strings", _MIXED):
         raise ValueError(
@@ -433,7 +434,7 @@ def _columns(frame: nw.DataFrame) -> list[Any]:
 
 
 def _factorize(values: list) -> tuple[str, list, NDArray[np.intp]]:
-    """Return kind, levels and codes of a column, as in `Category`."""
+    """Return the kind, levels and codes of a column, as in `Category`."""
     try:
         code_of = {value: code for code, value in enumerate(dict.fromkeys(values))}
     except TypeError:  # Lists and dicts cannot be keys.
@@ -444,7 +445,7 @@ def _factorize(values: list) -> tuple[str, list, NDArray[np.intp]]:
     kind = _kind(levels)
     if kind == _MIXED:
         levels = _as_text(levels)
-    # None, NaN and NA have become one level, the last.
+    # By now, None, NaN and NA are one level, which comes last.
     distinct = set(levels)
     ordered = sorted(distinct - {None}) + ([None] if None in distinct else [])
     rank_of = {level: rank for rank, level in enumerate(ordered)}
@@ -453,9 +454,9 @@ def _factorize(values: list) -> tuple[str, list, NDArray[np.intp]]:
 
 
 def _kind(levels: list) -> str:
-    """Return what a column of these levels holds, as in `Category`."""
+    """Return the kind of a column with these levels, as in `Category`."""
     types = {type(level) for level in levels if level is not None}
-    # Dates, times and periods of any library can be formatted so; durations cannot.
+    # Dates, times and periods have this method in every library; durations do not.
     if dates := [
         each for each in types if hasattr(each, "strftime") or issubclass(each, datetime.timedelta)
     ]:
@@ -486,7 +487,7 @@ def _as_text(levels: list) -> list:
 
 
 def refuse_dates(values: Any, name: str) -> None:
-    """Raise an error for dates and durations, whose numbers are in any unit."""
+    """Raise an error for dates and durations: as numbers, they could be in any unit."""
     if is_frame(values):
         columns = nw.from_native(values, eager_only=True).iter_columns()
         dates = [column for column in columns if column.dtype.is_temporal()]

@@ -739,7 +739,7 @@ class TestOthers:
     def test_summary_has_a_sentence_on_the_columns(self):
         text = str(quick().fit(by_pandas(columns()), y).summary())
         assert (
-            "Columns:       5 of numbers with 3 indicators of missing values, 3 of categories with"
+            "Columns:       5 numeric with 3 indicators of missing values, 3 categorical with"
             " 11 levels\n" in text
         )
 
