@@ -474,12 +474,20 @@ def _kind(levels: list) -> str:
 
 
 def _level(value: Any) -> Any:
+    """Return a value as a plain Python object, None if it is missing."""
     if isinstance(value, np.generic):
+        # Of some units, item() would return a mere number.
+        if value.dtype.kind in "mM" and not np.isnat(value):
+            raise _error_of_dates("X", [str(value.dtype)])
         value = value.item()
     elif isinstance(value, Decimal | Fraction):
         value = float(value)
-    # The comparison of pandas' NA with itself is neither true nor false.
-    return value if value is not None and (value == value) is True else None
+    try:
+        return value if value == value else None
+    except TypeError:  # The comparison of pandas' NA with itself is neither true nor false.
+        return None
+    except ValueError:  # The comparison of an array gives an array.
+        return value
 
 
 def _as_text(levels: list) -> list:

@@ -308,7 +308,7 @@ class TestNumbersWithoutGaps:
 class TestObjects:
     """Python objects, one by one: in columns of objects, arrays of objects and lists."""
 
-    MISSING = (None, np.nan, pd.NA, pd.NaT, Decimal("nan"))
+    MISSING = (None, np.nan, pd.NA, pd.NaT, Decimal("nan"), np.datetime64("NaT", "ns"))
 
     @pytest.mark.parametrize(
         "convert", [pd.DataFrame, np.ndarray.tolist, np.asarray], ids=["frame", "lists", "array"]
@@ -339,6 +339,11 @@ class TestObjects:
         with pytest.warns(UserWarning, match="X does not have valid feature names"):
             rows = model.predict_proba(table.to_numpy().tolist())
         np.testing.assert_array_equal(rows, model.predict_proba(table))
+
+    def test_that_are_arrays_are_not_missing(self):
+        arrays = pd.Series([np.arange(2), np.arange(3)] * 10, dtype=object)
+        model = quick().fit(pd.DataFrame({"level": arrays}), [0, 1] * 10)
+        assert model._model.encoding.levels == [["[0 1 2]", "[0 1]"]]
 
     @pytest.mark.parametrize("values", [[b"a", b"b"], [[1, 2], [3]], [{"a": 1}, {"a": 2}]])
     def test_that_are_neither_are_mixed_values_in_any_library(self, values):
@@ -670,6 +675,13 @@ class TestErrors:
     def test_of_times_durations_and_periods(self, value):
         with pytest.raises(ValueError, match="X holds dates or durations"):
             quick().fit(by_pandas(columns()).assign(income=[value] * N_ROWS), y)
+
+    @pytest.mark.parametrize("unit", ["ns", "D", "Y"])
+    def test_of_dates_in_an_array_of_objects(self, unit):
+        X = np.full((N_ROWS, 2), 1.0, dtype=object)
+        X[3, 1] = np.datetime64("2020", unit)
+        with pytest.raises(ValueError, match="X holds dates or durations"):
+            quick().fit(X, y)
 
     def test_of_complex_numbers_among_objects(self):
         values = pd.Series([1j] * N_ROWS, dtype=object)
