@@ -445,9 +445,9 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         accept_sparse: Any = "csr",
         reset: bool = False,
     ) -> Any:
-        """Return rows as inputs of the network, with labels if there are any, and their encoding.
+        """Return encoded rows, labels if there are any, and the encoding.
 
-        Without an encoding, that of the rows is found.
+        If no encoding is given, it is fitted to the rows.
         """
         X = as_objects(X)
         refuse_dates(X, "X")
