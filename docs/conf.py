@@ -52,9 +52,7 @@ html_static_path = ["_static"]
 html_css_files = ["skann.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {
-    page: [] for page in ("index", "get_started", "draw_a_digit", "changelog", "default-settings")
-}
+html_sidebars = {page: [] for page in ("index", "get_started", "draw_a_digit", "changelog")}
 html_theme_options = {
     "logo": {"text": "skann"},
     "navbar_align": "left",

@@ -1,12 +1,12 @@
 """Write a web page that reads the digit you draw on it.
 
-Trains a network on the images of MNIST, distorted at random (without a network connection on the
-small digits that come with scikit-learn), and puts its weights into one HTML file that needs no
-server and loads nothing: open it in any browser.
+The script trains a network on randomly distorted images of MNIST and puts its weights into one HTML
+file. The file needs no server and loads nothing: open it in any browser. If MNIST cannot be
+downloaded, the network is trained on the small digits that come with scikit-learn.
 
     python -m pip install ".[examples]" && python examples/draw_digits.py
 
-The page of the documentation is made with `--output docs/_static/draw_digits.html`.
+Use `--output docs/_static/draw_digits.html` to make the page of the documentation.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--data", choices=["auto", "mnist", "digits"], default="auto", help="default: auto")
     add("--epochs", type=int, default=30, metavar="N", help="default: 30")
-    add("--seed", type=int, default=0, metavar="N", help="of all that is random; default: 0")
+    add("--seed", type=int, default=0, metavar="N", help="random seed; default: 0")
     add("--output", type=Path, default="draw_digits.html", metavar="FILE")
     options = parser.parse_args(arguments)
     for name, least in {"epochs": 1, "seed": 0}.items():
@@ -48,28 +48,28 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def load_images(data: str) -> tuple[str, list[NDArray]]:
-    """Return the name of the images, and training and test parts of X (0 to 255) and y."""
+    """Return the name of the data set, and the training and test sets of X (0 to 255) and y."""
     if data != "digits":
-        warnings.filterwarnings("ignore", "A network error occurred")  # It is tried again.
+        warnings.filterwarnings("ignore", "A network error occurred")  # fetch_openml retries.
         try:
             mnist = fetch_openml("mnist_784", version=1, as_frame=False, n_retries=1)
             X, y = mnist.data.astype(np.uint8, order="C"), mnist.target.astype(int)
             # OpenML lists the 60,000 training images first, then the 10,000 test images.
             return "MNIST", [X[:60_000], X[60_000:], y[:60_000], y[60_000:]]
-        except Exception as error:  # Of the network, the parser or pandas: it is told, not lost.
+        except Exception as error:  # The network, the parser or pandas failed: report it.
             problem = f"MNIST cannot be loaded from OpenML ({' '.join(str(error).split())})."
             if data == "mnist":
                 sys.exit(f"draw_digits.py: error: {problem}")
             print(f"{problem} Using scikit-learn's 8x8 digits instead.")
     X, y = load_digits(return_X_y=True)
-    # With some background around them, they are pictures like any other.
+    # ImageReader needs some background around each digit.
     pictures = np.pad(X.reshape(-1, 8, 8) * (255 / 16), [(0, 0), (2, 2), (2, 2)])
     X = ImageReader(invert=False).transform(pictures)
     return "8x8 digits", train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
 
 
 def train(X: NDArray, y: NDArray, options: argparse.Namespace) -> ANNClassifier:
-    """Fit a network to images that are turned, slanted, shifted and zoomed at random."""
+    """Fit a network to images that are rotated, sheared, shifted and zoomed at random."""
     distort = RandomAffine((28, 28), degrees=15, translate=0.05, scale=(0.8, 1.15), shear=15)
     classifier = ANNClassifier(
         augmentation=distort, max_iter=options.epochs, random_state=options.seed
@@ -78,7 +78,7 @@ def train(X: NDArray, y: NDArray, options: argparse.Namespace) -> ANNClassifier:
 
 
 def pack(classifier: ANNClassifier) -> str:
-    """Return a network as JSON: layer by layer its weights and biases, as 16-bit floats."""
+    """Return a network as JSON: the weights and biases of each layer, as 16-bit floats."""
     layers = zip(classifier.coefs_, classifier.intercepts_, strict=True)
     parameters = np.concatenate([part.ravel() for layer in layers for part in layer])
     sizes = [len(weights) for weights in classifier.coefs_] + [len(classifier.classes_)]
@@ -98,9 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> ANNClassifier:
     print(f"{name}: training on {len(X_train):,} images, distorted at random", flush=True)
     classifier = train(X_train, y_train, options)
     accuracy = classifier.score(X_test.astype(np.float32) / 255, y_test)
-    print(f"{accuracy:.2%} of {len(X_test):,} test images are read right")
+    print(f"{accuracy:.2%} of {len(X_test):,} test images are read correctly")
     options.output.write_text(page(pack(classifier)), encoding="utf-8")
-    print(f"{options.output} is the page: open it in a browser and draw.")
+    print(f"Wrote {options.output}: open it in a browser and draw.")
     return classifier
 
 

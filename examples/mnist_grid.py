@@ -2,11 +2,12 @@
 Handwritten digits, end to end
 ==============================
 
-Search the layer sizes of a network that reads handwritten digits, and picture the best.
+Search the layer sizes of a network that reads handwritten digits, and plot the results.
 
-MNIST (without a network the small digits that come with scikit-learn), scaled in a Pipeline; a
-GridSearchCV over layer sizes on all cores; the best setting fitted to all training images; what it
-does to test images it has never seen. Run it from the top of the repository::
+This example is a complete job on MNIST. A Pipeline scales the pixels, a GridSearchCV on all cores
+compares layer sizes, the best setting is refitted on all training images, and the result is
+evaluated on the test images. If MNIST cannot be downloaded, the example uses the small digits that
+come with scikit-learn. Run it from the top of the repository::
 
     python -m pip install ".[examples]" && python examples/mnist_grid.py
 """
@@ -32,25 +33,25 @@ from sklearn.preprocessing import MinMaxScaler
 
 import skann
 
-# The longest fits first, so that no core is idle while the last one finishes.
+# The longest fits come first, so that no core is idle while the last one finishes.
 LAYERS = [(512, 256), (256, 128), (256,), (128, 64), (128,), (64,)]
 QUICK_LAYERS = [(64, 32), (64,), (32,)]
 
 
 def read_options() -> argparse.Namespace:
-    """Read the command line, and make the folder."""
+    """Read the command line and create the output folder."""
     parser = argparse.ArgumentParser(
-        usage=argparse.SUPPRESS,  # so that a bad value is answered in one line
+        usage=argparse.SUPPRESS,  # so that the error for a bad value takes one line
         description="Search the layer sizes of a network that reads handwritten digits.",
     )
     add = parser.add_argument
     add("--data", choices=["auto", "mnist", "digits"], default="auto", help="default: auto")
     add("--layers", nargs="+", type=layer_sizes, metavar="SIZES", help="such as 64 128 128,64")
-    add("--epochs", type=int, default=0, metavar="N", help="default: 0, as ANNClassifier chooses")
+    add("--epochs", type=int, default=0, metavar="N", help="default: 0, chosen by ANNClassifier")
     add("--jobs", type=int, default=-1, metavar="N", help="fits at a time; default: all cores")
-    add("--seed", type=int, default=0, metavar="N", help="of all that is random; default: 0")
+    add("--seed", type=int, default=0, metavar="N", help="random seed; default: 0")
     add("--output", type=Path, default="mnist_grid", metavar="FOLDER", help="default: mnist_grid")
-    add("--quick", action="store_true", help="a first look: 6,000 images, 5 epochs, 2 folds")
+    add("--quick", action="store_true", help="a quick run: 6,000 images, 5 epochs, 2 folds")
     options = parser.parse_args()
     if min(options.epochs, options.seed) < 0:
         parser.error("arguments --epochs and --seed: must not be negative")
@@ -69,13 +70,13 @@ def layer_sizes(text: str) -> tuple[int, ...]:
     sizes = text.split(",")
     if not all(size.isdecimal() and 1 <= int(size) <= 10_000 for size in sizes):
         raise argparse.ArgumentTypeError(
-            f"{text!r}, but layer sizes are whole numbers from 1 to 10,000, such as 128,64"
+            f"{text!r}, but layer sizes are integers from 1 to 10,000, such as 128,64"
         )
     return tuple(map(int, sizes))
 
 
 def load_images(data: str) -> tuple[str, tuple[int, int], list]:
-    """Return the name and the shape of the images, and what `train_test_split` returns."""
+    """Return the name and shape of the images, and the training and test sets of X and y."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(5)  # seconds without any answer
     try:
@@ -84,7 +85,7 @@ def load_images(data: str) -> tuple[str, tuple[int, int], list]:
             X, y = mnist.data.astype("float32", order="C"), mnist.target.astype(int)
             # OpenML lists the 60,000 training images first, then the 10,000 test images.
             return "MNIST", (28, 28), [X[:60_000], X[60_000:], y[:60_000], y[60_000:]]
-    except Exception as error:  # Of the network, the parser or pandas: it is told, not lost.
+    except Exception as error:  # The network, the parser or pandas failed: report it.
         problem = f"MNIST cannot be loaded from OpenML ({' '.join(str(error).split())})."
         if data == "mnist":
             sys.exit(f"mnist_grid.py: error: {problem}")
@@ -125,8 +126,8 @@ def search_layers(name: str, images: list, options: argparse.Namespace) -> GridS
 def fit_best(search: GridSearchCV, images: list) -> Pipeline:
     """Fit the best setting to all training images.
 
-    After each epoch the test images are scored for the learning curves. Nothing is decided on
-    them: with ``early_stopping=False`` the network never learns what they say.
+    The test images are scored after each epoch, for the learning curves only: without
+    ``early_stopping`` these scores have no effect on the fit.
     """
     X_train, X_test, y_train, y_test = images
     model = search.estimator.set_params(**search.best_params_, transform_input=["X_val"])
@@ -134,7 +135,7 @@ def fit_best(search: GridSearchCV, images: list) -> Pipeline:
     with config_context(enable_metadata_routing=True):
         model["network"].set_fit_request(X_val=True, y_val=True)
         model.set_callbacks(ProgressBar()).fit(X_train, y_train, X_val=X_test, y_val=y_test)
-    return model.set_callbacks().set_params(transform_input=None)  # As it is to be saved.
+    return model.set_callbacks().set_params(transform_input=None)  # The state to save.
 
 
 def in_words(layers: tuple[int, ...]) -> str:
@@ -143,7 +144,7 @@ def in_words(layers: tuple[int, ...]) -> str:
 
 
 def evaluate(model: Pipeline, images: list, shape: tuple[int, int], output: Path) -> None:
-    """Print and draw how the network learned, what it gets wrong and what it looks for."""
+    """Print the scores; draw the learning curves, the mistakes and the weights."""
     X_train, X_test, _, y_test = images
     guess = model.predict(X_test)
     layers = in_words(model["network"].hidden_layer_sizes)
@@ -153,24 +154,25 @@ def evaluate(model: Pipeline, images: list, shape: tuple[int, int], output: Path
 
     curves = skann.TrainingCurveDisplay.from_estimator(model)
     loss, score = curves.axes_
-    harder = "training images, made harder by\ndropout, penalty, label smoothing"
-    loss.legend(loss.lines, [harder, "test images, as they are"], frameon=False)
+    harder = "training images, with\ndropout, penalty, label smoothing"
+    loss.legend(loss.lines, [harder, "test images"], frameon=False)
     score.set(ylabel="Accuracy on the test images")
     score.yaxis.set_major_formatter("{x:.1%}")
-    title = f"{accuracy} of the test images are read right by layers {layers}"
+    title = f"{accuracy} of the test images are read correctly by layers {layers}"
     save(curves, output / "learning_curves.png", title)
 
     _, axes = plt.subplots(figsize=(7, 6), layout="constrained")
-    log_scale = {"norm": LogNorm(0.5)}  # or else the right answers would hide the wrong ones
+    log_scale = {"norm": LogNorm(0.5)}  # or the correct readings would hide the mistakes
     confusion = ConfusionMatrixDisplay.from_predictions(
         y_test, guess, cmap="Blues", values_format="d", im_kw=log_scale, colorbar=False, ax=axes
     )
-    save(confusion, output / "confusion_matrix.png", f"What {len(guess):,} test images are read as")
+    title = f"Confusion matrix of {len(guess):,} test images"
+    save(confusion, output / "confusion_matrix.png", title)
 
     mistakes = skann.MisclassifiedDisplay.from_estimator(model, X_test, y_test, image_shape=shape)
     save(mistakes, output / "mistakes.png")
 
-    spread = X_train.std(axis=0)  # 0 where there is never ink, and weights keep their random start
+    spread = X_train.std(axis=0)  # 0 for pixels that are always blank: those weights stay random
     weights = skann.WeightsDisplay.from_estimator(model, image_shape=shape, feature_scale=spread)
     title = weights.title_.get_text().replace("Weights of", "Where ink excites or inhibits")
     weights.title_.set_text(title)
@@ -178,7 +180,7 @@ def evaluate(model: Pipeline, images: list, shape: tuple[int, int], output: Path
 
 
 def save(display, path: Path, title: str = "") -> None:
-    """Write the picture of a display, under a title unless it has one of its own."""
+    """Save the picture of a display, with a title if one is given."""
     if title:
         display.figure_.suptitle(title)
     display.figure_.savefig(path, dpi=130)
@@ -186,16 +188,16 @@ def save(display, path: Path, title: str = "") -> None:
 
 
 def main() -> None:
-    """Search, fit and evaluate, writing each result as soon as it is there."""
+    """Search, fit and evaluate; write each result as soon as it is available."""
     options = read_options()
     plt.switch_backend("agg")  # Pictures go to files, not to windows.
-    # No news: what is tried again, what Ctrl-C ends, and that scaling shows no progress.
+    # Known and harmless: retried downloads, Ctrl-C, and the scaler, which shows no progress.
     warnings.filterwarnings("ignore", "A network error|Training interrupted|The estimator MinMaxS")
     name, shape, images = load_images(options.data)
     if options.quick:
         images = [part[:n] for part, n in zip(images, [6_000, 2_000] * 2, strict=True)]
     n_train, n_test, *_ = map(len, images)
-    print(f"{name}: {n_train:,} images to train on, {n_test:,} to test with.", flush=True)
+    print(f"{name}: {n_train:,} images to train on, {n_test:,} to test on.", flush=True)
 
     search = search_layers(name, images, options)
     model = fit_best(search, images)

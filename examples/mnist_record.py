@@ -1,13 +1,13 @@
-"""Read handwritten digits as well as a plain multi-layer perceptron can.
+"""Train a multi-layer perceptron to the highest accuracy on handwritten digits.
 
-No convolution, no augmentation: the pixels may be in any order. What takes the place of both is
-regularisation: batch normalisation, noise on the inputs, dropout in every hidden layer, smoothed
-labels. With `--augment`, pixels are what has neighbours: every batch is distorted anew, as
-Simard, Steinkraus and Platt did in 2003 ("Best practices for convolutional neural networks applied
-to visual document analysis"), and the regularisation gives way to longer training.
+The default recipe uses neither convolution nor augmentation, so it does not depend on the order of
+the pixels. It relies on regularisation instead: batch normalisation, noise on the inputs, dropout
+in every hidden layer, label smoothing. The recipe of `--augment` distorts every batch anew, as in
+Simard, Steinkraus and Platt, "Best practices for convolutional neural networks applied to visual
+document analysis" (2003). It uses less regularisation and trains for more epochs.
 
 Both recipes were chosen with `--validate`, which trains on the first 50,000 training images and
-measures on the other 10,000, so that the test images are looked at once, at the end.
+evaluates on the other 10,000. The test images were used once, at the end.
 
     python -m pip install ".[examples]" && python examples/mnist_record.py
 """
@@ -51,7 +51,7 @@ WITH_DISTORTIONS = {
     "max_iter": 120,
     "input_scaling": "maxabs",
 }
-# Of each batch: resampling blurs, and the images to be read are sharp.
+# The share of each batch that stays sharp, like the test images: resampling blurs.
 UNDISTORTED_SHARE = 0.2
 VALIDATION_SHARE = 1 / 6
 
@@ -63,12 +63,12 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--data", choices=["auto", "mnist", "digits"], default="auto", help="default: auto"
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="one fit for each"
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="fit once for each"
     )
     parser.add_argument("--augment", action="store_true", help="distort the images while training")
     parser.add_argument("--epochs", type=int, metavar="N", help="default: the recipe's")
     parser.add_argument(
-        "--validate", action="store_true", help="measure on training images held out instead"
+        "--validate", action="store_true", help="evaluate on held-out training images instead"
     )
     options = parser.parse_args(arguments)
     if options.epochs is not None and options.epochs < 1:
@@ -79,15 +79,15 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def load_images(data: str) -> tuple[str, list[np.ndarray]]:
-    """Return the name of the images, and training and test parts of X and y."""
+    """Return the name of the data set, and the training and test sets of X and y."""
     if data != "digits":
-        warnings.filterwarnings("ignore", "A network error occurred")  # It is tried again.
+        warnings.filterwarnings("ignore", "A network error occurred")  # fetch_openml retries.
         try:
             mnist = fetch_openml("mnist_784", version=1, as_frame=False, n_retries=1)
             X, y = mnist.data.astype(np.uint8, order="C"), mnist.target.astype(int)
             # OpenML lists the 60,000 training images first, then the 10,000 test images.
             return "MNIST", [X[:60_000], X[60_000:], y[:60_000], y[60_000:]]
-        except Exception as error:  # Of the network, the parser or pandas: it is told, not lost.
+        except Exception as error:  # The network, the parser or pandas failed: report it.
             problem = f"MNIST cannot be loaded from OpenML ({' '.join(str(error).split())})."
             if data == "mnist":
                 sys.exit(f"mnist_record.py: error: {problem}")
@@ -97,7 +97,7 @@ def load_images(data: str) -> tuple[str, list[np.ndarray]]:
 
 
 def distortions(n_pixels: int) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
-    """Return what distorts most images of a batch, of strengths chosen for 28 x 28 pixels."""
+    """Return a function that distorts most images of a batch; tuned for 28 x 28 pixels."""
     side = math.isqrt(n_pixels)
     zoom = side / 28
     bend = ElasticTransform((side, side), alpha=72 * zoom**2, sigma=5 * zoom)
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.validate:
         n_fit = round(len(X_train) * (1 - VALIDATION_SHARE))
         train, test = (X_train[:n_fit], y_train[:n_fit]), (X_train[n_fit:], y_train[n_fit:])
-    print(f"{name}: {len(train[0])} images to train on, {len(test[0])} to measure on")
+    print(f"{name}: {len(train[0])} images to train on, {len(test[0])} to evaluate on")
     recipe = RECIPE
     if options.augment:
         recipe = WITH_DISTORTIONS | {"augmentation": distortions(X_train.shape[1])}

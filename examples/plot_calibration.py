@@ -2,17 +2,17 @@
 Calibrated probabilities
 ========================
 
-A network that has learned its training rows by heart is surer than it should be: of the rows that
-it gives 99 %, fewer than 99 % are right. scikit-learn's `CalibratedClassifierCV` with
-``method="temperature"`` divides the scores of a fitted network by one number, found on rows that
-were held out, and leaves every answer as it is.
+A network that overfits is overconfident: of the rows that it predicts with a probability of 99 %,
+fewer than 99 % are right. scikit-learn's `CalibratedClassifierCV` with ``method="temperature"``
+corrects this. It divides the scores of a fitted network by one number, which it fits on held-out
+rows. The predicted labels stay the same.
 """
 
 # %%
-# Made-up data of two classes that overlap, and a network without anything against overfitting.
-# `FrozenEstimator` keeps the network as it is while the temperature is found. Some hundreds of rows
-# are enough for that, with five of each class at least. Give the labels as an array, as a Series
-# whose index has no 0 raises a `KeyError`; multilabel targets cannot be calibrated this way.
+# The data are synthetic, with two classes that overlap. The network has no regularisation.
+# `FrozenEstimator` keeps the network unchanged while the temperature is fitted. Some hundred rows
+# are enough for that, with at least five of each class. Pass the labels as an array: a Series whose
+# index has no 0 raises a `KeyError`. Multilabel targets cannot be calibrated this way.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -30,8 +30,8 @@ X, y = make_classification(
 X_train, X_rest, y_train, y_rest = train_test_split(X, y, train_size=2000, random_state=0)
 X_val, X_test, y_val, y_test = train_test_split(X_rest, y_rest, train_size=1000, random_state=0)
 
-nothing_against_it = {"alpha": 0.0, "dropout": 0.0, "label_smoothing": 0.0}
-before = ANNClassifier(**nothing_against_it, dtype="float64", random_state=0)
+no_regularisation = {"alpha": 0.0, "dropout": 0.0, "label_smoothing": 0.0}
+before = ANNClassifier(**no_regularisation, dtype="float64", random_state=0)
 before.fit(X_train, y_train)
 after = CalibratedClassifierCV(FrozenEstimator(before), method="temperature").fit(X_val, y_val)
 
@@ -43,13 +43,13 @@ print(f"log-loss before: {losses['before']:.3f}, after: {losses['after']:.3f}")
 print(f"all labels the same: {same_labels}")
 
 # %%
-# On the diagonal, probabilities are what they say. The uncalibrated network gives most rows nearly
-# 0 or nearly 1.
+# On the diagonal, the predicted probabilities equal the observed frequencies. The histogram shows
+# that the uncalibrated network predicts nearly 0 or nearly 1 for most rows.
 
 COLORS = {"before": "#D55E00", "after": "#0072B2"}
 
 figure, (curve, counts) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
-curve.plot([0, 1], [0, 1], ":", color="black", label="as they should be")
+curve.plot([0, 1], [0, 1], ":", color="black", label="perfectly calibrated")
 for name, p in probabilities.items():
     observed, predicted = calibration_curve(y_test, p, n_bins=10)
     label = f"{name}: log-loss {losses[name]:.2f}"

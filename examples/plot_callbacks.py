@@ -2,15 +2,16 @@
 Callbacks and checkpoints
 =========================
 
-A callback is told of every epoch. It can show progress, measure, save, or end the fit. Here
-scikit-learn's `ProgressBar` shows how far a fit is, one measures how well each digit is read, and
-another ends a fit in the middle, as a power cut would; `resume` then goes on from the checkpoint.
+A callback is called after every epoch. With callbacks you can show progress, measure scores, save a
+fit or end it. This example shows the progress of a fit with scikit-learn's `ProgressBar`, and
+measures the recall of each digit with a custom callback. It then interrupts a fit, as a power cut
+would, and resumes it from a checkpoint.
 """
 
 # %%
-# A callback of one's own has four methods. `on_fit_task_end` is called after every epoch, and once
-# for the whole fit; if it asks for `fitted_estimator`, it gets a model that predicts with the
-# weights of that moment.
+# A custom callback has four methods. `on_fit_task_end` is called after every epoch, and once for
+# the whole fit. If it has the argument `fitted_estimator`, it receives a model that predicts with
+# the current weights.
 
 import tempfile
 from pathlib import Path
@@ -31,26 +32,26 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_sta
 
 
 class EpochCallback:
-    """Does nothing; the base of the two below."""
+    """A callback that does nothing: the base of the two below."""
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Get ready, before the fit."""
+        """Prepare, before the fit."""
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Tidy up, after it."""
+        """Clean up, after the fit."""
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Hear of the beginning of an epoch."""
+        """Do nothing before an epoch."""
 
 
 class RecallByDigit(EpochCallback):
-    """Measure after every epoch which share of each digit is read right."""
+    """Measure the recall of each digit after every epoch."""
 
     def __init__(self) -> None:
         self.recalls: list[np.ndarray] = []
 
     def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any) -> None:
-        """Measure."""
+        """Compute the recalls on the test images."""
         if context.task_name == "epoch":
             predicted = fitted_estimator.predict(X_test)
             self.recalls.append(recall_score(y_test, predicted, average=None))
@@ -64,12 +65,12 @@ network.set_callbacks(ProgressBar(), recorder).fit(X_train, y_train)
 undisturbed = network.loss_curve_
 
 # %%
-# The same fit again, with a checkpoint after every epoch, and a callback that raises an error after
-# the twelfth.
+# The same fit again, with a checkpoint after every epoch and a callback that raises an error after
+# the twelfth epoch.
 
 
 class PowerCutError(Exception):
-    """The end of a process, in small."""
+    """Stands for the end of the process."""
 
 
 class PowerCut(EpochCallback):
@@ -79,7 +80,7 @@ class PowerCut(EpochCallback):
         self.after = after
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
-        """Raise, when it is time."""
+        """Raise the error after the given epoch."""
         if context.task_name == "epoch" and context.task_id + 1 == self.after:
             raise PowerCutError
 
@@ -89,29 +90,29 @@ with tempfile.TemporaryDirectory() as folder:
     try:
         network.set_callbacks(Checkpoint(path), PowerCut(after=12)).fit(X_train, y_train)
     except PowerCutError:
-        print(f"The fit is lost; a checkpoint of {path.stat().st_size:,} bytes is left.")
+        print(f"The fit was interrupted. Its checkpoint has {path.stat().st_size:,} bytes.")
     network.set_callbacks().resume(path, X_train, y_train)
 
 resumed = network.loss_curve_
-print(f"All {len(resumed)} losses are those of the undisturbed fit: {resumed == undisturbed}")
+print(f"All {len(resumed)} losses equal those of the uninterrupted fit: {resumed == undisturbed}")
 
 # %%
-# Left, what the first callback saw: some digits are read right from the start, others late. Right,
-# the two fits, one on the other.
+# The left plot shows the recalls: the network reads some digits after a few epochs and others
+# later. The right plot shows the losses of both fits, which are the same.
 
 figure, (recalls, losses) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
 picture = recalls.imshow(
     np.transpose(recorder.recalls), aspect="auto", cmap="cividis", extent=(0.5, 30.5, 9.5, -0.5)
 )
-recalls.set(xlabel="epoch", ylabel="digit", yticks=range(10), title="Test images read right")
+recalls.set(xlabel="epoch", ylabel="digit", yticks=range(10), title="Recall on the test images")
 figure.colorbar(picture, format=lambda share, _: f"{share:.0%}")
 
 epochs = np.arange(1, 31)
-losses.plot(epochs, undisturbed, lw=8, color="#0072B2", alpha=0.3, label="undisturbed")
-losses.plot(epochs, resumed, color="#D55E00", label="cut off and resumed")
+losses.plot(epochs, undisturbed, lw=8, color="#0072B2", alpha=0.3, label="uninterrupted")
+losses.plot(epochs, resumed, color="#D55E00", label="interrupted and resumed")
 losses.axvline(12, color="black", linestyle=":")
 losses.annotate("power cut", (12, max(undisturbed)), (6, -4), textcoords="offset points")
-losses.set(xlabel="epoch", ylabel="training loss", title="The same fit, twice")
+losses.set(xlabel="epoch", ylabel="training loss", title="Both fits have the same losses")
 losses.legend(frameon=False)
 losses.spines[["top", "right"]].set_visible(False)
 plt.show()

@@ -1,13 +1,14 @@
 """
-A search, its winner and its mistakes
-=====================================
+Grid search and the best network
+================================
 
-Handwritten digits of 8x8 pixels: a grid search over layer sizes, and three pictures of what came
-out of it.
+This example searches over layer sizes with `GridSearchCV` and plots the results: the scores of the
+search, the weights of the best network, and its mistakes. The data are handwritten digits of 8x8
+pixels.
 """
 
 # %%
-# The search scales in a pipeline and compares six settings of the layers on three folds.
+# The pipeline scales the pixels. The search compares six layer sizes on three folds.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
@@ -28,15 +29,15 @@ print(f"best layers: {search.best_params_['network__hidden_layer_sizes']}")
 print(f"accuracy on the test images: {search.score(X_test, y_test):.1%}")
 
 # %%
-# What size buys: the score of each setting, with its folds, against the layers, the time of a fit
-# and the number of weights.
+# `SearchDisplay` plots the scores of each setting and of its folds against the layer sizes, the
+# time of a fit and the number of weights.
 
 SearchDisplay.from_estimator(search)
 
 # %%
-# What the units of the first layer look at: purple pixels excite a unit, orange ones inhibit it.
-# The weights are multiplied by how much each pixel varies: those of a pixel that is never inked
-# keep their random start.
+# `WeightsDisplay` shows the weights of the first layer: purple pixels excite a unit, orange pixels
+# inhibit it. The weights are multiplied by the standard deviation of each pixel, because those of a
+# pixel that is always blank keep their random initial values.
 
 scaled = search.best_estimator_["scale"].transform(X_train)
 WeightsDisplay.from_estimator(
@@ -44,7 +45,7 @@ WeightsDisplay.from_estimator(
 )
 
 # %%
-# What it gets wrong on the test images, the surest mistakes first.
+# `MisclassifiedDisplay` shows misclassified test images, those with the highest probability first.
 
 mistakes = MisclassifiedDisplay.from_estimator(
     search, X_test, y_test, image_shape=(8, 8), max_samples=16

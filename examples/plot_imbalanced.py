@@ -2,15 +2,16 @@
 Imbalanced classes
 ==================
 
-One row in twenty belongs to the class that matters. A network that minimises the log-loss predicts
-the rare class only where it is more probable than not, and so finds few of its rows. There are two
-ways to find more: weigh the classes while training, or move the threshold afterwards.
+In these data, one row in twenty belongs to the class of interest. A network that minimises the
+log-loss predicts the rare class only if its probability is above one half, and so finds few of its
+rows. You can find more of them in two ways: weight the classes during training, or move the
+threshold afterwards.
 """
 
 # %%
-# Made-up data with 5 % of positives and some wrong labels, and three classifiers: as it comes, with
-# ``class_weight="balanced"``, and as it comes with the threshold that
-# `TunedThresholdClassifierCV` finds on held-out rows.
+# The data are synthetic, with 5 % of positives and some wrong labels. There are three classifiers:
+# one with the default settings, one with ``class_weight="balanced"``, and one with the default
+# settings and a threshold that `TunedThresholdClassifierCV` chooses on held-out rows.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,7 +40,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_sta
 plain = ANNClassifier(32, input_scaling="standard", random_state=0)
 balanced = ANNClassifier(32, input_scaling="standard", class_weight="balanced", random_state=0)
 tuned = TunedThresholdClassifierCV(plain, scoring="balanced_accuracy", cv=0.25, random_state=0)
-models = {"as it comes": plain, 'class_weight="balanced"': balanced, "tuned threshold": tuned}
+models = {"defaults": plain, 'class_weight="balanced"': balanced, "tuned threshold": tuned}
 for model in models.values():
     model.fit(X_train, y_train)
 
@@ -52,12 +53,12 @@ scores = {
     name: [metric(y_test, model.predict(X_test)) for metric in METRICS.values()]
     for name, model in models.items()
 }
-print(f"threshold found: {tuned.best_threshold_:.3f}")
+print(f"tuned threshold: {tuned.best_threshold_:.3f}")
 
 # %%
-# Both ways find more of the rare rows, and pay with false alarms. The curve shows why: they are
-# other points on about the same curve. What is worth more, a row found or a false alarm spared, is
-# not for the classifier to say; `TunedThresholdClassifierCV` takes any metric, also one of costs.
+# Both methods find more of the rare rows, at the cost of more false alarms: they are different
+# points on nearly the same precision-recall curve. You decide how much a false alarm may cost:
+# `TunedThresholdClassifierCV` takes any metric, including one of costs.
 
 COLORS = dict(zip(models, ("#0072B2", "#D55E00", "#009E73"), strict=True))
 
@@ -70,7 +71,7 @@ bars.set_xticks(range(len(METRICS)), list(METRICS))
 bars.set(title="Test rows, rare class", ylim=(0, 1.25), yticks=np.linspace(0, 1, 6))
 bars.legend(loc="upper center", frameon=False, ncols=3, fontsize="small")
 
-for name, model in (("as it comes", plain), ('class_weight="balanced"', balanced)):
+for name, model in (("defaults", plain), ('class_weight="balanced"', balanced)):
     precision, recall, _ = precision_recall_curve(y_test, model.predict_proba(X_test)[:, 1])
     curves.plot(recall, precision, color=COLORS[name], alpha=0.6)
 for name in models:
@@ -81,12 +82,13 @@ for ax in (bars, curves):
     ax.spines[["top", "right"]].set_visible(False)
 
 # %%
-# Weights change what a probability means: the weighted network gives the rare class far more than
-# its share. Where probabilities are used as such, move the threshold instead.
+# Class weights distort the probabilities: the mean probability that the weighted network predicts
+# for the rare class is far above the share of that class. If you need meaningful probabilities,
+# move the threshold instead.
 
 share = y_test.mean()
 mean_probability = {
-    "as it comes": plain.predict_proba(X_test)[:, 1].mean(),
+    "defaults": plain.predict_proba(X_test)[:, 1].mean(),
     'class_weight="balanced"': balanced.predict_proba(X_test)[:, 1].mean(),
 }
 print(f"share of the rare class: {share:.1%}")

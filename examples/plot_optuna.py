@@ -2,14 +2,14 @@
 Search with Optuna
 ==================
 
-Optuna proposes settings, learns from the results, and gives up early on those that do not look
-promising: `OptunaPruning` reports every epoch to the trial and ends the fit when the trial should
-be pruned.
+You can search over the settings of `ANNClassifier` with Optuna, which proposes settings, learns
+from the results, and prunes unpromising trials. The callback `OptunaPruning` reports every epoch to
+the trial and ends the fit if the trial should be pruned.
 """
 
 # %%
-# Thirty trials over the layers, the learning rate and the regularisation. The score of a trial is
-# measured on a validation part; the test images are not touched until the end.
+# The study has thirty trials over the layers, the learning rate and the regularisation. Each trial
+# is scored on a validation set; the test set is used only at the end.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,7 +41,7 @@ def network(trial: optuna.trial.BaseTrial) -> ANNClassifier:
 
 
 def objective(trial: optuna.Trial) -> float:
-    """Train, reporting every epoch; return the score of the last."""
+    """Train and report every epoch; return the validation loss of the last."""
     classifier = network(trial).set_callbacks(OptunaPruning(trial, metric="validation_loss"))
     classifier.fit(X_train, y_train, X_val=X_val, y_val=y_val)
     return classifier.validation_loss_curve_[-1]
@@ -58,18 +58,18 @@ pruned = [trial for trial in study.trials if trial.state.name == "PRUNED"]
 epochs_run = sum(len(trial.intermediate_values) for trial in study.trials)
 print(f"{len(pruned)} of {len(study.trials)} trials pruned")
 print(f"{epochs_run} epochs run, of {EPOCHS * len(study.trials)} without pruning")
-print("best:", {name: f"{value:.3g}" for name, value in study.best_params.items()})
+print("best settings:", {name: f"{value:.3g}" for name, value in study.best_params.items()})
 
 # %%
-# The best settings, fitted to training and validation part together:
+# Fit the best settings on the training and validation sets together:
 
 best = network(study.best_trial).fit(X_rest, y_rest)
 test_accuracy = best.score(X_test, y_test)
 print(f"accuracy on the test images: {test_accuracy:.1%}")
 
 # %%
-# Every line is a trial; the grey ones were pruned before the last epoch. Right, the same trials by
-# their learning rate.
+# In the left plot, every line is a trial; grey lines are pruned trials. The right plot shows the
+# last loss of each trial against its learning rate.
 
 figure, (curves, rates) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
 for trial in study.trials:

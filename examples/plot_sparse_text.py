@@ -1,15 +1,15 @@
 """
-Text as sparse TF-IDF
-=====================
+Classify text with sparse TF-IDF features
+=========================================
 
-Which part of SciPy does a docstring belong to? The docstrings of SciPy's functions and classes are
-real text that comes with every installation. `TfidfVectorizer` makes sparse rows of them, which
-the network takes as they are.
+You can train on the sparse rows of `TfidfVectorizer` directly. In this example a network learns
+which subpackage of SciPy a docstring belongs to. These docstrings are real text that comes with
+every installation.
 """
 
 # %%
-# A text is a docstring up to its first section; the subject is the package that it is in. The names
-# of the packages are left out of the vocabulary, or they would give the answer away.
+# A text is a docstring up to its first section, and its label is the subpackage. The vocabulary
+# excludes the names of the subpackages, because they would reveal the label.
 
 import inspect
 from importlib import import_module
@@ -28,7 +28,7 @@ SUBJECTS = ("interpolate", "linalg", "ndimage", "optimize", "signal", "sparse", 
 
 
 def docstrings(subject: str) -> list[str]:
-    """Return what the public functions and classes of a package say of themselves."""
+    """Return the docstrings of the public functions and classes of a subpackage."""
     package = import_module(f"scipy.{subject}")
     found = [inspect.getdoc(getattr(package, name)) or "" for name in package.__all__]
     texts = (text.split("\nParameters\n")[0].split("\nNotes\n")[0] for text in found)
@@ -55,21 +55,22 @@ accuracy = model.score(texts_test, y_test)
 vectorizer, network = model
 n_words = len(vectorizer.vocabulary_)
 filled = vectorizer.transform(texts_train).nnz / (len(texts_train) * n_words)
-print(f"{len(texts_train):,} texts, {n_words:,} words, {filled:.2%} of the matrix filled")
-print(f"accuracy on {len(texts_test)} other texts: {accuracy:.1%}")
+print(f"{len(texts_train):,} texts, {n_words:,} words, {filled:.2%} of the matrix are nonzero")
+print(f"accuracy on {len(texts_test)} test texts: {accuracy:.1%}")
 
 # %%
-# Where it errs:
+# The confusion matrix of the test set:
 
 figure, ax = plt.subplots(figsize=(6.5, 5.6), layout="constrained")
 ConfusionMatrixDisplay.from_predictions(
     y_test, model.predict(texts_test), cmap="Blues", ax=ax, colorbar=False, xticks_rotation=40
 )
-ax.set_title(f"{accuracy:.0%} of the test docstrings in the right package")
+ax.set_title(f"{accuracy:.0%} of the test docstrings are classified correctly")
 
 # %%
-# What has it learned? A text of a single word is a row of the identity matrix, so that one sparse
-# matrix asks the network about every word at once. The words for which it is surest:
+# To see which words the network associates with each subpackage, predict texts of a single word.
+# Such a text is a row of the identity matrix, so one sparse matrix contains all of them. The plot
+# shows the words with the highest probability for each subpackage:
 
 words = vectorizer.get_feature_names_out()
 probabilities = network.predict_proba(sparse.eye_array(n_words, format="csr", dtype=np.float32))

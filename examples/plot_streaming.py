@@ -2,15 +2,15 @@
 Streaming from a file
 =====================
 
-A file of rows that need not fit into memory: `numpy.memmap` shows it as an array, `partial_fit`
-takes it in pieces. The rows are bytes, as they lie in the file; ``input_scaling`` turns them into
-numbers of a good size, batch by batch.
+You can train on a file that does not fit into memory: `numpy.memmap` presents it as an array, and
+`partial_fit` takes it in pieces. Here the rows are bytes. ``input_scaling`` converts them to scaled
+floats batch by batch.
 """
 
 # %%
-# The rows are patches of 8x8 pixels from scikit-learn's two photographs, a temple and a flower, and
-# the question is from which of them a patch comes. Every fourth strip of the photographs is kept
-# for testing. The rows are written in random order.
+# The rows are patches of 8x8 pixels from scikit-learn's two photographs, a temple and a flower. The
+# label is the photograph that a patch comes from. Every fourth strip of the photographs is held out
+# for testing. The rows are written to the file in random order.
 
 import tempfile
 import tracemalloc
@@ -28,7 +28,7 @@ SIDE, STRIP = 8, 32
 
 
 def patches(strip: np.ndarray) -> np.ndarray:
-    """Cut a strip of a photograph into overlapping patches, one to a row."""
+    """Cut a strip of a photograph into overlapping patches, one per row."""
     windows = np.lib.stride_tricks.sliding_window_view(strip, (SIDE, SIDE), axis=(0, 1))
     return windows[::2, ::2].reshape(-1, SIDE * SIDE * 3)
 
@@ -53,8 +53,8 @@ shape = X_train.shape
 print(f"{shape[0]:,} rows of {shape[1]} bytes: a file of {path.stat().st_size / 1e6:.0f} MB")
 
 # %%
-# The stream: a thousand rows at a time, each piece used once. The first call names all classes that
-# will ever come. After every fourth piece the test patches are predicted.
+# The stream passes a thousand rows at a time, and each piece is used once. The first call of
+# `partial_fit` must name all classes. The test patches are scored after every fourth piece.
 
 PIECE = 1000
 
@@ -74,11 +74,11 @@ tracemalloc.start()
 shuffled = list(stream(rows_on_disk, y_stream))
 peak = tracemalloc.get_traced_memory()[1]
 tracemalloc.stop()
-print(f"Peak of the memory that streaming took: {peak / 1e6:.1f} MB")
+print(f"Peak memory of streaming: {peak / 1e6:.1f} MB")
 
 # %%
-# Order matters to a stream. The same rows one photograph after the other: the network forgets the
-# first while it sees only the second.
+# The order of the rows matters. If all rows of one photograph come first, the network forgets them
+# while it sees only those of the other.
 
 by_photograph = list(stream(X_train, y_train))
 
@@ -92,14 +92,14 @@ for name, (points, color, style) in LINES.items():
     ax.plot(seen, 100 * accuracy, style, color=color, ms=4)
     ax.annotate(name, (seen[-1], 100 * accuracy[-1]), (0, 10), textcoords="offset points")
     ax.texts[-1].set(color=color, ha="right")
-ax.set(xlabel="rows seen", ylabel="test patches told apart (%)", ylim=(40, 105))
+ax.set(xlabel="rows seen", ylabel="accuracy on the test patches (%)", ylim=(40, 105))
 ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 ax.spines[["top", "right"]].set_visible(False)
 ax.grid(alpha=0.25)
 
 # %%
-# A file that is small enough to be read several times need not be streamed: `fit` takes the map as
-# well, reads its rows batch by batch, in an order of its own, and copies nothing else.
+# If you can read the file several times, you need no stream: `fit` also accepts the memory map. It
+# reads the rows batch by batch in random order, and copies only the current batch.
 
 whole = ANNClassifier(64, input_scaling="standard", random_state=0)
 accuracy_of_fit = whole.fit(rows_on_disk, y_stream).score(X_test, y_test)

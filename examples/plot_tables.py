@@ -2,15 +2,16 @@
 A table as it comes
 ===================
 
-Most tables hold more than numbers: jobs and countries, yes and no, and gaps. ``ANNClassifier``
-takes a ``DataFrame`` of pandas or polars as it is, like ``HistGradientBoostingClassifier``, and
-encodes it as one would by hand with scikit-learn's ``OneHotEncoder`` and ``SimpleImputer``.
+Most tables hold more than numbers: they have categories, strings, booleans and missing values.
+You can pass a pandas or polars ``DataFrame`` to ``ANNClassifier`` as it is, like to
+``HistGradientBoostingClassifier``. It is encoded as you would do it by hand with scikit-learn's
+``OneHotEncoder`` and ``SimpleImputer``.
 """
 
 # %%
-# A made-up census: who earns more than most? Some of it is smooth (age, hours), some a step (a
-# degree), some depends on two columns at once (experience counts in some jobs only), and one
-# answer in twelve is missing, more often where there is little to tell.
+# The data are a made-up census: who earns more than most? Some effects are smooth (hours), some are
+# steps (degrees), and some depend on two columns at once (experience counts more in some jobs). In
+# three columns about one value in nine is missing, more often for those who earn less.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,7 +27,7 @@ DEGREES = ["none", "school", "college", "bachelor", "master", "doctorate"]
 
 
 def make_census(n_rows=6000, seed=0):
-    """Return a table with categories and gaps, and who earns more than most."""
+    """Return a table with categories and missing values, and who earns more than most."""
     rng = np.random.default_rng(seed)
     age = rng.integers(18, 75, n_rows).astype(float)
     degree = rng.choice(len(DEGREES), n_rows, p=[0.1, 0.35, 0.25, 0.18, 0.09, 0.03])
@@ -48,9 +49,9 @@ def make_census(n_rows=6000, seed=0):
             "married": is_married,
         }
     )
-    gaps = rng.random((n_rows, 3)) < 0.06 + 0.08 * ~earns_more[:, np.newaxis]
-    for name, is_missing in zip(["hours", "job", "country"], gaps.T, strict=True):
-        table[name] = table[name].mask(is_missing)
+    is_missing = rng.random((n_rows, 3)) < 0.06 + 0.08 * ~earns_more[:, np.newaxis]
+    for name, rows in zip(["hours", "job", "country"], is_missing.T, strict=True):
+        table[name] = table[name].mask(rows)
     return table, np.where(earns_more, "more", "less")
 
 
@@ -59,9 +60,9 @@ print(table.dtypes)
 print(table.isna().mean().round(3))
 
 # %%
-# The table goes straight into ``fit``. The summary says what became of the columns: gaps in numbers
-# are filled with the median, with an input that tells where; each level of a category, a missing
-# one included, has an input of zeros and ones, and levels seen once share one.
+# Pass the table to ``fit``. The summary shows how many inputs the columns become: medians replace
+# missing numbers, and an indicator marks where. Each level of a category becomes an input of zeros
+# and ones; missing values are a level, and levels that occur only once share one input.
 
 table_train, table_test, y_train, y_test = train_test_split(table, y, stratify=y, random_state=0)
 network = ANNClassifier(input_scaling="standard", random_state=0).fit(table_train, y_train)
@@ -69,17 +70,20 @@ print(network.summary())
 print(f"accuracy on test rows: {network.score(table_test, y_test):.1%}")
 
 # %%
-# A country that was not in the training rows is no error, and no warning: it counts as one of those
-# that are rare.
+# A country that does not occur in the training rows causes no error and no warning. It is treated
+# like the rare countries.
 
 traveller = table_test.head(1).assign(country="country 99")
 print(network.predict_proba(traveller).round(2))
 
 # %%
-# Against boosted trees: ``HistGradientBoostingClassifier`` takes categorical columns and gaps too,
-# but no strings. Both with their defaults, and with one parameter chosen by cross-validation on the
-# training rows: the network's penalty, which wants to be stronger on a table as noisy as this one,
-# and the rate of the trees.
+# ``HistGradientBoostingClassifier`` supports categorical columns and missing values too, but not
+# strings. Compare both with default settings, and with one parameter chosen by cross-validation on
+# the training rows: the network's penalty ``alpha`` and the learning rate of the trees.
+#
+# With default settings the network is behind: its log-loss is 0.592, that of the trees 0.505. The
+# table is noisy and the default penalty is too weak for it: the probabilities are too confident.
+# With the chosen penalty the log-loss is 0.480, slightly below the 0.486 of the tuned trees.
 
 categories = {"job": "category", "country": "category"}
 for_trees = table.astype(categories)

@@ -2,14 +2,14 @@
 Training curves of several settings
 ===================================
 
-`TrainingCurveDisplay` draws what `history_` has recorded. Two curves tell most: the loss on the
-training rows says whether the network can learn the task, the loss on validation rows whether it
-learns more than these rows.
+`TrainingCurveDisplay` plots the records of `history_`. Two curves are the most informative: the
+training loss shows whether the network can learn the task, and the validation loss shows whether it
+generalises to other rows.
 """
 
 # %%
-# Three settings against overfitting, on few rows of the breast cancer data. The validation rows are
-# measured after every epoch and never learned from.
+# The example compares three settings of the regularisation on 150 rows of the breast cancer data.
+# The validation rows are evaluated after every epoch and are not used for training.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_breast_cancer
@@ -21,7 +21,7 @@ X, y = load_breast_cancer(return_X_y=True)
 X_train, X_val, y_train, y_val = train_test_split(X, y, train_size=150, stratify=y, random_state=0)
 
 SETTINGS = {
-    "nothing against it": {"alpha": 0.0, "dropout": 0.0, "label_smoothing": 0.0},
+    "no regularisation": {"alpha": 0.0, "dropout": 0.0, "label_smoothing": 0.0},
     "label_smoothing=0.1": {"alpha": 0.0, "dropout": 0.0, "label_smoothing": 0.1},
     "defaults": {},
 }
@@ -33,21 +33,22 @@ for network in networks.values():
     network.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 losses = {name: network.validation_loss_curve_ for name, network in networks.items()}
 for name, curve in losses.items():
-    print(f"{name}: validation loss {curve[-1]:.3f} at the end, least {min(curve):.3f}")
+    print(f"{name}: validation loss {curve[-1]:.3f} at the end, lowest {min(curve):.3f}")
 
 # %%
-# Without anything against overfitting the training loss goes to zero and the validation loss turns
-# and rises: the network grows ever surer of what it has got wrong. Smoothed labels slow that down.
-# The defaults, a penalty with a little dropout and smoothing, hold the validation loss where it is
-# least. The training loss is no measure between settings: it contains penalty and smoothing.
+# Without regularisation, the training loss falls to zero and the validation loss rises again,
+# because the network becomes more and more confident of its wrong predictions. Label smoothing
+# slows this down. With the defaults, a penalty with a little dropout and label smoothing, the
+# validation loss stays near its minimum. Do not compare the training losses of different settings:
+# they include the penalty and the label smoothing.
 
 display = TrainingCurveDisplay.from_estimator(networks, panels=["loss"])
 display.axes_[0].set(yscale="linear", ylim=(0, 0.4), ylabel="Loss")
 display.figure_.set_size_inches(8, 4.6)
 
 # %%
-# With early stopping the network of the best epoch is kept, marked by a diamond. Here the rate is
-# constant and the validation loss decides.
+# Early stopping keeps the network of the best epoch, marked by a diamond. In this fit the learning
+# rate is constant, and the validation loss selects the best epoch.
 
 stopped = ANNClassifier(
     input_scaling="standard",
@@ -64,7 +65,7 @@ display = TrainingCurveDisplay.from_estimator(stopped, panels=["loss"])
 display.figure_.set_size_inches(8, 4.2)
 
 # %%
-# The learning rate is recorded too. The schedules that have an end run over all epochs.
+# `history_` also records the learning rate. Schedules of fixed length run over all epochs.
 
 schedules = {
     name: ANNClassifier(

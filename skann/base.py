@@ -40,7 +40,16 @@ from skann.model import FittedModel
 from skann.parameters import CONSTRAINTS
 from skann.preparation import Prepared, prepare, prepare_piece
 from skann.summary import NetworkSummary, summarize
-from skann.tables import Encoding, find_categories, is_frame, refuse_dates, split
+from skann.tables import (
+    Encoding,
+    as_objects,
+    find_categories,
+    holds_nan,
+    holds_objects,
+    is_frame,
+    refuse_dates,
+    split,
+)
 from skann.targets import Labels, plain_labels
 
 _DOCUMENTATION = "https://skann.readthedocs.io/en/stable/"
@@ -436,10 +445,11 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         accept_sparse: Any = "csr",
         reset: bool = False,
     ) -> Any:
-        """Return rows as inputs of the network, with labels if there are any, and their encoding.
+        """Return encoded rows, labels if there are any, and the encoding.
 
-        Without an encoding, that of the rows is found.
+        If no encoding is given, it is fitted to the rows.
         """
+        X = as_objects(X)
         refuse_dates(X, "X")
         if sparse.issparse(X):
             check_indices(X, "X")
@@ -447,33 +457,41 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             is_category = find_categories(X, self.categorical_features)
         else:
             is_category = encoding.is_category
-        numbers, labels, columns = self._validated_columns(X, y, is_category, accept_sparse, reset)
+        is_finite = is_plain(X)
+        options = {
+            "accept_sparse": accept_sparse,
+            "ensure_all_finite": False if is_finite else "allow-nan",
+        }
+        numbers, labels, columns = self._validated_columns(X, y, is_category, reset, options)
         refuse_dates(numbers, "X")
         if sparse.issparse(numbers):
             assert_all_finite(numbers, estimator_name=type(self).__name__, input_name="X")
+        has_nan = not is_finite and holds_nan(numbers)
         if encoding is None:
-            encoding = Encoding.fit(is_category, numbers, columns)
-        return encoding.encode(numbers, columns), *labels, encoding
+            encoding = Encoding.fit(is_category, numbers, columns, has_nan)
+        return encoding.encode(numbers, columns, has_nan), *labels, encoding
 
     def _validated_columns(
-        self, X: Any, y: tuple, is_category: Any, accept_sparse: Any, reset: bool
+        self, X: Any, y: tuple, is_category: Any, reset: bool, options: dict[str, Any]
     ) -> Any:
         """Return numbers, labels if there are any, and the columns of a table."""
-        options: dict[str, Any] = {"accept_sparse": accept_sparse, "ensure_all_finite": "allow-nan"}
         if y:
             options["multi_output"] = True
         has_categories = is_category is not None and any(is_category)
-        if not (is_frame(X) or has_categories):
+        if not (is_frame(X) or has_categories or holds_objects(X)):
             checked = validate_data(self, X, *y, reset=reset, **options)
             return *((checked[0], checked[1:]) if y else (checked, ())), None
         # Names and number of columns are those of the table.
         validate_data(self, X, *y, reset=reset, skip_check_array=True)
         columns = split(X, is_category)
         options |= {"estimator": self, "ensure_min_features": 0 if has_categories else 1}
-        if not y:
-            return check_array(columns.numbers, input_name="X", **options), (), columns
-        numbers, labels = check_X_y(columns.numbers, *y, **options)
-        return numbers, (labels,), columns
+        if y:
+            numbers, *labels = check_X_y(columns.numbers, *y, **options)
+        else:
+            numbers, labels = check_array(columns.numbers, input_name="X", **options), []
+        if has_categories and sparse.issparse(numbers):  # Sparse columns of a DataFrame.
+            numbers = numbers.toarray()
+        return numbers, labels, columns
 
     def _validated_rows(self, X: Any) -> Any:
         """Validate rows to predict.

@@ -75,14 +75,15 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Smooth limit c of the inputs, after `input_scaling`: ``x / sqrt(1 + (x / c)**2)`` [5]_.
         Try 3 on standardised tables with heavy tails or outliers.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
-        Which columns of X hold categories, as `HistGradientBoostingClassifier` takes it: a mask,
-        indices, names of columns, None for none of them. "from_dtype": the columns of a DataFrame
-        (of pandas, polars or any that narwhals knows) that are categorical, strings or booleans,
-        and columns of objects that are no numbers; of an array of numbers none. Each level, a
-        missing one included, becomes an input of zeros and ones, which is never scaled; levels
-        seen once, those beyond the 99 most frequent, and levels that `fit` has not seen share
-        one. A missing number becomes the median of its column, with an input that tells where.
-        `partial_fit` and `warm_start` keep the first call's. Name columns of codes here.
+        Which columns of X are categorical, given as for `HistGradientBoostingClassifier`: a mask,
+        indices or names of columns; None for no columns. "from_dtype" selects the columns of a
+        DataFrame (pandas, polars or any other that narwhals supports) with categories, strings,
+        booleans, or objects that are not numbers. In arrays of numbers it selects none, so give
+        the indices of columns that hold codes. Each level becomes an input of zeros and ones,
+        which is never scaled; missing values are a level. Levels seen once, levels beyond the 99
+        most frequent, and levels that `fit` has not seen share one input. A missing number is
+        replaced by the median of its column, and an indicator input marks where. Levels and
+        medians of the first call are kept by `partial_fit` and `warm_start`.
     numerical_embedding : {"periodic", "piecewise_linear"} or None, default=None
         Further inputs for each number, which let the network bend sharply where single features
         do: `embedding_width` combinations of 16 functions of it, whose weights are learned [10]_.

@@ -17,7 +17,11 @@ from skann.targets import Labels, combine_weights, plain_labels
 
 
 class Given(NamedTuple):
-    """What `fit` is given, as it is given; once it is validated, with the encoding of its rows."""
+    """What `fit` is given.
+
+    After validation, X and X_val are the encoded rows, `encoding` tells how, and `table` holds the
+    rows that callbacks see.
+    """
 
     X: Any
     y: Any

@@ -49,7 +49,7 @@ class Prepared(NamedTuple):
     start : TrainingState
         What to go on from.
     encoding : Encoding
-        Of the given columns as inputs.
+        How the given columns become inputs.
     origin : Origin or None
         What checkpoints note of the fit.
     for_callbacks : dict

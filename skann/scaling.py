@@ -71,14 +71,14 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
 
 
 def of_first(scaling: Scaling, n_scaled: int) -> Scaling:
-    """Return a scaling that leaves features as they are from one on.
+    """Restrict a scaling to the first features; the others stay as they are.
 
     Parameters
     ----------
     scaling : Scaling
         Of all features.
     n_scaled : int
-        Features that it is to scale, the first ones.
+        Number of features to scale.
 
     Returns
     -------

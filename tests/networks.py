@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from skann.engine.network import Architecture, Network
-from skann.engine.settings import Settings
+from skann.engine.settings import Embedding, Settings
 from skann.engine.state import TrainingState
 
 N_ROWS, N_FEATURES = 11, 6
@@ -20,17 +20,22 @@ def random_network(
     dtype: DTypeLike = np.float64,
     seed: int = 0,
     normalization: str | None = None,
+    embedding: Embedding | None = None,
 ) -> Network:
     """Return a network whose biases, scales, shifts and averages are random as well."""
     rng = np.random.default_rng(seed)
     sizes = (N_FEATURES, *hidden, n_outputs)
-    architecture = Architecture(sizes, (activation,) * len(hidden), normalization)
+    activations = (activation,) * len(hidden)
+    architecture = Architecture(sizes, activations, normalization, embedding=embedding)
     network = Network.random(architecture, dtype, rng)
     # Biases away from zero, so that no rectifier sits on its kink.
     rest = network.trainable[network.weights.size :]
     rest += 0.3 * rng.standard_normal(rest.size)
     averages = network.parameters[architecture.n_trainable :]
     averages += 0.3 * rng.random(averages.size)
+    for member in network.members:
+        if member.embedding is not None:
+            member.embedding.begin(rng, 0.3, random_inputs())
     return network
 
 

@@ -113,6 +113,7 @@ FITS = {
         "learning_rate_init": 0.05,
     },
     "limits": {"max_norm": 0.5, "gradient_clip_norm": 0.1, "input_clip": 1.0},
+    "embedding": {"numerical_embedding": "periodic", "n_members": 2},
     "members": {"n_members": 3, "ema_decay": 0.8, "normalization": "batch"},
     "early stopping": {
         "early_stopping": True,
@@ -619,6 +620,9 @@ OTHER_VALUES = {
     "n_iter_no_change": np.inf,
     "max_fun": 9,
     "categorical_features": [0],
+    "numerical_embedding": "periodic",
+    "embedding_width": 2,
+    "embedding_scale": 0.2,
     "class_weight": {0: 1, 1: 1, 2: 1},
     "dtype": "float64",
     "input_scaling": "maxabs",

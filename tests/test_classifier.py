@@ -151,6 +151,8 @@ class TestEqualsMLPClassifier:
             "dropout",
             "dtype",
             "ema_decay",
+            "embedding_scale",
+            "embedding_width",
             "gradient_clip_norm",
             "input_clip",
             "input_dropout",
@@ -161,6 +163,7 @@ class TestEqualsMLPClassifier:
             "max_norm",
             "n_members",
             "normalization",
+            "numerical_embedding",
             "scoring",
             "warmup",
         }

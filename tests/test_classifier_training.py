@@ -44,6 +44,8 @@ FEATURES = {
     "warmup": {"warmup": 0.5},
     "ema_decay": {"ema_decay": 0.9},
     "n_members": {"n_members": 3},
+    "periodic": {"numerical_embedding": "periodic"},
+    "piecewise_linear": {"numerical_embedding": "piecewise_linear", "embedding_width": 2},
 }
 ALL = {
     "hidden_layer_sizes": (8, 6),
@@ -63,6 +65,7 @@ ALL = {
     "warmup": 0.2,
     "ema_decay": 0.9,
     "n_members": 2,
+    "numerical_embedding": "periodic",
 }
 EVERY_FEATURE = pytest.mark.parametrize(
     "changes", [*FEATURES.values(), ALL], ids=[*FEATURES, "all"]

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, Randomize
 
 from skann import ANNClassifier
 from skann.engine.activations import ACTIVATIONS
+from skann.engine.embeddings import EMBEDDINGS
 from skann.engine.initializers import INITIALIZERS
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.schedules import SCHEDULES
@@ -65,6 +66,9 @@ VALUES = {
     "n_iter_no_change": [10, 1, np.inf],
     "max_fun": [15000, 5],
     "categorical_features": ["from_dtype", None],
+    "numerical_embedding": [None, *sorted(EMBEDDINGS)],
+    "embedding_width": [3, 1],
+    "embedding_scale": [0.1, 2],
     "class_weight": [None, "balanced", "dict"],
     "dtype": ["float32", "float64"],
     "input_scaling": [None, "standard", "maxabs", "robust"],
@@ -124,6 +128,8 @@ def documented_error(choice):
         return "input_scaling='robust' subtracts medians"
     if values["augmentation"] is not None and values["rows"] == "sparse":
         return "augmentation changes dense rows"
+    if values["numerical_embedding"] is not None and values["rows"] == "sparse":
+        return "numerical_embedding makes dense inputs"
     for name in ("activation", "dropout"):
         sizes = values["hidden_layer_sizes"]
         n_hidden = 1 if isinstance(sizes, int) else len(sizes)

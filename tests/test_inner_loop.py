@@ -24,6 +24,7 @@ from skann.engine.network import Architecture, Network
 from skann.engine.optimizers import OPTIMIZERS, SGD
 from skann.engine.rows import Scaling
 from skann.engine.run import Data, Observer
+from skann.engine.settings import Embedding
 from skann.engine.state import TrainingState
 from tests.networks import make_settings
 
@@ -113,6 +114,8 @@ class TestAllocation:
             {"ema_decay": 0.9},
             {"warmup": 0.5},
             {"n_members": 3},
+            {"embedding": "periodic"},
+            {"embedding": "piecewise_linear"},
             {"n_members": 3, "gradient_clip_norm": 1e-3},
         ],
         ids=lambda change: ", ".join(change),
@@ -202,6 +205,7 @@ def growth(
     subset=None,
     weighted=False,
     n_members=1,
+    embedding=None,
     **changes,
 ):
     """Train, and return by how much memory in use rose in each epoch but the first."""
@@ -217,8 +221,12 @@ def growth(
         (activation,) * len(hidden),
         normalization,
         n_members,
+        embedding=embedding and Embedding(embedding, shape["n_features"], 16, 3),
     )
     network = Network.random(architecture, np.float32, rng)
+    for member in network.members:
+        if embedding:
+            member.embedding.begin(rng, 0.1, rng.standard_normal((50, shape["n_features"])))
     watcher = Watcher()
     settings = {
         "solver": "adam",

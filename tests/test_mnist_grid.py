@@ -188,7 +188,7 @@ def test_mnist_without_a_network_is_one_line_and_an_error(tmp_path, home):
     ("arguments", "message"),
     [
         (["--data", "cifar"], "argument --data"),
-        (["--layers", "64", "12x"], "argument --layers: '12x', but layer sizes are whole numbers"),
+        (["--layers", "64", "12x"], "argument --layers: '12x', but layer sizes are integers"),
         (["--layers", "64,0"], "'64,0', but layer sizes"),
         (["--layers", "100000"], "from 1 to 10,000"),
         (["--layers", ""], "'', but layer sizes"),

@@ -5,6 +5,7 @@ from scipy import sparse
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.network import Architecture, Network, parameter_views
 from skann.engine.rows import make_rows
+from skann.engine.settings import Embedding
 from tests.networks import N_FEATURES, N_ROWS, random_inputs, random_network
 
 SMALL = Architecture((6, 5, 3), ("relu",))

@@ -17,6 +17,7 @@ from sklearn.base import clone
 
 from skann import ANNClassifier
 from skann.engine.activations import ACTIVATIONS
+from skann.engine.embeddings import EMBEDDINGS
 from skann.engine.optimizers import OPTIMIZERS
 from skann.engine.schedules import SCHEDULES
 
@@ -45,6 +46,7 @@ PARAMETERS = {
     "dtype": st.sampled_from(["float32", "float64"]),
     "input_scaling": st.sampled_from([None, "standard", "maxabs"]),
     "input_clip": st.sampled_from([None, 2.0]),
+    "numerical_embedding": st.sampled_from([None, *sorted(EMBEDDINGS)]),
     "dropout": st.sampled_from(["auto", 0.5]),
     "input_noise": st.sampled_from([0.0, 0.1]),
     "normalization": st.sampled_from([None, "batch", "layer"]),

@@ -1,6 +1,9 @@
 """Tables with categories and missing values: as by the Pipeline that one would write by hand."""
 
+import datetime
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -19,6 +22,7 @@ from skann import ANNClassifier
 from skann.callbacks import Checkpoint
 from skann.export import TRUSTED_TYPES, register_onnx
 from skann.learning_rate import find_learning_rate
+from skann.tables import Encoding
 from tests.data import SOLVERS
 from tests.data import quick as fewer_epochs
 from tests.results import assert_same, results
@@ -198,6 +202,27 @@ class TestEqualsAPipeline:
             model = quick(input_scaling=scaling).fit(table, y)
             assert_equal_to_the_pipeline(model, by_hand([], CATEGORIES).fit(table, y), table)
 
+    def test_of_numbers_alone_constant_and_twice_as_they_may_be(self):
+        table = by_pandas(columns())[["constant", "income"]].assign(again=columns()["income"])
+        model = quick().fit(table, y)
+        assert_equal_to_the_pipeline(model, by_hand(list(table), []).fit(table, y), table)
+        assert model.summary().columns is None
+
+    @pytest.mark.parametrize("n_levels", [99, 100, 101, 10_000])
+    def test_of_many_levels_some_as_frequent_as_others(self, n_levels):
+        rng = np.random.default_rng(0)
+        n_rows = 3 * n_levels
+        names = np.array([f"level {each}" for each in range(n_levels)], dtype=object)
+        town = names[np.minimum(rng.geometric(3 / n_levels, n_rows), n_levels) - 1]
+        town[rng.random(n_rows) < 0.1] = None
+        table = pd.DataFrame({"x": rng.normal(size=n_rows), "town": town})
+        labels = np.arange(n_rows) % 2
+        changes = {"max_iter": 1, "batch_size": 1000}
+        model = quick(**changes).fit(table, labels)
+        pipeline = by_hand(["x"], ["town"], **changes).fit(table, labels)
+        assert_equal_to_the_pipeline(model, pipeline, table)
+        assert model.coefs_[0].shape[0] <= 1 + 100
+
     def test_with_weights_and_validation_data(self):
         table, other = by_pandas(columns()), by_pandas(columns(1))
         weights = np.linspace(0, 2, N_ROWS)
@@ -255,6 +280,21 @@ class TestNumbersWithoutGaps:
         )
         assert model.summary().columns is None
 
+    def test_are_read_once(self, monkeypatch):
+        def is_not_called(numbers):
+            raise AssertionError("The numbers are known to be finite.")
+
+        monkeypatch.setattr("skann.base.holds_nan", is_not_called)
+        X = np.random.default_rng(0).normal(size=(N_ROWS, 4))
+        quick().fit(X, y).partial_fit(X, y).predict(X)
+
+    @pytest.mark.parametrize("n_rows", [1, 2, 7, 8])
+    def test_have_the_medians_of_an_imputer(self, n_rows):
+        numbers = np.random.default_rng(0).normal(size=(n_rows, 3)).astype(np.float32)
+        encoding = Encoding.fit(None, numbers, None, has_nan=False)
+        expected = SimpleImputer(strategy="median").fit(numbers).statistics_
+        np.testing.assert_array_equal(encoding.medians, expected)
+
     def test_have_medians_of_some_rows_where_they_are_many(self, monkeypatch):
         monkeypatch.setattr("skann.tables._MEDIAN_NUMBERS", 12)
         X = np.arange(4.0 * N_ROWS).reshape(N_ROWS, 4)
@@ -263,6 +303,97 @@ class TestNumbersWithoutGaps:
         np.testing.assert_array_equal(
             model.predict_proba(np.full((1, 4), np.nan)), model.predict_proba(middle)
         )
+
+
+class TestObjects:
+    """Python objects, one by one: in columns of objects, arrays of objects and lists."""
+
+    MISSING = (None, np.nan, pd.NA, pd.NaT, Decimal("nan"), np.datetime64("NaT", "ns"))
+
+    @pytest.mark.parametrize(
+        "convert", [pd.DataFrame, np.ndarray.tolist, np.asarray], ids=["frame", "lists", "array"]
+    )
+    @pytest.mark.parametrize("number", [float, Decimal, Fraction, np.float32, np.float64])
+    def test_that_are_numbers_may_be_missing_in_any_way(self, convert, number):
+        # As halves, they are the same number of any type.
+        halves = np.random.default_rng(0).integers(0, 9, (N_ROWS, 2)) / 2
+        table = np.array([[number(each) for each in row] for row in halves], dtype=object)
+        for row, missing in enumerate(self.MISSING):
+            table[row, 0], halves[row, 0] = missing, np.nan
+        model, same = quick().fit(convert(table), y), quick().fit(halves, y)
+        assert_same(results(model), results(same))
+        np.testing.assert_array_equal(
+            model.predict_proba(convert(table)), same.predict_proba(halves)
+        )
+
+    def test_in_lists_are_those_of_an_array(self):
+        table = by_objects(columns()).to_numpy()
+        model, same = quick().fit(table.tolist(), y), quick().fit(table, y)
+        np.testing.assert_array_equal(
+            model.predict_proba(table[:9].tolist()), same.predict_proba(table[:9])
+        )
+
+    def test_of_a_frame_are_predicted_from_rows_as_well(self):
+        table = by_objects(columns())
+        model = quick().fit(table, y)
+        with pytest.warns(UserWarning, match="X does not have valid feature names"):
+            rows = model.predict_proba(table.to_numpy().tolist())
+        np.testing.assert_array_equal(rows, model.predict_proba(table))
+
+    def test_that_are_arrays_are_not_missing(self):
+        arrays = pd.Series([np.arange(2), np.arange(3)] * 10, dtype=object)
+        model = quick().fit(pd.DataFrame({"level": arrays}), [0, 1] * 10)
+        assert model._model.encoding.levels == [["[0 1 2]", "[0 1]"]]
+
+    @pytest.mark.parametrize("values", [[b"a", b"b"], [[1, 2], [3]], [{"a": 1}, {"a": 2}]])
+    def test_that_are_neither_are_mixed_values_in_any_library(self, values):
+        polars = pytest.importorskip("polars")
+        data = {"level": values * 10, "x": [0.5] * 20}
+        model = quick().fit(pd.DataFrame(data), [0, 1] * 10)
+        same = quick().fit(polars.DataFrame(data), [0, 1] * 10)
+        assert model.coefs_[0].shape[0] == 1 + 2
+        np.testing.assert_array_equal(model.coefs_[0], same.coefs_[0])
+
+
+class TestDtypes:
+    @pytest.mark.parametrize("library", ["pandas", "polars"])
+    def test_of_decimals_may_be_missing(self, library):
+        pyarrow = pytest.importorskip("pyarrow")
+        numbers = [None, *map(Decimal, range(1, N_ROWS))]
+        if library == "pandas":
+            dtype = pd.ArrowDtype(pyarrow.decimal128(10, 2))
+            table = pd.DataFrame({"x": pd.Series(numbers, dtype=dtype)})
+        else:
+            table = pytest.importorskip("polars").DataFrame({"x": numbers})
+        same = pd.DataFrame({"x": [np.nan, *range(1, N_ROWS)]})
+        np.testing.assert_array_equal(
+            quick().fit(table, y).coefs_[0], quick().fit(same, y).coefs_[0]
+        )
+
+    def test_of_sparse_columns_are_dense_beside_categories(self):
+        table = by_pandas(columns())[["income", "job"]]
+        sparsely = table.astype({"income": pd.SparseDtype(float)})
+        model, same = quick().fit(sparsely, y), quick().fit(table, y)
+        np.testing.assert_array_equal(model.predict_proba(sparsely), same.predict_proba(table))
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.longdouble, pd.SparseDtype(float)])
+    def test_of_numbers_that_are_rare(self, dtype):
+        halves = np.random.default_rng(0).integers(0, 9, (N_ROWS, 2)) / 2
+        table = pd.DataFrame(halves, columns=["a", "b"]).astype(dtype)
+        model, same = quick().fit(table, y), quick().fit(halves, y)
+        np.testing.assert_allclose(model.predict_proba(table), same.predict_proba(halves), 1e-4)
+
+    @pytest.mark.parametrize("categories", [None, "from_dtype"])
+    def test_of_booleans_may_be_missing(self, categories):
+        values = [True, False, None] * (N_ROWS // 3)
+        table = pd.DataFrame({"a": pd.Series(values, dtype="boolean")})
+        model = quick(categorical_features=categories).fit(table, y)
+        # Either the number and its indicator or three levels.
+        assert model.coefs_[0].shape[0] == (2 if categories is None else 3)
+
+    def test_of_levels_that_no_row_has_make_no_input(self):
+        table = pd.DataFrame({"a": pd.Categorical(["x", "y"] * (N_ROWS // 2), ["x", "y", "z"])})
+        assert quick().fit(table, y).coefs_[0].shape[0] == 2
 
 
 class TestLevels:
@@ -409,6 +540,20 @@ class TestScaling:
             model.predict_proba(table), pipeline.predict_proba(table), rtol=1e-9
         )
 
+    def test_by_quantiles_withstands_outliers_beside_categories(self):
+        table = by_pandas(columns())
+        income = table["income"].to_numpy()
+        labels = np.where((income > 2) ^ table["single"], "more", "less")
+        far = income.copy()
+        far[[3, 50, 90, 200]] += 1e6 * income.std()
+        rows = np.delete(np.arange(N_ROWS), [3, 50, 90, 200])
+        model = ANNClassifier(input_scaling="robust", random_state=0)
+        model.fit(table.assign(income=far), labels)
+        assert model.score(table.iloc[rows], labels[rows]) > 0.95
+        # The outliers themselves get finite probabilities too.
+        probabilities = model.predict_proba(table.assign(income=far))
+        assert np.isfinite(probabilities).all()
+
 
 class TestFurtherTraining:
     def test_keeps_medians_and_levels_of_the_first_call(self):
@@ -526,6 +671,34 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"X holds dates or durations \(dtype date\)"):
             quick().fit(by_pandas(columns()).assign(income=dates), y)
 
+    @pytest.mark.parametrize("value", [datetime.time(1), datetime.timedelta(1), pd.Period("2020")])
+    def test_of_times_durations_and_periods(self, value):
+        with pytest.raises(ValueError, match="X holds dates or durations"):
+            quick().fit(by_pandas(columns()).assign(income=[value] * N_ROWS), y)
+
+    @pytest.mark.parametrize("unit", ["ns", "D", "Y"])
+    def test_of_dates_in_an_array_of_objects(self, unit):
+        X = np.full((N_ROWS, 2), 1.0, dtype=object)
+        X[3, 1] = np.datetime64("2020", unit)
+        with pytest.raises(ValueError, match="X holds dates or durations"):
+            quick().fit(X, y)
+
+    def test_of_complex_numbers_among_objects(self):
+        values = pd.Series([1j] * N_ROWS, dtype=object)
+        for dtype in (object, "category"):
+            with pytest.raises(ValueError, match="X holds complex numbers"):
+                quick().fit(by_pandas(columns()).assign(income=values.astype(dtype)), y)
+
+    def test_of_a_category_that_is_infinite(self):
+        X = np.column_stack([np.where(np.arange(N_ROWS) > 9, 1, np.inf), np.ones(N_ROWS)])
+        with pytest.raises(ValueError, match="Input X contains infinity"):
+            quick(categorical_features=[0]).fit(X, y)
+
+    def test_of_names_that_two_columns_have(self):
+        table = by_pandas(columns())[["age", "age", "job"]]
+        with pytest.raises(ValueError, match="Expected unique column names"):
+            quick().fit(table, y)
+
     def test_of_missing_labels(self):
         holed = y.astype(object)
         holed[3] = None
@@ -578,7 +751,7 @@ class TestOthers:
     def test_summary_has_a_sentence_on_the_columns(self):
         text = str(quick().fit(by_pandas(columns()), y).summary())
         assert (
-            "Columns:       5 of numbers with 3 indicators of missing values, 3 of categories with"
+            "Columns:       5 numeric with 3 indicators of missing values, 3 categorical with"
             " 11 levels\n" in text
         )
 
