@@ -129,7 +129,7 @@ class TestFindLearningRate:
         ],
     )
     def test_refuses_what_is_no_range(self, rates):
-        with pytest.raises(ValueError, match="rates must be at least 10 rising positive numbers"):
+        with pytest.raises(ValueError, match="rates must be at least 10 positive numbers in"):
             find_learning_rate(quick(), X, y, rates=rates)
 
     def test_lbfgs_has_no_rate(self):
