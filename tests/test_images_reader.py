@@ -179,7 +179,7 @@ class TestKindsOfPictures:
             (np.zeros(784), ValueError, r"Picture 1 is an array of shape \(784,\)"),
             (np.zeros((5, 5, 3)), ValueError, r"3\) and dtype float64; .* of uint8"),
             (np.full((5, 5), "a"), ValueError, "Picture 1 is an array of .* dtype <U1"),
-            (np.full((5, 5), np.nan), ValueError, "Picture 1 has pixels that are not finite"),
+            (np.full((5, 5), np.nan), ValueError, "Picture 1 has NaN or infinite pixels"),
         ],
         ids=["number", "text", "empty", "flat", "floats in colour", "strings", "nan"],
     )
@@ -297,7 +297,7 @@ class TestOddFiles:
         ({"image_shape": (28, 28, 3)}, "has colours, .* set center=None"),
         (
             {"image_shape": (16, 16)},
-            r"box must be .* within image_shape=\(16, 16\); got \(20, 20\)",
+            r"box must be .* those of image_shape=\(16, 16\); got \(20, 20\)",
         ),
         ({"box": (20, 0)}, "box must be"),
         ({"box": 20}, "box must be"),

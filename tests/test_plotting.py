@@ -261,7 +261,7 @@ class TestTrainingCurve:
         ]
         display = TrainingCurveDisplay(histories={"a": history}, best_epochs={"a": 6}).plot()
         assert 0.5 < display.axes_[1].get_ylim()[0] < 0.86
-        assert texts(display.axes_[1].texts) == ["first epochs: below"]
+        assert texts(display.axes_[1].texts) == ["first epochs are below the axis"]
 
     def test_scores_of_different_kinds_share_no_axis(self):
         models = {
@@ -305,7 +305,7 @@ class TestTrainingCurve:
         ("panels", "message"),
         [
             (["score"], "no score to draw: set early_stopping=True"),
-            (["speed"], "no speed to draw: panels are some of loss, score, learning_rate"),
+            (["speed"], "no speed to draw: panels can be loss, score, learning_rate"),
         ],
     )
     def test_refuses_panels_that_are_not_there(self, panels, message):
@@ -313,7 +313,7 @@ class TestTrainingCurve:
             TrainingCurveDisplay.from_estimator(quick().fit(X, y), panels=panels)
 
     def test_several_are_a_dict(self):
-        with pytest.raises(TypeError, match="takes a fitted ANNClassifier.*, not list"):
+        with pytest.raises(TypeError, match="takes a fitted ANNClassifier.*; got list"):
             TrainingCurveDisplay.from_estimator([quick()])
 
     @pytest.mark.parametrize(
@@ -510,7 +510,7 @@ class TestWeights:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"image_shape": (2, 3)}, r"\(2, 3\) makes 6 values, but there are 4 features"),
+            ({"image_shape": (2, 3)}, r"\(2, 3\) means 6 values, but there are 4 features"),
             ({"image_shape": 4}, r"must be \(height, width\), or .* got 4"),
             ({"image_shape": (2, 2, 1)}, r"must be \(height, width\), or"),
             ({"image_shape": (2.0, 2.0)}, r"must be \(height, width\), or"),
@@ -1070,7 +1070,7 @@ class TestMisclassified:
             names = f"{rest[1][index]} → {guess[index]}"
             assert axes.get_title().split("   ") == [names, f"{sure[index]:.0%}"]
         assert display.title_.get_text().startswith(
-            f"{len(wrong)} of {len(guess)} misclassified, the 10 surest\n"
+            f"{len(wrong)} of {len(guess)} misclassified, the 10 most confident\n"
         )
 
     def test_the_guess_is_what_predict_says(self):
@@ -1109,7 +1109,11 @@ class TestMisclassified:
 
     @pytest.mark.parametrize(
         ("n_wrong", "n_shown", "which"),
-        [(1, 5, "the surest first"), (3, 2, "the 2 surest"), (3, 3, "the surest first")],
+        [
+            (1, 5, "most confident first"),
+            (3, 2, "the 2 most confident"),
+            (3, 3, "most confident first"),
+        ],
     )
     def test_title_counts(self, n_wrong, n_shown, which):
         display = MisclassifiedDisplay.from_predictions(
@@ -1313,7 +1317,7 @@ class TestMisclassified:
         [
             ({"y": y[:-1]}, "inconsistent numbers of samples"),
             ({"y": np.stack([y, y], axis=1)}, "should be a 1d array"),
-            ({"image_shape": (3, 3)}, r"\(3, 3\) makes 9 values, but there are 4 features"),
+            ({"image_shape": (3, 3)}, r"\(3, 3\) means 9 values, but there are 4 features"),
             ({"feature_names": ["a"]}, "feature_names must have one entry for each feature, 4"),
             ({"max_samples": 0}, "max_samples == 0, must be >= 1"),
         ],
