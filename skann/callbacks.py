@@ -18,8 +18,8 @@ class Checkpoint:
     """Save a fit at regular epochs, so that `ANNClassifier.resume` can continue it.
 
     Set the callback on the classifier itself, also when the classifier is inside a pipeline or a
-    search. A file is written every `every` epochs and after the last one; it replaces the
-    previous file and is kept after the fit. The new file is written beside the old one and then
+    search. A file is written after every `every` epochs and after the last one. It replaces
+    the previous file and is kept after the fit. The new file is written beside the old one and then
     renamed, so that a complete file exists at any moment. It holds arrays and JSON: no code, and
     no rows of the data.
 
@@ -41,11 +41,10 @@ class Checkpoint:
     Raises
     ------
     ValueError
-        If `every` is not a positive integer. Raised by `fit` with ``solver="lbfgs"``, whose
-        state SciPy does not expose.
+        If `every` is not a positive integer. Also raised by `fit` with ``solver="lbfgs"``, because
+        SciPy does not expose the state of this solver.
     OSError
-        Raised by `fit` if the file cannot be written: before the first epoch where this can be
-        detected by then.
+        Raised by `fit` if the file cannot be written, before the first epoch if possible.
 
     Examples
     --------
@@ -134,7 +133,7 @@ class OptunaPruning:
     Raises
     ------
     ValueError
-        If `metric` is not one of these names. Raised by `fit` if the metric needs validation
+        If `metric` is not one of these names. Also raised by `fit` if the metric needs validation
         data and there is none.
 
     Examples

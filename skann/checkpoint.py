@@ -26,18 +26,19 @@ from skann.version import VERSION
 
 # Raise it with every change to the content of a file: reading checks nothing but this number.
 _FORMAT = 2
-# Number of rows of X in its fingerprint: hashing them takes milliseconds, however large X is.
+# Number of rows of X that are hashed. This takes milliseconds, however large X is.
 _FINGERPRINT_ROWS = 1000
 # Entries of the header that must not change, and what to do if they have changed.
 _SURROUNDINGS = {
     "blas_threads": (
-        "{was} BLAS thread(s), but there are {now} now, which sum in another order and so change"
-        " the last bits. Start Python with OPENBLAS_NUM_THREADS={was} (or MKL_NUM_THREADS), or"
-        " resume inside threadpoolctl.threadpool_limits({was}, 'blas')."
+        "{was} BLAS thread(s), but there are {now} now. Another number of threads sums in another"
+        " order, which changes the last bits of the result. Start Python with"
+        " OPENBLAS_NUM_THREADS={was} (or MKL_NUM_THREADS), or resume inside"
+        " threadpoolctl.threadpool_limits({was}, 'blas')."
     ),
     "kernels": (
-        "the kernels of {was}, but those of {now} are in use now, which round differently and so"
-        f" change the last bits. Set the environment variable {VARIABLE}={{was}}."
+        "the kernels of {was}, but those of {now} are in use now. They round differently, which"
+        f" changes the last bits of the result. Set the environment variable {VARIABLE}={{was}}."
     ),
 }
 
@@ -220,8 +221,8 @@ class SavedFit(NamedTuple):
         if names := _different(saved["fingerprint"], given["fingerprint"]):
             raise ValueError(
                 f"{this_is} on other data: {', '.join(names)}"
-                f" {'differs' if len(names) == 1 else 'differ'} in shape, dtype or values, or"
-                " was given to only one of the two fits. Pass the data of the interrupted fit."
+                f" {'differs' if len(names) == 1 else 'differ'} in shape, dtype or values, or only"
+                " one of the fits was given any. Pass the data of the interrupted fit."
             )
         for name, message in _SURROUNDINGS.items():
             if saved[name] != given[name]:

@@ -54,10 +54,10 @@ _ALPHA_ADAMW = 0.01
 # hidden layer only: in later layers it costs accuracy on large data.
 _DROPOUT, _LABEL_SMOOTHING = 0.1, 0.02
 
-# Peak rates for schedules that end near zero, and rates for schedules that need not.
+# For each solver, the peak rate of a schedule with an end, and the rate of one without an end.
 _RATES = {"adam": (1e-2, 1e-3), "adamw": (1e-2, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
 
-# With `partial_fit`, the strength of the penalty is that of batches of this many rows.
+# With `partial_fit`, a batch of any size has the penalty of a batch of this many rows.
 _STREAM_BATCH = 128
 
 # Rows that a fit sees in total: more of them hardly raise the accuracy. Large data sets still need

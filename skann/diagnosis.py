@@ -34,9 +34,9 @@ _LEARNED = (0.1, 0.05)
 # log-loss. Scaled, the first two win 0.97 and keep 0.07; unscaled iris and digits win 0.96 and
 # keep 0.1.
 _LEARNED_WELL = (0.9, 0.8)
-# Largest harmless ratio between the spread of the widest feature and that of a narrow one (the
-# lower quartile). It is at least 150 in those unscaled tables, at most 12 in twelve scaled tables
-# and in pixels, and 26 in word counts of texts of 200 words.
+# Ratio between the spread of the widest feature and that of a narrow one (the lower quartile) from
+# which scaling is advised. The ratio is at least 150 in those unscaled tables, at most 12 in twelve
+# scaled tables and in pixels, and 26 in word counts of texts of 200 words.
 _WIDE = 100
 # Number of rows that suffice for the order of magnitude of a spread.
 _SPREAD_ROWS = 200

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _JSON, _HASH, _ARRAY = "json", "hash", "__array__"
-# Age at which a temporary file is taken for the leftover of a killed write and removed. A write
+# Age at which a temporary file is removed, as the leftover of a killed write. The file of a write
 # that is still running is younger.
 _LEFTOVER_SECONDS = 600.0
 

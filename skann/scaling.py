@@ -32,8 +32,8 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
     ----------
     kind : {"standard", "maxabs", "robust"}
         "standard" for zero mean and unit variance, "maxabs" for a largest absolute value
-        of 1, "robust" for a median of 0 and an interquartile range of 1, or a range of 2 where
-        the interquartile range is 0. The quantiles are those of at most 100,000 rows. Constant
+        of 1, "robust" for a median of 0 and an interquartile range of 1 (or, if that range is
+        0, a total range of 2). Quantiles are computed from at most 100,000 rows. Constant
         features are not scaled.
     examples : Examples
         The training rows. Their weights count as in the loss, and rows of weight zero are left
@@ -95,7 +95,7 @@ def of_first(scaling: Scaling, n_scaled: int) -> Scaling:
 def _finished(
     shift: NDArray | None, factor: NDArray, varies: NDArray, kind: InputScaling, as_one: bool
 ) -> Scaling:
-    """Return the scaling that the measured shifts and factors make."""
+    """Return a scaling made of the measured shifts and factors."""
     if as_one and varies.any():
         factor = np.full_like(factor, factor[varies].min())
     factor = np.minimum(factor, np.finfo(np.float64).max)
@@ -104,13 +104,13 @@ def _finished(
 
 
 def _standard(examples: Examples, largest: NDArray) -> tuple[NDArray | None, NDArray, NDArray]:
-    """Return means (None for sparse rows), inverse standard deviations, and what varies."""
+    """Return means (None if sparse), inverse standard deviations, and which features vary."""
     scaler = StandardScaler(with_mean=not sparse.issparse(examples.X))
     # Units near the largest values keep squares in range. Powers of two cause no rounding.
     unit = np.ldexp(1.0, np.clip(-np.frexp(largest)[1], -1022, 1023))
     for rows, weights in _passes(examples):
         scaler.partial_fit(rows * unit, sample_weight=weights)
-    # Constant features are not scaled, but what rounding leaves of them is kept below 1.
+    # Constant features are not scaled, except to keep rounding errors in them below 1.
     is_constant = (scaler.scale_ == 1) & (scaler.var_ != 1)
     rounding = len(examples) * np.finfo(np.float64).eps * np.abs(scaler.mean_) / unit
     factor = np.where(is_constant, 1 / np.maximum(rounding, 1), unit / scaler.scale_)

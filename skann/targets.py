@@ -274,8 +274,8 @@ def _class_weights(
     is_list = is_multilabel and isinstance(class_weight, list)
     if not all(map(_is_weighting, class_weight if is_list else [class_weight])):
         raise ValueError(
-            "class_weight must be 'balanced', a dict of finite weights that are not negative, or"
-            f" for multilabel targets a list of such dicts; got {class_weight!r}."
+            "class_weight must be 'balanced', a dict of weights or, for multilabel targets, a list"
+            f" of such dicts. Weights must be finite and not negative; got {class_weight!r}."
         )
     if is_multilabel:
         return compute_sample_weight(class_weight, codes)
@@ -339,7 +339,7 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
     Raises
     ------
     ValueError
-        If no class has two rows of nonzero weight.
+        If no class has two rows of nonzero weight, or for multilabel targets if there are no two.
     """
     codes, weights = examples.targets, examples.weights
     strata = codes if codes.ndim == 1 else np.zeros(len(codes), dtype=np.intp)
@@ -348,8 +348,9 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
     n_strata = len(np.unique(strata[rows]))
     if n_strata == 0:
         raise ValueError(
-            "early_stopping=True needs a class with at least 2 rows of nonzero weight, to hold one"
-            " of them out. Pass more such rows, or your own validation data as X_val and y_val."
+            "early_stopping=True needs at least 2 rows of nonzero weight (of the same class, unless"
+            " the targets are multilabel), to hold one of them out. Pass more such rows, or your"
+            " own validation data as X_val and y_val."
         )
     n_validation = max(int(np.ceil(fraction * len(rows))), n_strata)
     train, validation = train_test_split(

@@ -138,7 +138,7 @@ class TestFindLearningRate:
 
     def test_a_pipeline_is_told_what_to_do(self):
         with pytest.raises(
-            TypeError, match="ANNClassifier; got: Pipeline. Give the classifier itself"
+            TypeError, match="ANNClassifier; got Pipeline. Pass the classifier itself"
         ):
             find_learning_rate(make_pipeline(quick()), X, y)
 

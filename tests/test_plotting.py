@@ -269,7 +269,7 @@ class TestTrainingCurve:
             for scoring in ("accuracy", "loss")
         }
         assert len(TrainingCurveDisplay.from_estimator(models).axes_) == 1
-        with pytest.raises(ValueError, match="no score to draw.* all with one scoring"):
+        with pytest.raises(ValueError, match="no score to draw.* use one scoring for all"):
             TrainingCurveDisplay.from_estimator(models, panels=["score"])
 
     def test_lbfgs_counts_iterations_and_has_no_rate(self):
@@ -818,7 +818,7 @@ class TestSearch:
         search = GridSearchCV(quick(), {"alpha": [0.1, 0.2]}, cv=2).fit(X, y)
         for fold in range(2):
             search.cv_results_[f"split{fold}_test_score"][:] = np.nan
-        message = "no candidate of the search, of 2, has a score on every fold; 4 of 4 scores are"
+        message = "none of the 2 candidates of the search has a score on every fold; 4 of 4 scores"
         with pytest.raises(ValueError, match=message):
             SearchDisplay.from_estimator(search)
 
@@ -1461,7 +1461,7 @@ class TestWhatTheyTake:
 
     def test_refuses_a_search_without_a_best_estimator(self, display):
         search = GridSearchCV(quick(), {"alpha": [1.0]}, cv=2, refit=False).fit(X, y)
-        with pytest.raises(TypeError, match=r"refitted to one \(refit=True\), not GridSearchCV"):
+        with pytest.raises(TypeError, match=r"refitted to one \(refit=True\); got GridSearchCV"):
             display.from_estimator(search)
 
     @pytest.mark.parametrize(

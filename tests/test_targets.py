@@ -227,7 +227,7 @@ class TestSplit:
     def test_of_rows_without_weight_raises(self, several):
         codes = np.eye(2, dtype=np.int8)[np.arange(20) % 2] if several else np.arange(20) % 2
         examples = Examples(np.zeros((20, 1)), codes, np.eye(20)[3])
-        with pytest.raises(ValueError, match=r"needs a class with at least 2 rows of nonzero.*X_v"):
+        with pytest.raises(ValueError, match=r"needs at least 2 rows of nonzero.*X_v"):
             hold_out(examples, 0.2, 0)
 
     def test_depends_on_the_seed_alone(self):

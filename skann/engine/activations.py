@@ -50,7 +50,7 @@ _MISH_LINEAR = 20
 _DENSITY_END = 40
 _SQRT_2_PI = math.sqrt(2 * math.pi)
 
-# Elements in a piece: enough for NumPy to be efficient, few enough for a level 1 or 2 cache.
+# Length of a piece: enough for NumPy to be efficient, little enough for a level 1 or 2 cache.
 _PIECE = 8192
 
 

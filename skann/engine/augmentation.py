@@ -16,7 +16,7 @@ class Augmentation:
     ----------
     function : callable (inputs, rng) -> inputs
         Takes unscaled rows in the computing dtype, which it may overwrite, and a random number
-        generator. Returns the same number of rows.
+        generator. Returns an array of the same shape.
     scaling : Scaling or None
         Scaling of the rows that the function returns.
     shape : tuple of int

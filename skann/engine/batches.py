@@ -13,7 +13,7 @@ from scipy import sparse
 from skann.engine.augmentation import Augmentation
 from skann.engine.rows import Scaling, make_rows
 
-# Numbers to gather at once if a batch has fewer. This takes few calls for many small batches, and
+# Small batches are gathered several at once, up to this many numbers. This needs fewer calls, and
 # the last batch is still in cache when it is used.
 _GATHERED = 65_536
 

@@ -7,7 +7,7 @@ from scipy import sparse
 from skann.engine.kernels import active
 from skann.engine.memory import aligned_empty
 
-# Values that are dropped or kept in one call, because the generator allocates what it returns.
+# Number of values handled at once; it is limited because the generator allocates its result.
 _DRAWS = 16_384
 
 

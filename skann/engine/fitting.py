@@ -16,10 +16,10 @@ from skann.engine.threads import limit_threads
 from skann.engine.training import MiniBatchRun
 from skann.engine.validation import scores_of
 
-# Multiple of the loss of a uniform prediction that counts as blown up. Random weights on scaled
-# inputs stay below it.
+# A loss above this multiple of the loss of a uniform prediction counts as blown up. Random weights
+# on scaled inputs stay below it.
 _BLOWN_UP = 10
-# Training rows whose scores must be finite, normally and if a loss has blown up.
+# Number of training rows whose scores are checked, normally and if a loss has blown up.
 _FEW_ROWS, _MANY_ROWS = 50, 2000
 
 

@@ -159,7 +159,7 @@ def lecun_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArra
 def lecun_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
     """Draw weights normally with variance 1 / fan_in, that of `lecun_uniform`.
 
-    The self-normalizing activation SELU requires this initializer [1]_.
+    The self-normalizing activation SELU is designed for this initializer [1]_.
 
     Parameters
     ----------

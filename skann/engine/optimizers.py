@@ -136,7 +136,7 @@ class DecayingSum:
 
 
 class Adam(Optimizer):
-    r"""Adam [1]_.
+    r"""The Adam optimizer [1]_.
 
     With gradient g, moments :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g` and
     :math:`v \leftarrow \beta_2 v + (1 - \beta_2) g^2`, and their bias corrections

@@ -276,7 +276,7 @@ def make_rows(
     scaling: Scaling | None = None,
     subset: NDArray | None = None,
 ) -> RowSource:
-    """Return rows of `X` as an object of the class for its kind.
+    """Return a source of rows for a dense or sparse `X`.
 
     Parameters
     ----------
@@ -337,5 +337,5 @@ def laid_out_by_rows(X: NDArray | sparse.sparray, dtype: DTypeLike) -> NDArray |
 
 
 def chunk_rows(width: int) -> int:
-    """Return the number of rows to compute at once, outside of mini-batches, for a width."""
+    """Return how many rows to compute at once outside of mini-batches, for a layer width."""
     return max(_CHUNK_NUMBERS // width, _MIN_CHUNK_ROWS)

@@ -42,7 +42,7 @@ class Observer:
     """An observer that does nothing; subclasses follow a run and may ask it to stop."""
 
     def begin_epoch(self, run: "Run") -> None:
-        """Handle the begin of an epoch."""
+        """Handle the start of an epoch."""
 
     def end_step(self, loss: float) -> bool:
         """Handle the loss of a mini-batch before its step; return True to stop training."""

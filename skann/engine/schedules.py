@@ -211,7 +211,7 @@ class Schedule(NamedTuple):
     has_end : bool
         Whether completing the schedule counts as convergence.
     drops_on_plateau : bool
-        Whether, when progress stops, the rate is divided by five and training continues.
+        Whether the rate is divided by five when progress stops, so that training continues.
     """
 
     factory: Callable[..., Factor]
@@ -236,7 +236,7 @@ def from_callable(function: Callable[[int], Any]) -> Schedule:
     Raises
     ------
     ValueError
-        Raised by the factory if `function` returns something else than a finite number >= 0.
+        Raised by the factory if `function` does not return a finite number of at least 0.
 
     Examples
     --------

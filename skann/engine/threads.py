@@ -12,10 +12,10 @@ import scipy
 import threadpoolctl
 from threadpoolctl import LibController, OpenBLASController, ThreadpoolController
 
-# Multiply-adds of a batch's largest product for each thread that computes it. On two idle cores,
-# half as many are already slightly faster (measured with OpenBLAS). But threads wait for each
-# other: if another program uses one of the cores, products take many times as long, and small
-# products slow down most.
+# Multiply-adds of a batch's largest product for each thread that is used. On two idle cores, half
+# as many per thread are slightly faster (measured with OpenBLAS). But threads wait for each other:
+# if another program uses one of the cores, products take many times as long, and small products
+# slow down most.
 _WORK_PER_THREAD = 3_000_000
 
 
@@ -97,7 +97,7 @@ _limits: dict[str, _Limits] = {}
 
 @cache
 def _libraries() -> list[_Limits]:
-    """Return the limits of each BLAS, the same objects in all threads, also on concurrent calls."""
+    """Return the limits of each BLAS library; all threads get the same objects."""
     # Finding the libraries takes milliseconds, limiting them microseconds.
     found = ThreadpoolController().select(user_api="blas").lib_controllers
     return [_limits.setdefault(library.filepath, _make_limits(library)) for library in found]
@@ -150,8 +150,8 @@ def threads_for(n_multiply_adds: int) -> int:
 def limit_threads(n_multiply_adds: int, in_scipy: bool) -> Iterator[None]:
     """Limit BLAS to the threads that products of a given size benefit from.
 
-    If SciPy has its own BLAS, that one is limited to one thread. Otherwise the threads of a SciPy
-    solver would compete for the cores with those that compute its objective in NumPy.
+    With a solver of SciPy, SciPy's own BLAS is limited to one thread, if it has one. Otherwise its
+    threads would compete for the cores with those that compute its objective in NumPy.
 
     A limit on NumPy's BLAS that the calling thread has set itself, in a with statement of
     threadpoolctl, is not changed.

@@ -49,7 +49,8 @@ class MiniBatchRun(Run):
         self._learning_rate = settings.learning_rate_init
         self._n_epochs = 0
         self._averages_in_network = False
-        # A finite loss proves the weights at the begin of its epoch, not those at the end.
+        # A finite loss proves that the weights at the start of its epoch are usable. It proves
+        # nothing about those at the end.
         self._begun, self._proven = parameters.copy(), parameters.copy()
         self._go_on_from(start)
 
@@ -92,13 +93,13 @@ class MiniBatchRun(Run):
 
     @property
     def is_over(self) -> bool:
-        """Whether the epochs are done or training has stopped earlier."""
+        """Whether all epochs are done or training has stopped early."""
         return self._n_epochs >= self.settings.max_iter or self.stopping.reason is not None
 
     def train(self) -> str:
         """Train to the end; `stopping.reason` tells why training ended.
 
-        If the loss is no longer finite, the weights become those at the begin of the last
+        If the loss is no longer finite, the weights are reset to those at the start of the last
         completed epoch.
         """
         try:
@@ -120,7 +121,7 @@ class MiniBatchRun(Run):
         return ""
 
     def give_up(self) -> None:
-        """End as diverged, with the weights at the begin of the last completed epoch.
+        """End as diverged, with the weights at the start of the last completed epoch.
 
         A run that Ctrl-C has stopped still counts as interrupted.
         """
@@ -151,7 +152,7 @@ class MiniBatchRun(Run):
 
     @flush_subnormals()
     def _run_epoch(self) -> Epoch | None:
-        """Train on every batch once; return None if training stopped, as `stopping` records."""
+        """Train on every batch once; return None if training must stop, see `stopping`."""
         optimizer, backpropagation = self.optimizer, self.backpropagation
         decay = self._decay()
         step = self._n_epochs * self.batches.n_batches

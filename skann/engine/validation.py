@@ -50,7 +50,7 @@ class Validation:
         loss: str,
         scoring: Scoring | None = None,
     ) -> Self:
-        """Make the validation of a network on examples; `loss` is a name in `LOSSES`."""
+        """Return a validation on examples for a network; `loss` is a name in `LOSSES`."""
         dtype, layer_sizes = network.parameters.dtype, network.architecture.layer_sizes
         at_once = min(chunk_rows(max(layer_sizes)), len(examples))
         weights = examples.weights

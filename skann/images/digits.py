@@ -128,7 +128,7 @@ def _is_part(mark: _Box, whole: _Box) -> bool:
 
 
 def _in_reading_order(groups: list[tuple[_Box, list[int]]]) -> list[tuple[_Box, list[int]]]:
-    """Sort digits by line, then from left to right. Digits beside the first one share its line."""
+    """Sort digits by line and from left to right; the first digit of a line sets its height."""
     lines: list[list[tuple[_Box, list[int]]]] = []
     for group in sorted(groups, key=lambda group: group[0].top + group[0].bottom):
         middle = (group[0].top + group[0].bottom) / 2

@@ -27,8 +27,7 @@ class RandomAffine:
 
     Each image gets its own affine map about its centre. Values between pixels are interpolated
     bilinearly, and pixels from outside of the image are zero. Parameters have the names and
-    meaning of those of torchvision's class of the same name, with bilinear interpolation, but
-    shifts are not rounded to pixels.
+    meaning of those of torchvision's class of the same name, but shifts are not rounded to pixels.
 
     Parameters
     ----------
@@ -174,8 +173,8 @@ class ElasticTransform:
 
     Notes
     -----
-    Smoothed noise consists almost only of low frequencies. Only those are drawn, and they have
-    99 % of the variance along each axis.
+    Smoothed noise consists almost only of low frequencies. Only those are drawn: they account
+    for 99 % of the variance along each axis.
 
     References
     ----------
@@ -335,7 +334,7 @@ def _image_shape(shape: Sequence[int]) -> tuple[int, ...]:
     )
     if not is_shape:
         raise ValueError(
-            "image_shape must be (height, width) or (height, width, channels), of positive "
+            "image_shape must be (height, width) or (height, width, channels), with positive "
             f"integers; got {shape!r}."
         )
     if shape[0] * shape[1] > _MOST_PIXELS:

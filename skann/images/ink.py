@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 _FAINT = 0.15
 # Share of the strongest ink at which strokes have their edges.
 EDGE = 0.2
-# Smallest contrast that counts as writing, in grey values of 255.
+# Smallest contrast that counts as writing, in grey values from 0 to 255.
 _LEAST_CONTRAST = 8
 
 
@@ -22,7 +22,7 @@ def ink_of(pixels: NDArray[np.float32], invert: bool | str, name: str) -> NDArra
     pixels : ndarray of shape (height, width)
         Grey values of the picture.
     invert : bool or "auto"
-        Whether the writing is darker than the background; "auto" chooses the case with more ink.
+        Whether the writing is darker than the background; "auto" decides by the total contrast.
     name : str
         Name of the picture in error messages.
 

@@ -18,9 +18,8 @@ class ImageReader(TransformerMixin, BaseEstimator):
 
     The reader crops the writing, resizes it to fit into a box without changing its aspect ratio,
     and moves it so that its centre of mass is at the centre of the image. This is how MNIST was
-    made. The result is light on dark, with values between 0 and 255. A background that is not
-    purely white or black, or slightly brighter on one side, is removed. Resizing uses
-    anti-aliasing.
+    made. The result is light on dark, with values between 0 and 255. The background is removed,
+    even if it is grey or slightly brighter on one side. Resizing uses anti-aliasing.
 
     The reader has nothing to fit, so a pipeline may put it before a model that is already fitted.
 
@@ -224,7 +223,7 @@ def _fit_into(
     height, width = written.shape
     scale = max(height / box[0], width / box[1])
     row, column = _centre_of_mass(written) if by_mass else (height / 2, width / 2)
-    # In MNIST, the centre of an even number of pixels is the middle of the pixel that follows it.
+    # MNIST has the centre of mass in the middle of pixel `size // 2`, not between two pixels.
     to_row, to_column = (size // 2 + 0.5 if by_mass else size / 2 for size in image_shape)
     # Pillow can crop only inside an image, so add enough background around the writing.
     seen_height, seen_width = scale * image_shape[0], scale * image_shape[1]

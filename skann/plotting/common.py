@@ -152,7 +152,7 @@ def strongest(weights: NDArray, axis: int) -> NDArray:
 
 
 def fitted_network(estimator: Any, who: str) -> Any:
-    """Return the fitted ANNClassifier inside an estimator: itself, a last step, or a best one."""
+    """Return the fitted ANNClassifier that an estimator is, ends in or has selected."""
     network = last_step(getattr(estimator, "best_estimator_", estimator))
     if not isinstance(network, BaseANN):
         raise TypeError(
@@ -186,7 +186,7 @@ def check_image_shape(image_shape: Any, n_features: int) -> None:
 
 
 def check_length(name: str, values: Any, n: int, of_what: str) -> None:
-    """Check that there is one value for each feature, or for each of something else."""
+    """Check that there are `n` values; `of_what` tells what each of them is for."""
     if len(values) != n:
         raise ValueError(f"{name} must have one entry for each {of_what}, {n}; got {len(values)}.")
 

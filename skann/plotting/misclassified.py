@@ -40,7 +40,7 @@ _IMAGE, _LINE = 1.4, 20
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MisclassifiedDisplay:
-    """Plot of the misclassified samples of which a classifier is most confident.
+    """Plot of misclassified samples, those with the most confident predictions first.
 
     The samples are drawn as images, or as a table of feature values. In the table, colours show
     which values are unusual. If there are many features, it shows the most unusual ones. Created
@@ -59,8 +59,8 @@ class MisclassifiedDisplay:
     feature_names : sequence of str
         Names of the features.
     image_shape : tuple of int, default=None
-        Shape of the images that the samples are: ``(height, width)``, or ``(height, width, 3)``
-        for colour images. None for a table.
+        Shape of the images, if the samples are images: ``(height, width)``, or
+        ``(height, width, 3)`` for colour images. None for a table.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ class MisclassifiedDisplay:
         confidence : array-like of shape (n_samples,)
             Predicted probability of the predicted label.
         image_shape : tuple of int, default=None
-            Shape of the images that the samples are: ``(height, width)``, or
+            Shape of the images, if the samples are images: ``(height, width)``, or
             ``(height, width, 3)`` for colour images. None for a table of feature values.
         feature_names : sequence of str, default=None
             Names of the features for the table. None for the column names of `X`, if it has any.
@@ -297,7 +297,7 @@ def _matrix(X: Any) -> Any:
 
 
 def _deviations(X: Any, rows: NDArray) -> NDArray:
-    """Return the distances of rows from the mean of X, in standard deviations; nan for texts."""
+    """Return the distance of values from the mean of X, in standard deviations, or nan."""
     if sparse.issparse(X):
         mean, variance = mean_variance_axis(X, axis=0)
     else:

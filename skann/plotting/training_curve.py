@@ -33,7 +33,7 @@ _WHY_NONE = {
 }
 # With more networks than colours, curves of the same colour get different markers.
 _POINTS = "Dsv^Xh"
-# With more networks than this, legends stand beside their panels, which get that much wider.
+# With more networks than this, legends stand beside their panels; width of a legend in inches.
 _MAX_INSIDE, _LEGEND_WIDTH = 5, 2.5
 # Share of the epochs whose scores may lie below the visible range.
 _RISE = 0.2

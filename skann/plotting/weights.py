@@ -211,7 +211,7 @@ class WeightsDisplay:
         weights = self.weights[np.ix_(self.features_, self.units_)]
         n_features, n_units = weights.shape
         labels = [shorten(self.feature_names[f], MAX_NAME) for f in self.features_]
-        # Each name on the vertical axis needs a line, and the longest one sets the width.
+        # Names of units are written vertically: each of them takes the height of a line.
         width = 2.7 + LETTER * max(map(len, labels)) + max(3, 0.16 * n_units)
         self.ax_, self.axes_ = divide(ax, 1, 1, (width, 1.5 + 0.22 * n_features))
         limit = np.abs(weights).max() or 1.0

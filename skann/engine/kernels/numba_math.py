@@ -17,7 +17,7 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {
 
 
 def kernel(function: Callable) -> Callable:
-    """Compile a function at its first call, for these types, and cache the code on disk."""
+    """Compile a function at its first call, for the types of that call; cache the code on disk."""
     try:
         return njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # There is no writeable folder for the compiled code.

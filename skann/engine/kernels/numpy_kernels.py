@@ -1,4 +1,4 @@
-"""The inner operations of training with NumPy and BLAS, which are also the reference.
+"""The inner operations of training with NumPy and BLAS: the reference implementation.
 
 They work in place on arrays of one computing dtype. A function `make_...` returns an operation
 that needs scratch arrays, or functions for its dtype; it is made once for each fit.
@@ -516,7 +516,7 @@ def make_interpolation(
 class _Interpolation:
     def __init__(self, n_images: int, height: int, width: int, dtype: DTypeLike) -> None:
         shape = n_images, height * width
-        # One zero serves as the end of a row and the start of the next row; so do rows of images.
+        # A single zero separates each row from the next; a row of zeros separates the images.
         self._stride = width + 1
         size = (height + 1) * self._stride
         # Buffer for all images with zeros around each of them, and a view of the images in it.
