@@ -21,8 +21,8 @@ _PASS_NUMBERS = 2**18
 ROBUST_CLIP = 3.0
 # Maximum number of rows that quantiles are computed from.
 _QUANTILE_ROWS = 100_000
-# If all factors lie between 1 / _COMFORT and _COMFORT, useful rows stay in float32's range.
-_COMFORT = math.sqrt(np.finfo(np.float32).max)
+# If all factors lie between 1 / _SAFE_FACTOR and _SAFE_FACTOR, useful rows stay in float32's range.
+_SAFE_FACTOR = math.sqrt(np.finfo(np.float32).max)
 
 
 def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False) -> Scaling:
@@ -58,7 +58,7 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if kind == "robust":
-            return _finished(*_robust(examples), kind, as_one)
+            return _make_scaling(*_robust(examples), kind, as_one)
         scaler = MaxAbsScaler()
         for rows, _ in _passes(examples):
             scaler.partial_fit(rows)
@@ -67,7 +67,7 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
             shift, factor, varies = None, 1 / np.where(largest > 0, largest, 1), largest > 0
         else:
             shift, factor, varies = _standard(examples, largest)
-    return _finished(shift, factor, varies, kind, as_one)
+    return _make_scaling(shift, factor, varies, kind, as_one)
 
 
 def of_first(scaling: Scaling, n_scaled: int) -> Scaling:
@@ -92,14 +92,14 @@ def of_first(scaling: Scaling, n_scaled: int) -> Scaling:
     )
 
 
-def _finished(
+def _make_scaling(
     shift: NDArray | None, factor: NDArray, varies: NDArray, kind: InputScaling, as_one: bool
 ) -> Scaling:
     """Return a scaling made of the measured shifts and factors."""
     if as_one and varies.any():
         factor = np.full_like(factor, factor[varies].min())
     factor = np.minimum(factor, np.finfo(np.float64).max)
-    is_wide = factor.max() > _COMFORT or factor.min() < 1 / _COMFORT
+    is_wide = factor.max() > _SAFE_FACTOR or factor.min() < 1 / _SAFE_FACTOR
     return Scaling(shift, factor, is_wide=bool(is_wide), kind=kind)
 
 

@@ -123,8 +123,8 @@ def fit(settings: Settings, data: Data, start: TrainingState, observer: Observer
 def _blew_up(run: Run) -> bool:
     n_outputs = run.settings.architecture.layer_sizes[-1]
     is_multiclass = run.settings.loss == "multiclass"
-    alike = math.log(n_outputs) if is_multiclass else n_outputs * math.log(2)
-    return max((epoch.loss for epoch in run.history), default=0.0) > _BLOWN_UP * alike
+    uniform_loss = math.log(n_outputs) if is_multiclass else n_outputs * math.log(2)
+    return max((epoch.loss for epoch in run.history), default=0.0) > _BLOWN_UP * uniform_loss
 
 
 def _scores_are_finite(run: Run, data: Data, blew_up: bool) -> bool:

@@ -248,10 +248,10 @@ def from_callable(function: Callable[[int], Any]) -> Schedule:
         ...
     ValueError: learning_rate(2) returned -1; a schedule must return a finite factor of at least 0
     """
-    return Schedule(partial(_tried, function), has_end=True)
+    return Schedule(partial(_checked_schedule, function), has_end=True)
 
 
-def _tried(function: Callable[[int], Any], n_steps: int, **_: float) -> Factor:
+def _checked_schedule(function: Callable[[int], Any], n_steps: int, **_: float) -> Factor:
     """Return a function that checks the factors; errors are raised before training begins."""
     factor = partial(_checked_factor, function)
     for step in range(n_steps):

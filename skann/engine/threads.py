@@ -59,7 +59,8 @@ class _Limits:
     def release(self, holder: tuple[int, object]) -> None:
         """Remove a limit, if it is held."""
         if holder in self.held:
-            # The entry stays until the number is restored, so that other fits see that it is not.
+            # Keep the entry until the number is restored: a fit that begins before that must not
+            # take the limit for the original number.
             self.held[holder] = sys.maxsize
             self._set()
             self.held.pop(holder, None)
@@ -74,7 +75,7 @@ class _Limits:
 
 
 class _LimitsOfThread(_Limits, threading.local):
-    """The limits of a BLAS library that keeps a number of threads for each thread."""
+    """The limits of a BLAS library that stores a number of threads for each calling thread."""
 
     def _functions(self) -> tuple[Callable[[], int], Callable[[int], object]]:
         return self.library.get_num_threads, self.library.set_num_threads

@@ -52,7 +52,7 @@ class MiniBatchRun(Run):
         # A finite loss proves that the weights at the start of its epoch are usable. It proves
         # nothing about those at the end.
         self._begun, self._proven = parameters.copy(), parameters.copy()
-        self._go_on_from(start)
+        self._continue_from(start)
 
     def _make_optimizer(self) -> Optimizer:
         settings, network = self.settings, self.network
@@ -80,7 +80,7 @@ class MiniBatchRun(Run):
         )
         return warmed_up(factor, round(self.settings.warmup * n_steps))
 
-    def _go_on_from(self, start: TrainingState) -> None:
+    def _continue_from(self, start: TrainingState) -> None:
         if start.optimizer is not None and start.solver == self.settings.solver:
             self.optimizer.load_state(start.optimizer)
         if self.average is not None and start.average is not None:

@@ -130,10 +130,10 @@ class MisclassifiedDisplay:
             The display, after its `plot` method was called.
         """
         # The prediction need not have the highest probability: thresholds may be tuned.
-        guess = estimator.predict(X)
-        column = np.searchsorted(estimator.classes_, guess)
-        sure = estimator.predict_proba(X)[np.arange(len(guess)), column]
-        return cls.from_predictions(X, y, guess, sure, **options)
+        predicted = estimator.predict(X)
+        columns = np.searchsorted(estimator.classes_, predicted)
+        confidence = estimator.predict_proba(X)[np.arange(len(predicted)), columns]
+        return cls.from_predictions(X, y, predicted, confidence, **options)
 
     @classmethod
     def from_predictions(
@@ -176,9 +176,9 @@ class MisclassifiedDisplay:
         MisclassifiedDisplay
             The display, after its `plot` method was called.
         """
-        truth, guess, sure = map(column_or_1d, (y_true, y_pred, confidence))
-        check_consistent_length(X, truth, guess, sure)
-        unique_labels(truth, guess)  # Raises an error if the labels are of different types.
+        true, predicted, confidences = map(column_or_1d, (y_true, y_pred, confidence))
+        check_consistent_length(X, true, predicted, confidences)
+        unique_labels(true, predicted)  # Raises an error if the labels are of different types.
         values = _matrix(X)
         check_image_shape(image_shape, values.shape[1])
         names = feature_names
@@ -187,9 +187,9 @@ class MisclassifiedDisplay:
         check_length("feature_names", names, values.shape[1], "feature")
         display = cls(
             X=values,
-            y_true=truth,
-            y_pred=guess,
-            confidence=sure,
+            y_true=true,
+            y_pred=predicted,
+            confidence=confidences,
             feature_names=list(map(str, names)),
             image_shape=image_shape,
         )

@@ -278,14 +278,14 @@ class SearchDisplay:
         mean, spread = self.scores.mean(axis=1), self.scores.std(axis=1)
         low = np.minimum(self.scores.min(axis=1), mean - spread)
         high = np.maximum(self.scores.max(axis=1), mean + spread)
-        (there,) = np.nonzero(np.isfinite(mean) & np.isfinite(x))
+        (drawable,) = np.nonzero(np.isfinite(mean) & np.isfinite(x))
         named: dict[str, int] = {}
-        for index in sorted(there, key=lambda i: (i != self.best_index, -mean[i])):
+        for index in sorted(drawable, key=lambda i: (i != self.best_index, -mean[i])):
             named.setdefault(_text(self.values[index]), int(index))
         # If several candidates share a position, their names would be confused.
         if len(named) > _MAX_NAMED or len({x[index] for index in named.values()}) < len(named):
             named = {name: i for name, i in named.items() if i == self.best_index}
-        ends = [axes.transData.transform([(x[i], low[i]), (x[i], high[i])]) for i in there]
+        ends = [axes.transData.transform([(x[i], low[i]), (x[i], high[i])]) for i in drawable]
         taken = [Bbox(pair).padded(_PAD) for pair in ends]
         box = {"facecolor": axes.get_facecolor(), "alpha": 0.8, "linewidth": 0, "pad": 0.5}
         style = {"textcoords": "offset points", "ha": "center", "bbox": box, **VERBATIM}

@@ -154,10 +154,10 @@ class TrainingCurveDisplay:
 
     def _check_panels(self, panels: Sequence[str] | None) -> Sequence[str]:
         """Return the panels to draw; raise an error if no network has the data for one."""
-        there = [panel for panel in _CURVES if any(map(self._has, _CURVES[panel]))]
-        panels = panels or [panel for panel in there if panel != "learning_rate"] or ["loss"]
+        available = [panel for panel in _CURVES if any(map(self._has, _CURVES[panel]))]
+        panels = panels or [panel for panel in available if panel != "learning_rate"] or ["loss"]
         for panel in panels:
-            if panel not in there:
+            if panel not in available:
                 why = _WHY_NONE.get(panel, f"panels can be {', '.join(_CURVES)}.")
                 raise ValueError(f"There is no {panel} to draw: {why}")
         return panels
