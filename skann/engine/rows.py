@@ -14,8 +14,8 @@ from skann.engine.memory import aligned_empty, made_on_first_use
 # cache, and enough to make Python's overhead negligible.
 _PASS_ROWS = 512
 # Numbers in the widest layer when rows are computed outside of mini-batches: about two megabytes,
-# so that inputs and activations stay in cache. Of very wide rows, at least the minimum number of
-# rows is computed at once.
+# so that inputs and activations stay in cache. For very wide layers, the minimum number of rows
+# applies.
 _CHUNK_NUMBERS = 500_000
 _MIN_CHUNK_ROWS = 32
 
