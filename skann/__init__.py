@@ -1,4 +1,4 @@
-"""A neural-network classifier for scikit-learn users, on NumPy alone."""
+"""A neural-network classifier for scikit-learn users, built on NumPy and SciPy."""
 
 from skann.classifier import ANNClassifier
 from skann.plotting import MisclassifiedDisplay, SearchDisplay, TrainingCurveDisplay, WeightsDisplay

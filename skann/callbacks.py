@@ -1,4 +1,4 @@
-"""Callbacks to attach with `set_callbacks`."""
+"""Callbacks that you attach to a classifier with `set_callbacks`."""
 
 import os
 from pathlib import Path
@@ -15,35 +15,36 @@ __all__ = ["Checkpoint", "OptunaPruning"]
 
 
 class Checkpoint:
-    """Save a fit as it goes, so that `ANNClassifier.resume` can go on after it was killed.
+    """Save a fit at regular epochs, so that `ANNClassifier.resume` can continue it.
 
-    Set it on the classifier itself, also within a pipeline or a search. The first file is
-    written after the first epochs, the last after the last one; it stays. A file is written
-    beside the one that it replaces and then renamed, so that at every moment there is a whole
-    one. It holds arrays and JSON, no code, and no rows of the data.
+    Set the callback on the classifier itself, also when the classifier is inside a pipeline or a
+    search. A file is written after every `every` epochs and after the last one. It replaces
+    the previous file and is kept after the fit. The new file is written beside the old one and then
+    renamed, so that a complete file exists at any moment. It holds arrays and JSON: no code, and
+    no rows of the data.
 
-    A fit that another callback has stopped goes on with its next epoch when it is resumed.
+    If another callback has stopped the fit, `resume` continues with the next epoch.
 
-    In a search such as `GridSearchCV` each fit writes a file of its own: the path's name is
-    followed by the numbers of the tasks that lead to the fit, as in ``fit-0-3.npz`` for the
-    fourth fit; that of the best model on all rows is named as given. `cross_val_score` and
-    those meta-estimators that do not support callbacks do not tell their fits apart, which then
-    replace each other's file.
+    In a search such as `GridSearchCV`, each fit writes its own file. The numbers of the search's
+    tasks are appended to the file name, as in ``fit-0-3.npz`` for the fourth fit. The refit of
+    the best model on all rows uses the name as given. `cross_val_score` and meta-estimators that
+    do not support callbacks do not tell their fits apart, so these overwrite each other's file.
 
     Parameters
     ----------
     path : str or path-like
-        The file, usually with the suffix ``.npz``. What is there is replaced.
+        Path of the file, usually with the suffix ``.npz``. An existing file is replaced.
     every : int, default=1
-        Epochs between two files. Raise it when epochs take milliseconds, as a file does.
+        Number of epochs between two files. Raise it when an epoch takes only milliseconds,
+        because writing a file takes about as long.
 
     Raises
     ------
     ValueError
-        If `every` is not a whole number above 0; by `fit`, with ``solver="lbfgs"``, whose state
-        SciPy keeps to itself.
+        If `every` is not a positive integer. Also raised by `fit` with ``solver="lbfgs"``, because
+        SciPy does not expose the state of this solver.
     OSError
-        By `fit`, if the file cannot be written: before the first epoch, if that shows by then.
+        Raised by `fit` if the file cannot be written, before the first epoch if possible.
 
     Examples
     --------
@@ -64,37 +65,37 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike, *, every: int = 1) -> None:
         if not isinstance(every, int | np.integer) or isinstance(every, bool) or every < 1:
-            raise ValueError(f"every must be a whole number of epochs above 0; got {every!r}.")
-        # As seen from here: a worker of a search may have another working directory.
+            raise ValueError(f"every must be a positive integer; got {every!r}.")
+        # Absolute, because a worker of a search may have another working directory.
         self.path = Path(path).absolute()
         self.every = int(every)
 
     def setup(self, estimator: Any, context: CallbackContext) -> None:
-        """Raise an error if the fits of an estimator cannot be saved."""
+        """Raise an error if the fits of this estimator cannot be saved."""
         if not isinstance(estimator, BaseANN):
             raise TypeError(
                 f"Checkpoint saves fits of ANNClassifier, not of {type(estimator).__name__}. Set"
-                " it on the classifier inside, in a Pipeline pipeline[-1].set_callbacks(...): it"
-                " writes a file for each of its fits."
+                " it on the classifier itself, for example pipeline[-1].set_callbacks(...); it"
+                " then writes one file for each fit."
             )
         if estimator.solver == "lbfgs":
             raise ValueError(
-                "Checkpoint cannot be used with solver='lbfgs': SciPy keeps its state to itself."
+                "Checkpoint cannot be used with solver='lbfgs': SciPy does not expose its state."
                 " Choose another solver, or fit without Checkpoint."
             )
 
     def teardown(self, estimator: Any, context: CallbackContext) -> None:
-        """Do nothing: the file stays."""
+        """Do nothing: the file is kept."""
 
     def on_fit_task_begin(self, estimator: Any, context: CallbackContext) -> None:
-        """See that the file can be written; tidy up what a fit that was killed has left."""
+        """Check that the file can be written, and remove temporary files of killed fits."""
         if context.task_name != "epoch":
             make_ready(_path_of_fit(self.path, context))
 
     def on_fit_task_end(
         self, estimator: Any, context: CallbackContext, *, fitted_estimator: Any
     ) -> None:
-        """Save what the epochs so far have led to."""
+        """Save the fit if a file is due after this epoch."""
         if context.task_name != "epoch" or fitted_estimator is None:
             return
         epochs = fitted_estimator._model.state.epochs
@@ -105,10 +106,10 @@ class Checkpoint:
 
 
 def _path_of_fit(path: Path, task: Any) -> Path:
-    """Add the numbers of the tasks that a search is made of, from the outermost on."""
+    """Append the numbers of the enclosing search tasks to the file name, outermost first."""
     numbers: list[int] = []
     while task.parent is not None:
-        # Below the tasks that are done side by side a fit is one of a kind.
+        # Inside a parallel task there is only one fit, so the tasks in it need no number.
         if numbers or not task.parent.sequential_subtasks:
             numbers.insert(0, task.task_id)
         task = task.parent
@@ -116,23 +117,24 @@ def _path_of_fit(path: Path, task: Any) -> Path:
 
 
 class OptunaPruning:
-    """Report every epoch to an Optuna trial, and end the fit when the trial should be pruned.
+    """Report every epoch to an Optuna trial, and stop the fit if the trial should be pruned.
 
-    The exception ``optuna.TrialPruned`` comes out of `fit`, as Optuna expects it to come out of
-    the objective. A trial takes one fit: reports of a second one are ignored.
+    `fit` then raises ``optuna.TrialPruned``, which the objective should not catch. Use each trial
+    for one fit only: Optuna ignores reports of a second one.
 
     Parameters
     ----------
     trial : optuna.Trial
-        The trial.
+        The trial to report to.
     metric : {"validation_score", "validation_loss", "loss"}, default="validation_score"
-        What to report of every epoch (see `ANNClassifier.history_`). The study is to maximise
-        the score or minimise a loss.
+        Entry of `ANNClassifier.history_` that is reported after every epoch. The study must
+        maximise the score or minimise the loss.
 
     Raises
     ------
     ValueError
-        If there is no such metric; by `fit`, if there is no validation data to measure it on.
+        If `metric` is not one of these names. Also raised by `fit` if the metric needs validation
+        data and there is none.
 
     Examples
     --------
@@ -164,14 +166,14 @@ class OptunaPruning:
     def on_fit_task_end(
         self, estimator: Any, context: CallbackContext, *, fitted_estimator: Any
     ) -> None:
-        """Report an epoch; prune."""
+        """Report the epoch, and raise an exception if the trial should be pruned."""
         if context.task_name != "epoch" or fitted_estimator is None:
             return
         value = fitted_estimator.history_[-1][self.metric]
         if value is None:
             raise ValueError(
-                f"OptunaPruning(metric={self.metric!r}) needs validation data: give fit X_val and"
-                " y_val, set early_stopping=True, or report the metric 'loss'."
+                f"OptunaPruning(metric={self.metric!r}) needs validation data. Pass X_val and"
+                " y_val to fit, set early_stopping=True, or use metric='loss'."
             )
         self.trial.report(value, context.task_id)
         if self.trial.should_prune():

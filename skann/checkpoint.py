@@ -1,4 +1,4 @@
-"""A `TrainingState` with the fingerprint of its fit, to a file and back."""
+"""Reading and writing a `TrainingState`, with the fingerprint of its fit, as a checkpoint file."""
 
 import os
 import re
@@ -24,44 +24,45 @@ from skann.tables import Encoding
 from skann.targets import Labels
 from skann.version import VERSION
 
-# To be raised with every change to what a file holds: nothing in it is checked but this number.
+# Raise it with every change to the content of a file: reading checks nothing but this number.
 _FORMAT = 2
-# Rows of X that its fingerprint looks at: milliseconds, however large X is.
+# Number of rows of X that are hashed. This takes milliseconds, however large X is.
 _FINGERPRINT_ROWS = 1000
-# What of the header must be as it was, beside parameters and data, and what to do if it is not.
+# Entries of the header that must not change, and what to do if they have changed.
 _SURROUNDINGS = {
     "blas_threads": (
-        "{was} BLAS thread(s); now there are {now}, which sum in another order and so give other"
-        " bits. Start Python with OPENBLAS_NUM_THREADS={was} (or MKL_NUM_THREADS), or resume inside"
+        "{was} BLAS thread(s), but there are {now} now. Another number of threads sums in another"
+        " order, which changes the last bits of the result. Start Python with"
+        " OPENBLAS_NUM_THREADS={was} (or MKL_NUM_THREADS), or resume inside"
         " threadpoolctl.threadpool_limits({was}, 'blas')."
     ),
     "kernels": (
-        "the kernels of {was}; now those of {now} are in use, which round otherwise and so give"
-        f" other bits. Set the environment variable {VARIABLE}={{was}}."
+        "the kernels of {was}, but those of {now} are in use now. They round differently, which"
+        f" changes the last bits of the result. Set the environment variable {VARIABLE}={{was}}."
     ),
 }
 
 
 @dataclass
 class Origin:
-    """What a fit starts from, as its checkpoints note it.
+    """What a fit starts from, as recorded in its checkpoints.
 
     Parameters
     ----------
     parameters : mapping of str to object
         All parameters of the estimator.
     labels : Labels
-        The labels of the codes.
+        Maps the class labels to integer codes.
     given : Examples
-        The rows given to `fit`, before any are held out.
+        The rows given to `fit`, before the validation split.
     held_out : Examples or None
         The validation data given to `fit`.
     stream : mapping
-        State of the random stream before anything is drawn.
+        State of the random number generator before the first draw.
     n_threads : int
-        Threads that BLAS uses.
+        Number of threads that BLAS uses.
     kernels : {"numpy", "numba"}
-        Implementation of the inner operations.
+        Implementation of the kernels.
     """
 
     parameters: Mapping[str, Any]
@@ -74,7 +75,7 @@ class Origin:
 
     @made_on_first_use
     def header(self) -> dict[str, Any]:
-        """Return what a checkpoint holds beside the state of training."""
+        """Return everything that a checkpoint holds beside the state of training."""
         classes = self.labels.classes.tolist()
         fingerprint = _fingerprint(self.given, classes, "")
         if self.held_out is not None:
@@ -91,7 +92,7 @@ class Origin:
 
 
 def _fingerprint(given: Examples, classes: list, suffix: str) -> dict[str, str]:
-    """Hash what `fit` was given: some rows of X, and labels and weights in full."""
+    """Hash what `fit` was given: some rows of X, all labels and all weights."""
     hashes = {f"X{suffix}": _hash_of_rows(given.X)}
     hashes[f"y{suffix}"] = hash_of(given.targets, classes)
     if given.weights is not None:
@@ -100,51 +101,51 @@ def _fingerprint(given: Examples, classes: list, suffix: str) -> dict[str, str]:
 
 
 def _hash_of_rows(X: Any) -> str:
-    """Hash shape, dtype and up to 1000 rows spread evenly over X."""
+    """Hash the shape, the dtype and up to 1000 rows spread evenly over X."""
     shape = X.shape
     if shape[0] > _FINGERPRINT_ROWS:
         X = X[np.linspace(0, shape[0] - 1, _FINGERPRINT_ROWS).astype(np.intp)]
     if not sparse.issparse(X):
         return hash_of(shape, np.asarray(X))
     X = sparse.csr_array(X)
-    # Whether SciPy indexes with 32 or 64 bits makes no difference.
+    # The hash must not depend on whether SciPy uses 32-bit or 64-bit indices.
     return hash_of(shape, X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64))
 
 
 def save(path: Path, model: FittedModel) -> None:
-    """Write the model of a running fit; a file that is there is lost only to a complete new one.
+    """Write the model of a running fit; an existing file is replaced once the new one is complete.
 
     Parameters
     ----------
     path : Path
-        The file.
+        Path of the file.
     model : FittedModel
-        With `state` and `origin`.
+        The model, with its `state` and `origin`.
 
     Raises
     ------
     OSError
-        If it cannot be written.
+        If the file cannot be written.
     """
     fitted = {"scaling": model.scaling, "encoding": model.encoding, "training": vars(model.state)}
     npz_tree.write(path, model.origin.header | fitted)
 
 
 class SavedFit(NamedTuple):
-    """A fit as a checkpoint holds it.
+    """A fit as read from a checkpoint.
 
     Attributes
     ----------
     path : Path
-        The file.
+        Path of the file.
     header : dict
-        As in `Origin`.
+        The entries that `Origin.header` returns.
     scaling : Scaling or None
-        Of the inputs.
+        Scaling of the inputs.
     encoding : Encoding
-        Of the given columns as inputs.
+        Encoding of the columns of X as inputs.
     state : TrainingState
-        Of the run.
+        State of the training run.
     """
 
     path: Path
@@ -160,7 +161,7 @@ class SavedFit(NamedTuple):
         Parameters
         ----------
         path : str or path-like
-            The file.
+            Path of the file.
 
         Returns
         -------
@@ -169,21 +170,21 @@ class SavedFit(NamedTuple):
         Raises
         ------
         OSError
-            If there is no such file or it may not be read.
+            If there is no such file or it cannot be read.
         ValueError
-            If it is no checkpoint, damaged, or of another format.
+            If the file is not a checkpoint, is damaged, or has another format.
         """
         path = Path(path)
         tree = npz_tree.read(path)
         if tree["format"] != _FORMAT:
             raise ValueError(
                 f"The checkpoint {path} has format {tree['format']}; this version of skann reads"
-                f" format {_FORMAT}. Use the versions that wrote it: {tree['versions']}."
+                f" format {_FORMAT}. Install the versions that wrote it: {tree['versions']}."
             )
         if tree["versions"] != _versions():
             warnings.warn(
-                f"The checkpoint {path} was written with {tree['versions']}; these are"
-                f" {_versions()}. The last bits of the result may differ.",
+                f"The checkpoint {path} was written with {tree['versions']}, but the installed"
+                f" versions are {_versions()}. The last bits of the result may differ.",
                 stacklevel=4,
             )
         scaling, state = tree.pop("scaling"), TrainingState(**tree.pop("training"))
@@ -191,21 +192,21 @@ class SavedFit(NamedTuple):
         return cls(path, tree, None if scaling is None else Scaling(*scaling), encoding, state)
 
     def generator(self) -> np.random.Generator:
-        """Return the random generator as it was before the fit."""
+        """Return the random number generator in its state before the fit."""
         return replace(self.state, stream=self.header["stream"]).generator()
 
     def check(self, origin: Origin) -> None:
-        """Raise an error if a fit cannot go on with what the checkpoint holds.
+        """Raise an error if the checkpoint does not belong to this fit.
 
         Parameters
         ----------
         origin : Origin
-            What the fit has been given.
+            What the resumed fit was given.
 
         Raises
         ------
         ValueError
-            Names what differs.
+            If something differs; the message names it.
         """
         saved, given = self.header, origin.header
         this_is = f"The checkpoint {self.path} is of a fit"
@@ -215,13 +216,13 @@ class SavedFit(NamedTuple):
                 f"{name} was {was.get(name)!r}, now it is {now.get(name)!r}" for name in names
             )
             raise ValueError(
-                f"{this_is} with other parameters: {changes}. Set those of the interrupted fit."
+                f"{this_is} with other parameters: {changes}. Set the parameters of that fit."
             )
         if names := _different(saved["fingerprint"], given["fingerprint"]):
             raise ValueError(
-                f"{this_is} to other data: {', '.join(names)}"
-                f" {'differs' if len(names) == 1 else 'differ'} in shape, dtype or values, or in"
-                " being given at all. Give what the interrupted fit was given."
+                f"{this_is} on other data: {', '.join(names)}"
+                f" {'differs' if len(names) == 1 else 'differ'} in shape, dtype or values, or only"
+                " one of the fits was given any. Pass the data of the interrupted fit."
             )
         for name, message in _SURROUNDINGS.items():
             if saved[name] != given[name]:
@@ -230,7 +231,7 @@ class SavedFit(NamedTuple):
 
 
 def _different(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Return the names of entries that differ, or that only one of the two has."""
+    """Return the names of entries that differ, or that only one of the two mappings has."""
     return sorted(name for name in {*saved, *given} if saved.get(name) != given.get(name))
 
 
@@ -239,18 +240,18 @@ def _versions() -> dict[str, str]:
 
 
 def _comparable_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that a resumed fit must share, as JSON holds them."""
+    """Return the parameters that a resumed fit must share, in the form that JSON keeps."""
     comparable = {name: _comparable(value) for name, value in parameters.items()}
     del comparable["verbose"]
-    # Any other is used up: the state of the stream is in the file.
+    # Only an integer can be compared; the state of a generator is in the file.
     if not isinstance(parameters["random_state"], Integral):
         comparable["random_state"] = None
     return comparable
 
 
 def _comparable(value: Any) -> Any:
-    """Return numbers and names as they are, sequences as lists, all else by name."""
-    if hasattr(value, "tolist"):  # NumPy's scalars and arrays, pandas' columns.
+    """Return numbers and names as they are, sequences as lists, anything else as its name."""
+    if hasattr(value, "tolist"):  # NumPy's scalars and arrays, columns of pandas.
         value = value.tolist()
     if value is None or isinstance(value, int | float | str):
         return value

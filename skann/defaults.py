@@ -1,4 +1,4 @@
-"""What ``"auto"`` stands for: from parameters and the shape of the data to `Settings`."""
+"""Values of ``"auto"``: from the parameters and the shape of the data to `Settings`."""
 
 import math
 import threading
@@ -18,22 +18,22 @@ from skann.targets import mean_positive_weight
 
 
 class Resolved(NamedTuple):
-    """Settings without an ``"auto"`` left.
+    """Settings in which every ``"auto"`` has been replaced.
 
     Attributes
     ----------
     alpha : float
-        Strength of the penalty.
+        Strength of the L2 penalty.
     batch_size : int
-        Rows of a batch.
+        Number of rows in a mini-batch.
     learning_rate_init : float
-        Rate that the schedule multiplies.
+        Learning rate that the schedule multiplies.
     max_iter : int
-        Most epochs, or iterations of L-BFGS.
+        Maximum number of epochs, or of iterations of L-BFGS.
     dropout : list of float
-        Share of the units of each hidden layer that is dropped.
+        Dropout rate of each hidden layer.
     label_smoothing : float
-        Share of the target that goes to all classes evenly.
+        Share of each target that is spread evenly over all classes.
     """
 
     alpha: float
@@ -44,24 +44,24 @@ class Resolved(NamedTuple):
     label_smoothing: float
 
 
-# With mini-batches the penalty is divided by the rows of a batch, with L-BFGS by all rows. Below
-# the first number of rows, from there on, and from the second on.
+# The penalty is divided by the rows of a mini-batch, with L-BFGS by all rows. The first alpha is
+# for fewer training rows than the first limit, the last for at least the second limit.
 _ALPHA_ROWS, _ALPHAS, _ALPHA_LBFGS = (500, 2_500), (0.4, 0.1, 0.05), 1.0
 _ROWS_FOR_LARGE_BATCHES = 10_000
-# Of decoupled decay, which is no part of the loss.
+# For decoupled weight decay, which is not part of the loss.
 _ALPHA_ADAMW = 0.01
-# Not for L-BFGS, which minimises the log-loss itself. Dropout is of the first hidden layer:
-# in the others it costs accuracy on large data.
+# L-BFGS uses neither, because it minimises the log-loss itself. Dropout applies to the first
+# hidden layer only: in later layers it costs accuracy on large data.
 _DROPOUT, _LABEL_SMOOTHING = 0.1, 0.02
 
-# Rates for a schedule that ends near zero, and for one that need not. The former are peaks.
+# For each solver, the peak rate of a schedule with an end, and the rate of one without an end.
 _RATES = {"adam": (1e-2, 1e-3), "adamw": (1e-2, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
 
-# Rows of the batch whose penalty every batch of a stream has, however many rows a call has.
+# With `partial_fit`, a batch of any size has the penalty of a batch of this many rows.
 _STREAM_BATCH = 128
 
-# Rows shown in all, after which more of them hardly raise the accuracy, and the epochs that
-# large data sets need all the same.
+# Rows that a fit sees in total: more of them hardly raise the accuracy. Large data sets still need
+# a minimum number of epochs.
 _ROWS_SHOWN = 400_000
 _MIN_EPOCHS, _MAX_EPOCHS = 10, 40
 _LBFGS_ITERATIONS = 2000
@@ -74,20 +74,20 @@ def resolve(
     mean_weight: float = 1.0,
     of_stream: bool = False,
 ) -> Resolved:
-    """Replace ``"auto"`` by the rules that the docstring of `ANNClassifier` states.
+    """Replace each ``"auto"`` by the rules in the docstring of `ANNClassifier`.
 
     Parameters
     ----------
     parameters : mapping of str to object
-        Gives `solver`, `learning_rate` and all that `Resolved` holds.
+        Parameters of the estimator: `solver`, `learning_rate` and the names in `Resolved`.
     n_rows : int
-        Training rows.
+        Number of training rows.
     n_hidden : int
-        Hidden layers.
+        Number of hidden layers.
     mean_weight : float
-        Of the rows' weights above 0.
+        Mean of the row weights that are above 0.
     of_stream : bool
-        Whether the rows are those of a call of `partial_fit`, which say nothing about all rows.
+        Whether the rows come from a call of `partial_fit`, so that the total number is unknown.
 
     Returns
     -------
@@ -113,8 +113,8 @@ def resolve(
         alpha = _ALPHAS[-1] * batch_size / _STREAM_BATCH
     alpha = {"lbfgs": _ALPHA_LBFGS, "adamw": _ALPHA_ADAMW}.get(solver, alpha)
     if solver != "adamw":
-        # The penalty is divided by the weights: of weights that sum to one, as in boosting, it
-        # would leave nothing to learn.
+        # The penalty is divided by the mean weight. With weights that sum to one, as in boosting,
+        # it would otherwise be so strong that nothing is learned.
         alpha *= min(1.0, mean_weight)
     dropout = [0.0 if is_lbfgs else _DROPOUT, *[0.0] * n_hidden][:n_hidden]
     label_smoothing = 0.0 if is_lbfgs else _LABEL_SMOOTHING
@@ -137,7 +137,7 @@ def _batch_size(n_rows: int) -> int:
 def _max_iter(solver: str, n_rows: int, has_end: bool) -> int:
     if solver == "lbfgs":
         return _LBFGS_ITERATIONS
-    if not has_end:  # A schedule without an end runs until the loss no longer falls.
+    if not has_end:  # Such a schedule runs until the loss stops falling.
         return 200
     return min(max(math.ceil(_ROWS_SHOWN / n_rows), _MIN_EPOCHS), _MAX_EPOCHS)
 
@@ -148,24 +148,24 @@ def make_settings(
     train: Examples,
     of_stream: bool = False,
 ) -> Settings:
-    """Return what a fit is to do.
+    """Return the settings of a fit.
 
     Parameters
     ----------
     parameters : mapping of str to object
         All parameters of the estimator.
     architecture : Architecture
-        Of its network.
+        Architecture of the network.
     train : Examples
         Training rows.
     of_stream : bool
-        Whether the rows are those of a call of `partial_fit`.
+        Whether the rows come from a call of `partial_fit`.
 
     Returns
     -------
     Settings
     """
-    # A NumPy float64 would make arrays in float32 compute in float64: slower, other bits.
+    # A NumPy float64 would turn float32 arrays into float64, which is slower and changes bits.
     values = {
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in parameters.items()
@@ -183,11 +183,11 @@ def make_settings(
 
 
 def computing_dtype(parameters: Mapping[str, Any]) -> str:
-    """Return the dtype that a fit computes in: L-BFGS needs float64."""
+    """Return the dtype that a fit computes in; L-BFGS needs float64."""
     return "float64" if parameters["solver"] == "lbfgs" else str(parameters["dtype"])
 
 
 def _fits_run_in_threads() -> bool:
-    """Tell whether this is a job of joblib's threading backend; others limit their workers."""
+    """Tell whether this is a job of joblib's threading backend; other backends limit threads."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     return bool(get_active_backend()[0].nesting_level) and not in_main_thread

@@ -1,4 +1,4 @@
-"""Did it learn? What a user is told of how training went and ended."""
+"""Warnings about how training ended, and the fitted attributes that tell how it went."""
 
 import math
 import warnings
@@ -26,38 +26,39 @@ DIVERGED = (
     f" {_SCALES} and too high a learning_rate_init."
 )
 
-# What a network must have won of the accuracy that a constant prediction leaves open, and how much
-# of its log-loss, to have learned.
+# A network has learned something if it wins at least this share of the accuracy that a constant
+# prediction leaves open, or lowers the log-loss by at least this share.
 _LEARNED = (0.1, 0.05)
-# The same for having learned well. At defaults, raw wine, breast cancer, credit_g, spambase,
-# covertype and magic win at most 0.84 and keep 0.32 of the log-loss; scaled, the first two win
-# 0.97 and keep 0.07, and so do raw iris and digits, with 0.96 and 0.1.
+# The same two shares for having learned well. At defaults, unscaled wine, breast cancer, credit_g,
+# spambase, covertype and magic win at most 0.84 of the accuracy and keep at least 0.32 of the
+# log-loss. Scaled, the first two win 0.97 and keep 0.07; unscaled iris and digits win 0.96 and
+# keep 0.1.
 _LEARNED_WELL = (0.9, 0.8)
-# How many times the spread of a narrow feature (the lower quartile) the widest one's may be. It is
-# at least 150 in those raw tables, at most 12 in twelve scaled ones and in pixels, and 26 in word
-# counts of texts of 200 words.
+# Ratio between the spread of the widest feature and that of a narrow one (the lower quartile) from
+# which scaling is advised. The ratio is at least 150 in those unscaled tables, at most 12 in twelve
+# scaled tables and in pixels, and 26 in word counts of texts of 200 words.
 _WIDE = 100
-# Rows that tell the order of magnitude of a spread.
+# Number of rows that suffice for the order of magnitude of a spread.
 _SPREAD_ROWS = 200
-# Fewer epochs than that are too short to judge by.
+# Runs with fewer epochs are too short to judge.
 _FEW_EPOCHS = 5
-# Training rows that tell whether anything was learned, and rows for a first look.
+# Numbers of training rows used to judge whether anything was learned, and for a first look.
 _SAMPLE, _FIRST_LOOK = 2000, 50
-# Scores that differ by less than this between rows are the same.
+# Scores that vary by less than this across rows count as equal.
 _SAME = 1e-4
 
 
 def warn_of(run: FittedRun, settings: Settings, data: Data) -> None:
-    """Warn if training ended otherwise than it should, at the line that called `fit`.
+    """Warn, at the line that called `fit`, if training did not end as it should.
 
     Parameters
     ----------
     run : FittedRun
-        How it ended.
+        How training ended.
     settings : Settings
-        What it was to do.
+        What the fit was to do.
     data : Data
-        What it was to learn from.
+        The data that it was trained on.
     """
     if run.reason == "interrupted":
         warnings.warn("Training interrupted by user.", stacklevel=5)
@@ -66,7 +67,7 @@ def warn_of(run: FittedRun, settings: Settings, data: Data) -> None:
 
 
 def _what_went_wrong(run: FittedRun, settings: Settings, data: Data) -> str:
-    """Return the one thing that matters most; empty if nothing went wrong."""
+    """Return a message about the most important problem; empty if there is none."""
     n_iter = len(run.history)
     if run.reason == "diverged":
         kept = "the best epoch" if settings.early_stopping else f"epoch {n_iter - 1}"
@@ -83,7 +84,7 @@ def _what_went_wrong(run: FittedRun, settings: Settings, data: Data) -> str:
     if run.message:
         return (
             f"lbfgs failed to converge after {n_iter} iterations: {run.message}. Raise"
-            " max_iter or max_fun, scale the data, or take a smooth activation such as 'tanh'."
+            " max_iter or max_fun, scale the data, or use a smooth activation such as 'tanh'."
         )
     is_scaled = data.scaling is not None and data.scaling.factor is not None
     return _advice_to_scale(run, settings, data) if is_long and not is_scaled else ""
@@ -91,7 +92,7 @@ def _what_went_wrong(run: FittedRun, settings: Settings, data: Data) -> str:
 
 @np.errstate(over="ignore", invalid="ignore")
 def _failure(run: FittedRun, settings: Settings, data: Data) -> str:
-    """Return what is wrong with a network that has learned nothing; empty if it has."""
+    """Return a message for a network that has learned nothing; empty if it has learned."""
     few, sample = (data.train.spread_evenly(n_rows) for n_rows in (_FIRST_LOOK, _SAMPLE))
     scores = (scores_of(run.network, rows, data.scaling) for rows in (few, sample))
     is_constant = all((np.ptp(each, axis=1) < _SAME).all() for each in scores)
@@ -105,19 +106,19 @@ def _failure(run: FittedRun, settings: Settings, data: Data) -> str:
     same = " The network gives all rows the same probabilities." if is_constant else ""
     rate = f"too high a learning_rate_init (here {settings.learning_rate_init:g}), "
     mean_weight = mean_positive_weight(data.train.weights)
-    # The penalty is divided by the weights.
+    # The penalty is divided by the mean weight, so small weights make it stronger.
     weights = f", for weights with a mean of {mean_weight:g}" if mean_weight < 1 else ""
     return (
         f"Training failed: on the training rows the accuracy, {score:.3g}, and the log-loss,"
-        f" {loss:.4g}, are hardly better than those of always predicting the frequencies of the"
-        f" classes, {constant_score:.3g} and {constant_loss:.4g}.{same} The likely causes are"
+        f" {loss:.4g}, are hardly better than when always predicting the class frequencies,"
+        f" {constant_score:.3g} and {constant_loss:.4g}.{same} The likely causes are"
         f" {'' if settings.solver == 'lbfgs' else rate}too large an alpha (here"
         f" {settings.alpha:g}{weights}), {_SCALES} and too few epochs."
     )
 
 
 def _advice_to_scale(run: FittedRun, settings: Settings, data: Data) -> str:
-    """Return what to do about features on very different scales; empty if they do no harm."""
+    """Return advice to scale the features; empty if their scales do no harm."""
     ratio = _ratio_of_spreads(data.train)
     if not ratio >= _WIDE:
         return ""
@@ -126,18 +127,18 @@ def _advice_to_scale(run: FittedRun, settings: Settings, data: Data) -> str:
         return ""
     return (
         "The features are on very different scales: the standard deviation of the widest is"
-        f" {ratio:.3g} times that of a narrow one. The training rows are not learned well (accuracy"
-        f" {poor[0]:.3g}, log-loss {poor[1]:.3g}), and this may be why. Try {_REMEDY}."
+        f" {ratio:.3g} times that of a narrow one. The network does not fit the training rows well"
+        f" (accuracy {poor[0]:.3g}, log-loss {poor[1]:.3g}), and this may be why. Try {_REMEDY}."
     )
 
 
 def _poor_figures(
     enough: tuple[float, float], run: FittedRun, settings: Settings, data: Data
 ) -> tuple[float, float, float, float] | None:
-    """Return accuracy and log-loss, and those of a constant prediction; None if they are enough."""
+    """Return accuracy and log-loss, and those of a constant prediction; None if good enough."""
     sample, network = data.train.spread_evenly(_SAMPLE), run.network
     score, loss = Validation.on(sample, network, data.scaling, settings.loss).measure(network)
-    # On the same rows: more would have other frequencies.
+    # Measured on the same rows, because other rows have other class frequencies.
     constant_score, constant_loss = _constant_prediction(sample)
     won, lower = enough
     is_right = math.isclose(score, 1) or score > constant_score + won * (1 - constant_score)
@@ -147,14 +148,14 @@ def _poor_figures(
 
 
 def _ratio_of_spreads(examples: Examples) -> float:
-    """Return how many times wider the widest feature is than a narrow one."""
+    """Return the ratio between the spread of the widest feature and that of a narrow one."""
     sample = examples.spread_evenly(_SPREAD_ROWS)
     rows = sample.X[sample.subset]
     varies = _varies(rows)
     if not varies.any():
         return 1.0
-    # A rare word and a pixel at the edge vary little because they are mostly zero, and a scale
-    # of their own would not help.
+    # Rare words and pixels at the edge vary little because they are mostly zero. A larger scale
+    # would not help them, so their spreads are corrected for the zeros.
     filled = (rows != 0).mean(axis=0)[varies]
     factor: Any = measure_scaling("standard", sample).factor
     spreads = 1 / (factor[varies] * np.sqrt(filled))
@@ -168,7 +169,7 @@ def _varies(rows: Any) -> NDArray:
 
 
 def _constant_prediction(examples: Examples) -> tuple[float, float]:
-    """Return accuracy and log-loss of always predicting the most frequent, or the frequencies."""
+    """Return the accuracy of the most frequent class and the log-loss of the class frequencies."""
     targets, weights = examples.targets, examples.weights
     kinds = np.unique(targets, axis=0, return_inverse=True)[1].ravel()
     totals = np.bincount(kinds, weights)
@@ -180,14 +181,14 @@ def _constant_prediction(examples: Examples) -> tuple[float, float]:
 
 
 def history_attributes(history: list[Epoch], early_stopping: bool) -> dict[str, Any]:
-    """Return the fitted attributes that tell how training went.
+    """Return the fitted attributes that describe how training went.
 
     Parameters
     ----------
     history : list of Epoch
-        A record for each epoch.
+        One record for each epoch.
     early_stopping : bool
-        Whether the validation score decided.
+        Whether the best epoch is the one with the highest validation score.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A fit as scikit-learn's callbacks see it: a task with a subtask for each epoch."""
+"""Reporting a fit to scikit-learn's callbacks, as a task with a subtask for each epoch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,23 +9,23 @@ from skann.engine.run import Observer, Run
 
 
 class EpochTasks(Observer):
-    """Reports a fit and its epochs as scikit-learn's callback tasks, and prints them.
+    """Report a fit and its epochs to scikit-learn's callbacks as tasks, and print the epochs.
 
-    The root task is "fit", with a subtask "epoch" for every epoch or iteration of L-BFGS.
-    Callbacks get a `fitted_estimator` if they ask for one, with a copy of the weights.
+    The root task is "fit". It has a subtask "epoch" for every epoch or iteration of L-BFGS.
+    A callback that asks for a `fitted_estimator` gets one with a copy of the weights.
 
     Parameters
     ----------
     estimator : ANNClassifier
-        The estimator that is being fitted, which is forwarded to the callbacks.
+        The estimator that is being fitted. It is passed to the callbacks.
     data : dict
-        X, y and metadata for the callbacks.
+        X, y and metadata, which are passed to the callbacks.
     max_iter : int
-        Most epochs.
+        Maximum number of epochs.
     n_done : int
-        Epochs that a resumed fit has done.
+        Number of epochs that a resumed fit has already done.
     attributes_of : callable (run) -> dict
-        Fitted attributes for a run that goes on.
+        Returns the fitted attributes of a run that is still in progress.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class EpochTasks(Observer):
         self._estimator = estimator
         self._attributes_of = attributes_of
         self._data = {"estimator": estimator, **data}
-        # Contexts cost microseconds that only callbacks are worth.
+        # A context costs microseconds, so make them only if there are callbacks.
         self._has_callbacks = hasattr(estimator, "_skl_callbacks")
         self._fit_task: CallbackContext = estimator._init_callback_context(max_subtasks=max_iter)
         self._epoch_task: CallbackContext | None = None
@@ -49,28 +49,28 @@ class EpochTasks(Observer):
                 self._fit_task.subcontext(task_name="epoch")
 
     def begin_epoch(self, run: Run) -> None:
-        """Begin an epoch's task."""
+        """Begin the task of an epoch."""
         if self._has_callbacks:
             self._epoch_task = self._fit_task.subcontext(task_name="epoch")
             self._epoch_task.call_on_fit_task_begin(**self._data)
 
     def end_epoch(self, run: Run) -> bool:
-        """End the epoch's task; return whether a callback asks to stop."""
+        """End the task of an epoch; return whether a callback asks to stop."""
         if self._estimator.verbose:
             _print_epoch(run)
         return self._end_task(reconstruction_attributes=lambda: self._attributes_of(run))
 
     def abandon_epoch(self, run: Run) -> None:
-        """End the task of an epoch that has begun, without a result."""
+        """End the task of an epoch that was begun but not completed, without a result."""
         self._end_task()
 
     def _end_task(self, **attributes: Any) -> bool:
-        # Forgotten first: a task whose end fails is not ended again.
+        # Reset first, so that a task whose end raises an error is not ended twice.
         task, self._epoch_task = self._epoch_task, None
         return task is not None and task.call_on_fit_task_end(**self._data, **attributes)
 
     def end_fit(self, attributes: Callable[[], dict[str, Any]]) -> None:
-        """End the root task; `attributes` returns those of the fitted estimator."""
+        """End the root task; `attributes` returns the attributes of the fitted estimator."""
         self._fit_task.call_on_fit_task_end(**self._data, reconstruction_attributes=attributes)
 
 

@@ -1,4 +1,4 @@
-"""Find a learning rate: train for some steps while the rate rises, and look at the loss."""
+"""The learning-rate finder: train while the rate rises from step to step, and watch the loss."""
 
 import math
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from skann.engine.run import Observer
 from skann.inputs import Given
 from skann.plotting.common import divide, ink
 
-# Share of the earlier batches in the smoothed loss, and how many times its least it may become
-# before the test ends. The least loss is reached where steps have just become too large; a tenth
-# of that rate was among the best of a grid on small images and tables, with every solver.
+# Weight of the earlier batches in the smoothed loss, and the multiple of its minimum at which the
+# test ends. At the minimum of the loss, steps have just become too large. A tenth of the rate at
+# that point was among the best of a grid on small images and tables, with every solver.
 _SMOOTHING = 0.9
 _DIVERGED_FACTOR = 4.0
 _SAFETY = 10.0
@@ -31,36 +31,37 @@ def find_learning_rate(
     *,
     rates: ArrayLike | None = None,
 ) -> "LearningRateDisplay":
-    """Suggest a `learning_rate_init` by the range test of Smith [1]_.
+    """Suggest a `learning_rate_init` by the learning-rate range test [1]_.
 
-    A clone is trained from new weights with a rate that rises from step to step, until it is at
-    its highest or the loss is four times its least. Suggested is a tenth of the
-    rate at which the smoothed loss was least: a peak for schedules such as "one_cycle".
+    A clone of the estimator is trained from new weights, with a learning rate that rises from
+    step to step. The test ends at the highest rate, or when the loss is four times its minimum.
+    The suggestion is a tenth of the rate at which the smoothed loss was lowest. It is a peak
+    rate, for schedules such as "one_cycle".
 
     Parameters
     ----------
     estimator : ANNClassifier
-        With the parameters to train with, but `learning_rate_init`; it is not changed. Not
-        with ``solver="lbfgs"``, which has no learning rate.
+        Classifier with the parameters to train with; its `learning_rate_init` is ignored. It is
+        not changed. ``solver="lbfgs"`` is not allowed, because it has no learning rate.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Training rows, as `fit` is to get them.
+        Training rows, in the form in which you will pass them to `fit`.
     y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
-        Their labels.
+        Labels of the rows.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows; None for equal ones.
+        Weights of the rows; None for equal weights.
     rates : array-like of shape (n_steps,), default=None
-        Rising rate of each step; None for ``numpy.geomspace(1e-5, 10, 100)``. More steps make
-        the result less noisy.
+        Learning rate of each step, in rising order; None for ``numpy.geomspace(1e-5, 10, 100)``.
+        More steps make the result less noisy.
 
     Returns
     -------
     LearningRateDisplay
-        Holds rates, losses and the suggestion, and plots them.
+        Holds the rates, the losses and the suggestion. Its `plot` method draws them.
 
     Raises
     ------
     ValueError
-        If a parameter cannot be used, or the loss is not a finite number from the start.
+        If a parameter is invalid, or if the loss is not finite from the start.
 
     References
     ----------
@@ -84,12 +85,12 @@ def find_learning_rate(
     _check_range_test(estimator, steps)
     test = _RangeTest(len(steps))
     model = clone(estimator)
-    # Attributes: a subclass need not take all of them as parameters.
+    # Set as attributes: a subclass need not accept all of them as parameters.
     model.__dict__.update(
         learning_rate=lambda step: steps[min(step, len(steps) - 1)] / steps[0],
         learning_rate_init=steps[0],
         warmup=0.0,
-        max_iter=len(steps),  # Epochs of at least one step: the test ends first.
+        max_iter=len(steps),  # Enough: an epoch has at least one step.
         early_stopping=False,
     )
     model._train_only(Given(X, y, sample_weight), test)
@@ -103,46 +104,46 @@ def find_learning_rate(
 def _check_range_test(estimator: Any, rates: NDArray) -> None:
     if not isinstance(estimator, BaseANN):
         raise TypeError(
-            f"find_learning_rate takes an ANNClassifier; got: {type(estimator).__name__}. Give the"
-            " classifier itself, and the rows as the steps before it transform them."
+            f"find_learning_rate takes an ANNClassifier; got {type(estimator).__name__}. Pass the"
+            " classifier itself, and for a Pipeline the rows as transformed by the earlier steps."
         )
     if estimator.solver == "lbfgs":
-        raise ValueError("solver='lbfgs' has no learning rate to be found. Choose another solver.")
+        raise ValueError("solver='lbfgs' has no learning rate. Choose another solver.")
     is_long = rates.ndim == 1 and len(rates) >= _MIN_STEPS
     if not (is_long and np.isfinite(rates).all() and (np.diff(rates, prepend=0) > 0).all()):
         raise ValueError(
-            f"rates must be at least {_MIN_STEPS} rising positive numbers, such as"
+            f"rates must be at least {_MIN_STEPS} positive numbers in rising order, for example"
             f" numpy.geomspace(1e-5, 10, 100); got {rates}."
         )
 
 
 @dataclass(eq=False, repr=False)
 class LearningRateDisplay:
-    """The loss of a network while its learning rate rises.
+    """Plot of the training loss against a rising learning rate.
 
-    Made by `find_learning_rate`.
+    Created by `find_learning_rate`.
 
     Parameters
     ----------
     learning_rates : ndarray of shape (n_steps,)
-        Rate of each step.
+        Learning rate of each step.
     losses : ndarray of shape (n_steps,)
-        Loss of each batch before its step.
+        Loss of each mini-batch, measured before its step.
     smoothed_losses : ndarray of shape (n_steps,)
         Exponential moving average of the losses.
     suggested : float
-        The rate to train with.
+        The suggested `learning_rate_init`.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where `plot` has drawn.
+        The axes that `plot` has drawn on.
     figure_ : matplotlib Figure
         The figure of `ax_`.
 
     See Also
     --------
-    find_learning_rate : Trains a network and returns a display.
+    find_learning_rate : Run the range test and return a display.
     """
 
     learning_rates: NDArray
@@ -151,17 +152,17 @@ class LearningRateDisplay:
     suggested: float
 
     def plot(self, ax: Any = None) -> "LearningRateDisplay":
-        """Draw losses over rates, and the suggestion.
+        """Draw the losses against the learning rates, and mark the suggestion.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
 
         Returns
         -------
         self : LearningRateDisplay
-            With `ax_` and `figure_`.
+            The display, with `ax_` and `figure_` set.
         """
         ax, _ = divide(ax, 1, 1, (6.4, 4.8))
         (line,) = ax.semilogx(self.learning_rates, self.smoothed_losses, label="smoothed")
@@ -176,7 +177,7 @@ class LearningRateDisplay:
 
 
 class _RangeTest(Observer):
-    """Notes the loss of every batch; ends training when that has shown enough."""
+    """Record the loss of every mini-batch, and stop training when the test is complete."""
 
     def __init__(self, n_steps: int) -> None:
         self._n_steps = n_steps
@@ -184,7 +185,7 @@ class _RangeTest(Observer):
         self.smoothed: list[float] = []
 
     def end_step(self, loss: float) -> bool:
-        """Note the loss of a batch before its step."""
+        """Record the loss of a mini-batch, and return whether to stop."""
         if not math.isfinite(loss):
             return True
         self.losses.append(loss)

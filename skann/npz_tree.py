@@ -1,6 +1,7 @@
-"""Nested arrays and JSON in one ``.npz`` file, written whole or not at all.
+"""Nested arrays and JSON in one ``.npz`` file, written completely or not at all.
 
-Reading it runs no code, and gives what was written or an error: the file holds a hash of itself.
+Reading a file runs no code. It returns what was written or raises an error: the file holds a hash
+of its own content.
 """
 
 import errno
@@ -19,25 +20,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 _JSON, _HASH, _ARRAY = "json", "hash", "__array__"
-# What a write that was killed has left behind is removed once it is this old; a write that goes
-# on is younger.
+# Age at which a temporary file is removed, as the leftover of a killed write. The file of a write
+# that is still running is younger.
 _LEFTOVER_SECONDS = 600.0
 
 
 def write(path: Path, tree: dict[str, Any]) -> None:
-    """Write a tree of arrays, numbers and strings to a file, at once or not at all.
+    """Write a tree of arrays, numbers and strings to a file, completely or not at all.
 
     Parameters
     ----------
     path : Path
-        The file. What is there is replaced when everything new is on the disk.
+        Path of the file. An existing file is replaced once the new one is on the disk.
     tree : dict
-        With string keys; dicts, lists, arrays, numbers and strings inside.
+        Nested dicts with string keys, holding lists, arrays, numbers and strings.
 
     Raises
     ------
     OSError
-        If it cannot be written.
+        If the file cannot be written.
 
     Examples
     --------
@@ -57,7 +58,7 @@ def write(path: Path, tree: dict[str, Any]) -> None:
             return value.item()
         if not isinstance(value, np.ndarray):
             raise TypeError(f"{value!r} cannot be written.")
-        # Numbered: names made of keys might be the same, or "json".
+        # Numbered, because names made of the keys could collide with each other or with "json".
         name = f"array_{len(arrays)}"
         arrays[name] = value
         return {_ARRAY: name}
@@ -65,7 +66,7 @@ def write(path: Path, tree: dict[str, Any]) -> None:
     text = json.dumps(tree, default=name_array)
     arrays[_JSON] = np.frombuffer(text.encode(), np.uint8)
     arrays[_HASH] = np.array(hash_of(*arrays.values()))
-    # A name for each process and thread, in case several write to one path.
+    # A name for each process and thread, in case several of them write to the same path.
     writer = f"{os.getpid()}-{threading.get_native_id()}"
     temporary = path.with_name(f".{path.name}.{writer}.tmp")
     try:
@@ -82,23 +83,23 @@ def write(path: Path, tree: dict[str, Any]) -> None:
 
 
 def make_ready(path: Path) -> None:
-    """Raise the error of `write` if it shows by now; remove what killed writes have left.
+    """Raise errors of `write` that can be detected early; remove leftovers of killed writes.
 
     Parameters
     ----------
     path : Path
-        The file.
+        Path of the file.
 
     Raises
     ------
     OSError
-        If its folder is missing or may not be written to, or if it is a folder itself.
+        If the folder is missing or not writable, or if the path is a folder.
     """
     with _naming(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         tempfile.TemporaryFile(dir=path.parent).close()
-    with suppress(OSError):  # Not tidy, but no reason not to train.
+    with suppress(OSError):  # A leftover that cannot be removed is no reason to stop.
         for leftover in path.parent.glob("*.tmp"):
             age = time.time() - leftover.stat().st_mtime
             if leftover.name.startswith(f".{path.name}.") and age > _LEFTOVER_SECONDS:
@@ -112,18 +113,18 @@ def _naming(path: Path) -> Iterator[None]:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"The checkpoint {path} cannot be written: {error.strerror}. Give a path in a"
-            " folder that exists, has room and may be written to",
+            f"The checkpoint {path} cannot be written: {error.strerror}. Use a path in a folder"
+            " that exists, is writable and has enough space",
         ) from error
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read what `write` wrote.
+    """Read a file that `write` has written.
 
     Parameters
     ----------
     path : Path
-        The file.
+        Path of the file.
 
     Returns
     -------
@@ -132,34 +133,34 @@ def read(path: Path) -> dict[str, Any]:
     Raises
     ------
     OSError
-        If there is no such file or it may not be read.
+        If there is no such file or it cannot be read.
     ValueError
-        If it is incomplete, damaged, changed or something else.
+        If the file is incomplete, damaged, changed or not a checkpoint.
     """
     with open(path, "rb") as file:
         try:
             with np.load(file, allow_pickle=False) as npz:
                 arrays = dict(npz)
             if str(arrays.pop(_HASH, "")) != hash_of(*arrays.values()):
-                raise ValueError("its content has not the hash that skann writes with it")
+                raise ValueError("its content does not match its hash")
             return json.loads(
                 arrays[_JSON].tobytes(), object_hook=lambda node: arrays.get(node.get(_ARRAY), node)
             )
-        # NumPy, zipfile and json raise a dozen kinds, depending on which byte is wrong.
+        # NumPy, zipfile and json raise many types of errors, depending on which byte is wrong.
         except Exception as error:
             raise ValueError(
                 f"{path} is not a checkpoint of skann, or it is incomplete or damaged: {error}."
-                " Give the file of a Checkpoint as it was written, or call fit."
+                " Use an unchanged file written by Checkpoint, or call fit to start again."
             ) from error
 
 
 def hash_of(*parts: Any) -> str:
-    """Hash arrays, in any memory and byte order, and values with a `repr`.
+    """Hash arrays, independently of memory and byte order, and values by their `repr`.
 
     Parameters
     ----------
     *parts : object
-        What to hash.
+        The arrays and values to hash.
 
     Returns
     -------

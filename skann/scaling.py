@@ -1,4 +1,4 @@
-"""Scaling of the inputs, measured on the training rows."""
+"""Scaling of the inputs, with statistics of the training rows."""
 
 import math
 from collections.abc import Iterator
@@ -15,37 +15,37 @@ from skann.engine.rows import Scaling, make_rows
 
 InputScaling = Literal["standard", "maxabs", "robust"]
 
-# Numbers of a pass over X: few megabytes, and so many that the calls do not count.
+# Numbers read in one pass over X: a few megabytes, so that the overhead of the calls is negligible.
 _PASS_NUMBERS = 2**18
-# As in RealMLP (see `ANNClassifier`).
+# The same limit as RealMLP's (see `ANNClassifier`).
 ROBUST_CLIP = 3.0
-# Rows that quantiles are measured on.
+# Maximum number of rows that quantiles are computed from.
 _QUANTILE_ROWS = 100_000
-# Factors up to there, and down to its inverse, leave rows of any use in float32's range.
-_COMFORT = math.sqrt(np.finfo(np.float32).max)
+# If all factors lie between 1 / _SAFE_FACTOR and _SAFE_FACTOR, useful rows stay in float32's range.
+_SAFE_FACTOR = math.sqrt(np.finfo(np.float32).max)
 
 
 def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False) -> Scaling:
-    """Measure each feature in few streaming passes.
+    """Return a scaling computed from the training rows in a few streaming passes.
 
     Parameters
     ----------
     kind : {"standard", "maxabs", "robust"}
         "standard" for zero mean and unit variance, "maxabs" for a largest absolute value
-        of 1, "robust" for a median of 0 and an interquartile range of 1, or a range of 2 where
-        that is 0; its quantiles are those of 100,000 rows at most. Features that do not vary are
-        not scaled.
+        of 1, "robust" for a median of 0 and an interquartile range of 1 (or, if that range is
+        0, a total range of 2). Quantiles are computed from at most 100,000 rows. Constant
+        features are not scaled.
     examples : Examples
-        The training rows. They weigh as they do in the loss; rows of weight zero do not
-        count. Sparse input is scaled, never shifted.
+        The training rows. Their weights count as in the loss, and rows of weight zero are left
+        out. Sparse input is scaled but never shifted.
     as_one : bool
-        Whether all features get the smallest factor of any, for rows whose values move from one
-        feature to another.
+        Whether all features get the same factor, the smallest one. This is for rows whose values
+        move from one feature to another.
 
     Returns
     -------
     Scaling
-        In float64.
+        The shifts and factors, in float64.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if kind == "robust":
-            return _finished(*_robust(examples), kind, as_one)
+            return _make_scaling(*_robust(examples), kind, as_one)
         scaler = MaxAbsScaler()
         for rows, _ in _passes(examples):
             scaler.partial_fit(rows)
@@ -67,18 +67,18 @@ def measure_scaling(kind: InputScaling, examples: Examples, as_one: bool = False
             shift, factor, varies = None, 1 / np.where(largest > 0, largest, 1), largest > 0
         else:
             shift, factor, varies = _standard(examples, largest)
-    return _finished(shift, factor, varies, kind, as_one)
+    return _make_scaling(shift, factor, varies, kind, as_one)
 
 
 def of_first(scaling: Scaling, n_scaled: int) -> Scaling:
-    """Restrict a scaling to the first features; the others stay as they are.
+    """Return a scaling that changes only the first features.
 
     Parameters
     ----------
     scaling : Scaling
-        Of all features.
+        Scaling of all features.
     n_scaled : int
-        Number of features to scale.
+        Number of features to scale, counted from the first one.
 
     Returns
     -------
@@ -92,25 +92,25 @@ def of_first(scaling: Scaling, n_scaled: int) -> Scaling:
     )
 
 
-def _finished(
+def _make_scaling(
     shift: NDArray | None, factor: NDArray, varies: NDArray, kind: InputScaling, as_one: bool
 ) -> Scaling:
-    """Return the scaling by measured numbers."""
+    """Return a scaling made of the measured shifts and factors."""
     if as_one and varies.any():
         factor = np.full_like(factor, factor[varies].min())
     factor = np.minimum(factor, np.finfo(np.float64).max)
-    is_wide = factor.max() > _COMFORT or factor.min() < 1 / _COMFORT
+    is_wide = factor.max() > _SAFE_FACTOR or factor.min() < 1 / _SAFE_FACTOR
     return Scaling(shift, factor, is_wide=bool(is_wide), kind=kind)
 
 
 def _standard(examples: Examples, largest: NDArray) -> tuple[NDArray | None, NDArray, NDArray]:
-    """Return mean, None for sparse rows, inverse standard deviation, and which features vary."""
+    """Return means (None if sparse), inverse standard deviations, and which features vary."""
     scaler = StandardScaler(with_mean=not sparse.issparse(examples.X))
-    # In units near the largest values, whose squares are in range. Powers of two round nothing.
+    # Units near the largest values keep squares in range. Powers of two cause no rounding.
     unit = np.ldexp(1.0, np.clip(-np.frexp(largest)[1], -1022, 1023))
     for rows, weights in _passes(examples):
         scaler.partial_fit(rows * unit, sample_weight=weights)
-    # What does not vary is not scaled, but for what rounding leaves of it.
+    # Constant features are not scaled, except to keep rounding errors in them below 1.
     is_constant = (scaler.scale_ == 1) & (scaler.var_ != 1)
     rounding = len(examples) * np.finfo(np.float64).eps * np.abs(scaler.mean_) / unit
     factor = np.where(is_constant, 1 / np.maximum(rounding, 1), unit / scaler.scale_)
@@ -118,10 +118,10 @@ def _standard(examples: Examples, largest: NDArray) -> tuple[NDArray | None, NDA
 
 
 def _robust(examples: Examples) -> tuple[NDArray, NDArray, NDArray]:
-    """Return median, inverse spread, and which features vary."""
+    """Return medians, inverse spreads, and which features vary."""
     some = examples.spread_evenly(_QUANTILE_ROWS)
     rows = next(_passes(some, len(some)))[0]
-    # Quantiles between rows are interpolated where all rows weigh the same.
+    # With equal weights, quantiles between two rows are interpolated.
     method: Any = "linear" if some.weights is None else "inverted_cdf"
     lowest, first, median, third, highest = np.quantile(
         rows, [0, 0.25, 0.5, 0.75, 1], axis=0, weights=some.weights, method=method
@@ -131,10 +131,10 @@ def _robust(examples: Examples) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def _passes(examples: Examples, at_once: int | None = None) -> Iterator[tuple[Any, NDArray | None]]:
-    """Yield the rows that have weight, in float64 and a few at a time, with their weights."""
+    """Yield the rows of nonzero weight in float64, a few at a time, with their weights."""
     X, weights = examples.X, examples.weights
     places = np.arange(len(examples)) if weights is None else np.flatnonzero(weights)
-    # Sparse rows all at once: to slice them takes longer than to look at them.
+    # Sparse rows are read all at once: slicing them takes longer than reading them.
     if at_once is None:
         at_once = len(places) if sparse.issparse(X) else max(_PASS_NUMBERS // X.shape[1], 1)
     source = make_rows(X, np.float64, at_once, subset=examples.subset)

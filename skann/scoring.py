@@ -1,4 +1,4 @@
-"""Which metric decides on the validation rows."""
+"""The metric that decides on the validation rows."""
 
 import math
 import warnings
@@ -23,29 +23,29 @@ def make_scoring(
     labels: Labels,
     as_fitted: Callable[[Network], Any],
 ) -> Scoring | None:
-    """Return how to score a network on the validation rows.
+    """Return a function that scores a network on the validation rows.
 
     Parameters
     ----------
     scoring : str, callable or None
-        As given to the estimator.
+        The `scoring` parameter of the estimator.
     held_out : Examples or None
         The validation rows, if there are any.
     labels : Labels
-        The labels of the codes.
+        Maps the class labels to integer codes.
     as_fitted : callable (network) -> estimator
-        Makes a network an estimator that a scorer can ask for predictions.
+        Wraps a network as a fitted estimator, which a scorer can ask for predictions.
 
     Returns
     -------
     callable (network, loss) -> float, or None
-        Greater is better; None for the accuracy, which the engine computes.
+        Greater is better. None stands for the accuracy, which the engine computes.
 
     Raises
     ------
     ValueError
         If a named metric cannot be used with the weights, the labels or the classes of the
-        validation rows; when the result is called, if the metric is no number.
+        validation rows. The returned function raises it if the metric returns no number.
     """
     if scoring is None or held_out is None:
         return None
@@ -56,7 +56,7 @@ def make_scoring(
     y = codes if labels.kind == "multilabel-indicator" else labels.classes[codes]
     is_name = isinstance(scoring, str)
     scorer = get_scorer(scoring) if is_name else scoring
-    # A callable of the user's need not know of weights.
+    # A callable of the user need not accept weights.
     weights = held_out.weights if is_name else None
     extra = {} if weights is None else {"sample_weight": weights}
 
@@ -75,9 +75,9 @@ def make_scoring(
 def _check_takes_weights(scoring: str, scorer: Any, weights: Any) -> None:
     if weights is not None and not scorer._accept_sample_weight():
         raise ValueError(
-            f"scoring={scoring!r} takes no sample weights, but the validation rows have some, by"
-            " sample_weight, sample_weight_val or class_weight. Choose another metric, or give"
-            f" scoring=sklearn.metrics.get_scorer({scoring!r}), which leaves them out."
+            f"scoring={scoring!r} does not accept sample weights, but the validation rows have"
+            " weights, from sample_weight, sample_weight_val or class_weight. Choose another"
+            f" metric, or ignore the weights with scoring=sklearn.metrics.get_scorer({scoring!r})."
         )
 
 
@@ -85,19 +85,19 @@ def _checked(value: Any, scoring: Any) -> float:
     if not isinstance(value, Real) or math.isnan(value):
         raise ValueError(
             f"scoring={scoring!r} returned {value!r} for the validation rows; it must return"
-            " a number, greater being better."
+            " a number, where greater is better."
         )
     return float(value)
 
 
 def _about_classes(scorer: Any, labels: Labels) -> dict[str, Any]:
-    """Return what a metric cannot tell from the validation rows, which may lack a class."""
+    """Return arguments about the classes, because the validation rows may lack one of them."""
     if labels.kind == "multilabel-indicator":
         return {}
     parameters = signature(scorer._score_func).parameters
     classes = labels.classes.tolist()
     arguments: dict[str, Any] = {}
-    # A metric of predicted labels takes `labels` for those to average over.
+    # For a metric of predicted labels, `labels` selects those to average over, so leave it out.
     if "labels" in parameters and scorer._response_method != "predict":
         arguments["labels"] = labels.classes
     if "pos_label" in parameters and labels.kind == "binary":
@@ -107,7 +107,7 @@ def _about_classes(scorer: Any, labels: Labels) -> dict[str, Any]:
 
 
 def _try(measure: Callable[[], Any], scoring: str, by_labels: bool) -> None:
-    """Measure a network that knows nothing: what cannot be measured shows before training."""
+    """Score an untrained network, so that an unusable metric raises an error before training."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -115,12 +115,12 @@ def _try(measure: Callable[[], Any], scoring: str, by_labels: bool) -> None:
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"scoring={scoring!r} cannot be used with the validation rows: {error}. Choose"
-                " another metric, or give other rows as X_val and y_val."
+                " another metric, or pass other validation rows as X_val and y_val."
             ) from error
-    # Of predicted labels it may depend on them whether a metric is defined.
+    # A metric of predicted labels may be undefined for some predictions and defined for others.
     if not by_labels and not math.isfinite(value):
         raise ValueError(
             f"scoring={scoring!r} is not defined for the validation rows, whatever is"
-            " predicted: they may lack a class. Give rows of every class as X_val and y_val, or"
+            " predicted: they may lack a class. Pass rows of every class as X_val and y_val, or"
             " choose another metric."
         )

@@ -1,4 +1,4 @@
-"""Labels to integer codes and back, class and sample weights, the validation split."""
+"""Class labels as integer codes, class and sample weights, and the validation split."""
 
 from contextlib import suppress
 from numbers import Real
@@ -16,25 +16,25 @@ from skann.engine.batches import Examples
 
 
 def plain_labels(y: Any, name: str = "y") -> Any:
-    """Turn labels of any container into an array of one type, without rounding.
+    """Turn labels in any container into an array of one type, without rounding.
 
     Parameters
     ----------
     y : array-like
-        Labels or indicators as a user gives them.
+        Labels, or an indicator matrix, as given by the user.
     name : str
-        What error messages call it.
+        Name of the target in error messages.
 
     Returns
     -------
-    ndarray, or `y` itself where it is sparse or None
-        Objects that are numbers get a numeric dtype; strings stay as they are.
+    ndarray, or `y` itself if it is sparse or None
+        The labels. Objects that are numbers get a numeric dtype; strings stay as they are.
 
     Raises
     ------
     ValueError
-        If a label is missing, if labels of several types are mixed, or if whole numbers do not
-        fit into 64 bits.
+        If a label is missing, if labels of several types are mixed, or if integers do not fit
+        into 64 bits.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def plain_labels(y: Any, name: str = "y") -> Any:
     if y is None or sparse.issparse(y):
         return y
     values = np.asarray(y)
-    # NumPy rounds a list of large and small whole numbers, and makes strings of mixed types.
+    # NumPy rounds lists of large and small integers, and turns lists of mixed types into strings.
     is_converted = not hasattr(y, "dtype") and values.dtype.kind in ("f", "U")
     if not is_converted and values.dtype.kind not in ("O", "T"):
         return values
@@ -57,7 +57,7 @@ def plain_labels(y: Any, name: str = "y") -> Any:
     if missing:
         raise ValueError(
             f"{name} contains NaN, NA or None in place of {len(missing)} of {len(labels)} labels,"
-            f" the first at position {missing[0]}. Leave these rows out or give them a label."
+            f" the first at position {missing[0]}. Remove these rows or give them a label."
         )
     types = set(map(type, labels))
     if types <= {str}:
@@ -65,30 +65,30 @@ def plain_labels(y: Any, name: str = "y") -> Any:
     if not types <= {bool, int, float}:
         names = ", ".join(sorted(type_.__name__ for type_ in types))
         raise ValueError(
-            f"{name} has labels of the types {names}. Make all labels strings, or all of them"
+            f"{name} has labels of the types {names}. Make all labels strings, or make all of them"
             " numbers."
         )
-    # Of one type; or fractions, which are no labels, as is said where they are looked at.
+    # Labels of one type, or fractions, which are rejected as labels later.
     if types in ({bool}, {float}) or any(label % 1 for label in labels):
         return objects.astype(bool if types == {bool} else np.float64)
     for dtype in (np.int64, np.uint64):
         with suppress(OverflowError):
             return np.array(list(map(int, labels)), dtype).reshape(objects.shape)
     raise ValueError(
-        f"{name} has labels from {min(labels)} to {max(labels)}, which no integer type of 64 bits"
-        " holds. Make them strings."
+        f"{name} has labels from {min(labels)} to {max(labels)}, which fit into no 64-bit integer"
+        " type. Convert them to strings."
     )
 
 
 class Labels(NamedTuple):
-    """What the outputs of a network stand for.
+    """The kind of classification and the labels that the outputs of a network stand for.
 
     Attributes
     ----------
     kind : {"binary", "multiclass", "multilabel-indicator"}
         Kind of classification.
     classes : ndarray of shape (n_classes,)
-        The labels, sorted; for multilabel targets the column numbers.
+        The sorted labels; for multilabel targets, the column numbers.
     """
 
     kind: str
@@ -96,7 +96,7 @@ class Labels(NamedTuple):
 
     @property
     def n_outputs(self) -> int:
-        """Outputs of the network: one for two classes, else one for each."""
+        """Number of outputs of the network: one for two classes, otherwise one for each class."""
         return 1 if self.kind == "binary" else len(self.classes)
 
     @classmethod
@@ -108,7 +108,7 @@ class Labels(NamedTuple):
         y : array-like of shape (n_samples,), or indicator matrix (n_samples, n_labels)
             The target, with at least two classes.
         name : str
-            What error messages call it.
+            Name of the target in error messages.
 
         Returns
         -------
@@ -117,7 +117,7 @@ class Labels(NamedTuple):
         Raises
         ------
         ValueError
-            If `y` is not a classification target or has one class only.
+            If `y` is not a classification target or holds only one class.
 
         Examples
         --------
@@ -131,41 +131,41 @@ class Labels(NamedTuple):
         if kind not in ("binary", "multiclass"):
             raise ValueError(
                 f"Unknown label type: {kind}. {name} must have one label for each row, or be an"
-                " indicator matrix of zeros and ones with a column for each label. Numbers to"
-                " predict need a regressor."
+                " indicator matrix of zeros and ones with one column for each label. To predict"
+                " continuous numbers, use a regressor."
             )
         classes = np.unique(column_or_1d(y))
         if len(classes) < 2:
             raise ValueError(
-                f"The number of classes has to be greater than one; {name} holds one class only:"
+                f"The number of classes has to be greater than one; {name} holds only one class:"
                 f" {classes.tolist()}."
             )
         return cls("binary" if len(classes) == 2 else "multiclass", classes)
 
     def encode(self, y: Any, name: str = "y") -> NDArray:
-        """Turn labels into codes.
+        """Turn labels into integer codes.
 
         Parameters
         ----------
         y : array-like of shape (n_samples,), or indicator matrix (n_samples, n_labels)
-            Labels.
+            Labels to encode.
         name : str
-            What error messages call it.
+            Name of the target in error messages.
 
         Returns
         -------
         ndarray of shape (n_samples,), intp, or (n_samples, n_labels), int8
-            Positions in `classes`, or zeros and ones.
+            Positions of the labels in `classes`, or zeros and ones.
 
         Raises
         ------
         ValueError
-            If a label is not among `classes`, or the shape is another.
+            If a label is not among `classes`, or if `y` has another shape.
         """
         if self.kind == "multilabel-indicator":
             return self._encode_indicators(y, name)
         labels, positions = np.unique(column_or_1d(y, warn=True), return_inverse=True)
-        # Python's numbers are equal across types, and their comparison does not round.
+        # Python compares numbers of different types without rounding.
         code_of = {label: code for code, label in enumerate(self.classes.tolist())}
         unseen = [label for label in labels.tolist() if label not in code_of]
         if unseen:
@@ -192,7 +192,7 @@ class Labels(NamedTuple):
                 f"{name} is an indicator matrix and must hold zeros and ones only; it holds"
                 f" {np.unique(values)[:5].tolist()}."
             )
-        # One byte for each before they are made dense: as they come they may take eight.
+        # Convert to one byte per entry before making them dense: entries may have eight bytes.
         codes = indicators.astype(np.int8)
         return codes.toarray() if sparse.issparse(y) else codes
 
@@ -202,7 +202,7 @@ class Labels(NamedTuple):
         Parameters
         ----------
         logits : ndarray of shape (n_outputs, n_samples)
-            Raw scores.
+            Raw scores of the network.
 
         Returns
         -------
@@ -225,24 +225,24 @@ def combine_weights(
     Parameters
     ----------
     sample_weight : ndarray of shape (n_samples,) or None
-        Not negative.
+        Weights of the rows, not negative.
     class_weight : dict, list of dict, "balanced" or None
-        As scikit-learn's `compute_class_weight` and, for multilabel targets,
-        `compute_sample_weight` take it.
+        Weights of the classes, in the form that scikit-learn's `compute_class_weight` takes,
+        or for multilabel targets `compute_sample_weight`.
     labels : Labels
-        The labels of the codes.
+        Maps the class labels to integer codes.
     codes : ndarray of shape (n_samples,) or (n_samples, n_labels)
         Encoded targets.
 
     Returns
     -------
     ndarray of shape (n_samples,), float64, or None
-        None where all rows weigh the same.
+        The weight of each row; None if all rows have the same weight.
 
     Raises
     ------
     ValueError
-        If the weights are all zero or their sum overflows, or `class_weight` cannot be used.
+        If all weights are zero, if their sum overflows, or if `class_weight` is invalid.
     """
     by_class = _class_weights(sample_weight, class_weight, labels, codes)
     given = [weights for weights in (sample_weight, by_class) if weights is not None]
@@ -252,11 +252,14 @@ def combine_weights(
         weights = given[0] if len(given) == 1 else given[0] * given[1]
         total = weights.sum()
     if total == 0:
-        raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
+        raise ValueError(
+            "class_weight and sample_weight give every row a weight of 0. At least one row needs a"
+            " weight above 0."
+        )
     if not np.isfinite(total):
         raise ValueError(
             f"The weights of the rows, up to {weights.max():g}, are too large to be added up."
-            " Divide sample_weight or class_weight by its largest number."
+            " Divide sample_weight or class_weight by its largest value."
         )
     return weights
 
@@ -271,8 +274,8 @@ def _class_weights(
     is_list = is_multilabel and isinstance(class_weight, list)
     if not all(map(_is_weighting, class_weight if is_list else [class_weight])):
         raise ValueError(
-            "class_weight must be 'balanced' or a dict of weights, which must be finite and not"
-            f" negative, or for multilabel targets a list of such dicts; got {class_weight!r}."
+            "class_weight must be 'balanced', a dict of weights or, for multilabel targets, a list"
+            f" of such dicts. Weights must be finite and not negative; got {class_weight!r}."
         )
     if is_multilabel:
         return compute_sample_weight(class_weight, codes)
@@ -292,12 +295,12 @@ def _is_weighting(by_label: Any) -> bool:
 
 
 def mean_positive_weight(weights: NDArray | None) -> float:
-    """Return the mean of the weights above 0.
+    """Return the mean of the weights that are above 0.
 
     Parameters
     ----------
     weights : ndarray of shape (n_samples,) or None
-        Not all of them 0; None for equal weights of 1.
+        Weights of the rows, not all 0; None for equal weights of 1.
 
     Returns
     -------
@@ -314,10 +317,10 @@ def mean_positive_weight(weights: NDArray | None) -> float:
 
 
 def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
-    """Split off validation rows, stratified but for multilabel targets.
+    """Split off validation rows, stratified by class unless the targets are multilabel.
 
-    Each part gets as many rows as there are classes, or more. Only rows that have weight are
-    split; the others, and the only such row of a class, are for training.
+    Each part gets at least as many rows as there are classes. Rows of weight zero are not split;
+    they stay in the training part, as does a row that is the only one of its class.
 
     Parameters
     ----------
@@ -326,7 +329,7 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
     fraction : float
         Share of the rows to hold out.
     seed : int
-        Seed of the draw.
+        Seed of the random split.
 
     Returns
     -------
@@ -336,7 +339,7 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
     Raises
     ------
     ValueError
-        If no class has two rows with weight.
+        If no class has two rows of nonzero weight, or for multilabel targets if there are no two.
     """
     codes, weights = examples.targets, examples.weights
     strata = codes if codes.ndim == 1 else np.zeros(len(codes), dtype=np.intp)
@@ -345,8 +348,9 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
     n_strata = len(np.unique(strata[rows]))
     if n_strata == 0:
         raise ValueError(
-            "early_stopping=True needs at least 2 rows of a class with a weight above 0 to hold one"
-            " out. Give more of them, or validation data of your own as X_val and y_val."
+            "early_stopping=True needs at least 2 rows of nonzero weight (of the same class, unless"
+            " the targets are multilabel), to hold one of them out. Pass more such rows, or your"
+            " own validation data as X_val and y_val."
         )
     n_validation = max(int(np.ceil(fraction * len(rows))), n_strata)
     train, validation = train_test_split(

@@ -111,7 +111,7 @@ class TestWhatItReturns:
     @pytest.mark.parametrize(
         ("function", "message"),
         [
-            (lambda rows, rng: rows[1:], r"as many rows and features as it gets, \(64, 64\)"),
+            (lambda rows, rng: rows[1:], r"an array of the shape that it gets, \(64, 64\)"),
             (lambda rows, rng: rows[:, 1:], r"returned an array of shape \(64, 63\)"),
             (lambda rows, rng: None, r"returned an array of shape \(\)"),
             (lambda rows, rng: rows * np.nan, "finite numbers"),

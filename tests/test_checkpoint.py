@@ -329,7 +329,7 @@ class TestCheckpoint:
 
     @pytest.mark.parametrize("every", [0, -1, 1.5, True, "1", None])
     def test_every_must_be_a_number_of_epochs(self, path, every):
-        with pytest.raises(ValueError, match="every must be a whole number"):
+        with pytest.raises(ValueError, match="every must be a positive integer"):
             Checkpoint(path, every=every)
 
     def test_the_path_is_as_seen_where_it_was_given(self, tmp_path, monkeypatch):
@@ -559,7 +559,7 @@ class TestContent:
         assert len(names) > 8
         for name in names:
             np.savez(path, **(whole | {name: change(whole[name])}))
-            with pytest.raises(ValueError, match=f"{path} is not a checkpoint .*has not the hash"):
+            with pytest.raises(ValueError, match=f"{path} is not a checkpoint .*match its hash"):
                 model.resume(path, X, y)
         assert_same(results(model), before)
 
@@ -716,7 +716,7 @@ class TestDifferences:
     )
     def test_data_that_differs_is_named(self, saved, changed, data, more):
         with pytest.raises(
-            ValueError, match=f"of a fit to other data: {changed} differs? in shape"
+            ValueError, match=f"of a fit on other data: {changed} differs? in shape"
         ):
             quick().resume(saved, *data, **more)
 
@@ -724,9 +724,9 @@ class TestDifferences:
         more = {"X_val": X, "y_val": y, "sample_weight_val": WEIGHTS}
         interrupt(quick(), path, 1, X, y, WEIGHTS, **more)
         for name, value in more.items():
-            with pytest.raises(ValueError, match=f"of a fit to other data: {name} differs"):
+            with pytest.raises(ValueError, match=f"of a fit on other data: {name} differs"):
                 quick().resume(path, X, y, WEIGHTS, **(more | {name: value[::-1]}))
-        with pytest.raises(ValueError, match="of a fit to other data: sample_weight differs"):
+        with pytest.raises(ValueError, match="of a fit on other data: sample_weight differs"):
             quick().resume(path, X, y, WEIGHTS[::-1], **more)
 
     @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
@@ -765,7 +765,7 @@ class TestThreads:
         assert read(path)["blas_threads"] == 2
         recorder = Interrupt()
         model = quick(**self.WIDE).set_callbacks(recorder)
-        message = r"2 BLAS thread\(s\); now there are 1.*OPENBLAS_NUM_THREADS=2.*threadpool_limits"
+        message = r"2 BLAS thread\(s\), but there are 1.*OPENBLAS_NUM_THREADS=2.*threadpool_limits"
         with threadpool_limits(1, "blas"), pytest.raises(ValueError, match=message):
             model.resume(path, self.X, self.y)
         assert recorder.epochs == []

@@ -434,7 +434,7 @@ class TestOptunaPruning:
 
     def test_without_validation_data_it_says_what_to_do(self):
         model = quick().set_callbacks(OptunaPruning(Trial()))
-        with pytest.raises(ValueError, match="needs validation data: give fit X_val"):
+        with pytest.raises(ValueError, match="needs validation data. Pass X_val"):
             model.fit(X, y)
 
     def test_there_must_be_such_a_metric(self):

@@ -203,9 +203,7 @@ class TestClassifier:
         model = quick(numerical_embedding=embedding).partial_fit(X[:30], y[:30], [0, 1, 2])
         functions = model._model.network.members[0].embedding.slopes.copy()
         model.partial_fit(10 * X, y)
-        np.testing.assert_array_equal(
-            model._model.network.members[0].embedding.slopes, functions
-        )
+        np.testing.assert_array_equal(model._model.network.members[0].embedding.slopes, functions)
 
     def test_a_warm_start_needs_the_same_embedding(self):
         X, y = problem()
@@ -239,4 +237,6 @@ class TestClassifier:
         np.testing.assert_array_equal(
             model.fit(X, y).predict_proba(X), quick().fit(X, y).predict_proba(X)
         )
-        assert model._model.network.architecture == Architecture((20, 8, 1), ("relu",), loss="binary")
+        assert model._model.network.architecture == Architecture(
+            (20, 8, 1), ("relu",), loss="binary"
+        )

@@ -238,7 +238,7 @@ class TestContract:
     @EVERY_DISTORTION
     @pytest.mark.parametrize("shape", [(4, 100), (108,)])
     def test_rows_of_another_length_are_refused(self, distort, shape):
-        with pytest.raises(ValueError, match=r"stands for rows of 108 values; got .*of shape \("):
+        with pytest.raises(ValueError, match=r"means rows of 108 values; got .*of shape \("):
             distort(np.zeros(shape), np.random.default_rng(0))
 
 
@@ -251,17 +251,17 @@ class TestContract:
         ({"image_shape": (28, 28.5)}, "image_shape must be"),
         ({"image_shape": (3000, 3000)}, "image_shape must have at most 4,194,304 pixels"),
         ({"degrees": -5}, r"degrees must be at least 0; got -5"),
-        ({"degrees": (5, -5)}, "degrees must have the lower end first"),
+        ({"degrees": (5, -5)}, "degrees must start with the lower end"),
         ({"degrees": (1, 2, 3)}, r"degrees must have 2 numbers; got \(1, 2, 3\)"),
-        ({"degrees": "5"}, "degrees must be made of finite numbers; got '5'"),
-        ({"degrees": np.nan}, "degrees must be made of finite numbers; got nan"),
+        ({"degrees": "5"}, "degrees must consist of finite numbers; got '5'"),
+        ({"degrees": np.nan}, "degrees must consist of finite numbers; got nan"),
         ({"translate": 2}, "translate must be at least 0 and at most 1; got 2"),
         ({"translate": (0.1, -0.1)}, "translate must be at least 0 and at most 1; got -0.1"),
         ({"scale": (0, 1)}, "scale must be above 0"),
-        ({"scale": (2, 1)}, "scale must have the lower end first"),
+        ({"scale": (2, 1)}, "scale must start with the lower end"),
         ({"shear": 90}, "shear must be above -90 and below 90"),
         ({"shear": (0, 1, 2)}, "shear must have 2 or 4 numbers"),
-        ({"shear": (0, 1, 2, 1)}, "shear must have the lower end first"),
+        ({"shear": (0, 1, 2, 1)}, "shear must start with the lower end"),
     ],
     ids=str,
 )
@@ -274,9 +274,9 @@ def test_bad_parameters_of_random_affine_are_refused(changes, message):
     ("alpha", "sigma", "message"),
     [
         (-1, 4, "alpha must be at least 0; got -1"),
-        ((34, 34), 4, r"alpha must be made of finite numbers; got \(34, 34\)"),
+        ((34, 34), 4, r"alpha must consist of finite numbers; got \(34, 34\)"),
         (34, 0, "sigma must be above 0; got 0"),
-        (34, np.inf, "sigma must be made of finite numbers; got inf"),
+        (34, np.inf, "sigma must consist of finite numbers; got inf"),
     ],
 )
 def test_bad_parameters_of_elastic_transform_are_refused(alpha, sigma, message):

@@ -167,7 +167,7 @@ class TestKindsOfPictures:
         ids=["path", "array", "colour", "file", "image"],
     )
     def test_a_lone_picture_is_to_be_put_into_a_list(self, picture, hint):
-        with pytest.raises(ValueError, match=rf"Expected a list of pictures; .* Give {hint}"):
+        with pytest.raises(ValueError, match=rf"Expected a list of pictures; .* Pass {hint}"):
             ImageReader().transform(picture)
 
     @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ class TestKindsOfPictures:
             (io.StringIO("text"), TypeError, "Picture 1 is open as text; open it in binary"),
             (np.zeros((0, 5)), ValueError, r"Picture 1 is an array without pixels, .* \(0, 5\)"),
             (np.zeros(784), ValueError, r"Picture 1 is an array of shape \(784,\)"),
-            (np.zeros((5, 5, 3)), ValueError, r"3\) and dtype float64; .* of uint8"),
+            (np.zeros((5, 5, 3)), ValueError, r"3\) and dtype float64. .* uint8"),
             (np.full((5, 5), "a"), ValueError, "Picture 1 is an array of .* dtype <U1"),
-            (np.full((5, 5), np.nan), ValueError, "Picture 1 has pixels that are not finite"),
+            (np.full((5, 5), np.nan), ValueError, "Picture 1 has NaN or infinite pixels"),
         ],
         ids=["number", "text", "empty", "flat", "floats in colour", "strings", "nan"],
     )
@@ -294,10 +294,10 @@ class TestOddFiles:
     [
         ({"image_shape": 28}, r"image_shape must be \(height, width\) .*; got 28"),
         ({"image_shape": (28, 28, 4)}, "image_shape must be"),
-        ({"image_shape": (28, 28, 3)}, "has colours, .* set center=None"),
+        ({"image_shape": (28, 28, 3)}, "is for colour images, .* Set center=None"),
         (
             {"image_shape": (16, 16)},
-            r"box must be .* within image_shape=\(16, 16\); got \(20, 20\)",
+            r"box must be .* those of image_shape=\(16, 16\); got \(20, 20\)",
         ),
         ({"box": (20, 0)}, "box must be"),
         ({"box": 20}, "box must be"),

@@ -367,7 +367,7 @@ class TestChoice:
         self.broken(monkeypatch, OSError("no LLVM"))
         with (
             pytest.warns(RuntimeWarning, match="no LLVM"),
-            pytest.raises(ImportError, match="asks for Numba, which does not work here: OSError"),
+            pytest.raises(ImportError, match="selects Numba, which does not work here: OSError"),
         ):
             kernels.active()
 

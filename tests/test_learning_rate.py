@@ -129,7 +129,7 @@ class TestFindLearningRate:
         ],
     )
     def test_refuses_what_is_no_range(self, rates):
-        with pytest.raises(ValueError, match="rates must be at least 10 rising positive numbers"):
+        with pytest.raises(ValueError, match="rates must be at least 10 positive numbers in"):
             find_learning_rate(quick(), X, y, rates=rates)
 
     def test_lbfgs_has_no_rate(self):
@@ -138,7 +138,7 @@ class TestFindLearningRate:
 
     def test_a_pipeline_is_told_what_to_do(self):
         with pytest.raises(
-            TypeError, match="ANNClassifier; got: Pipeline. Give the classifier itself"
+            TypeError, match="ANNClassifier; got Pipeline. Pass the classifier itself"
         ):
             find_learning_rate(make_pipeline(quick()), X, y)
 

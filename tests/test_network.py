@@ -94,9 +94,7 @@ class TestParameters:
         self, normalization, embedding
     ):
         # The optimizer all that has a gradient, decay the weights only, batches the averages.
-        network = random_network(
-            3, hidden=(5, 4), normalization=normalization, embedding=embedding
-        )
+        network = random_network(3, hidden=(5, 4), normalization=normalization, embedding=embedding)
         views = parameter_views(network.architecture, network.parameters)
         flat = [np.concatenate([part.ravel() for part in [np.empty(0), *kind]]) for kind in views]
         np.testing.assert_array_equal(np.concatenate(flat), network.parameters)

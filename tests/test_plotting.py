@@ -261,7 +261,7 @@ class TestTrainingCurve:
         ]
         display = TrainingCurveDisplay(histories={"a": history}, best_epochs={"a": 6}).plot()
         assert 0.5 < display.axes_[1].get_ylim()[0] < 0.86
-        assert texts(display.axes_[1].texts) == ["first epochs: below"]
+        assert texts(display.axes_[1].texts) == ["first epochs are below the axis"]
 
     def test_scores_of_different_kinds_share_no_axis(self):
         models = {
@@ -269,7 +269,7 @@ class TestTrainingCurve:
             for scoring in ("accuracy", "loss")
         }
         assert len(TrainingCurveDisplay.from_estimator(models).axes_) == 1
-        with pytest.raises(ValueError, match="no score to draw.* all with one scoring"):
+        with pytest.raises(ValueError, match="no score to draw.* use one scoring for all"):
             TrainingCurveDisplay.from_estimator(models, panels=["score"])
 
     def test_lbfgs_counts_iterations_and_has_no_rate(self):
@@ -305,7 +305,7 @@ class TestTrainingCurve:
         ("panels", "message"),
         [
             (["score"], "no score to draw: set early_stopping=True"),
-            (["speed"], "no speed to draw: panels are some of loss, score, learning_rate"),
+            (["speed"], "no speed to draw: panels can be loss, score, learning_rate"),
         ],
     )
     def test_refuses_panels_that_are_not_there(self, panels, message):
@@ -313,7 +313,7 @@ class TestTrainingCurve:
             TrainingCurveDisplay.from_estimator(quick().fit(X, y), panels=panels)
 
     def test_several_are_a_dict(self):
-        with pytest.raises(TypeError, match="takes a fitted ANNClassifier.*, not list"):
+        with pytest.raises(TypeError, match="takes a fitted ANNClassifier.*; got list"):
             TrainingCurveDisplay.from_estimator([quick()])
 
     @pytest.mark.parametrize(
@@ -510,7 +510,7 @@ class TestWeights:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"image_shape": (2, 3)}, r"\(2, 3\) makes 6 values, but there are 4 features"),
+            ({"image_shape": (2, 3)}, r"\(2, 3\) means 6 values, but there are 4 features"),
             ({"image_shape": 4}, r"must be \(height, width\), or .* got 4"),
             ({"image_shape": (2, 2, 1)}, r"must be \(height, width\), or"),
             ({"image_shape": (2.0, 2.0)}, r"must be \(height, width\), or"),
@@ -818,7 +818,7 @@ class TestSearch:
         search = GridSearchCV(quick(), {"alpha": [0.1, 0.2]}, cv=2).fit(X, y)
         for fold in range(2):
             search.cv_results_[f"split{fold}_test_score"][:] = np.nan
-        message = "no candidate of the search, of 2, has a score on every fold; 4 of 4 scores are"
+        message = "none of the 2 candidates of the search has a score on every fold; 4 of 4 scores"
         with pytest.raises(ValueError, match=message):
             SearchDisplay.from_estimator(search)
 
@@ -1070,7 +1070,7 @@ class TestMisclassified:
             names = f"{rest[1][index]} → {guess[index]}"
             assert axes.get_title().split("   ") == [names, f"{sure[index]:.0%}"]
         assert display.title_.get_text().startswith(
-            f"{len(wrong)} of {len(guess)} misclassified, the 10 surest\n"
+            f"{len(wrong)} of {len(guess)} misclassified, the 10 most confident\n"
         )
 
     def test_the_guess_is_what_predict_says(self):
@@ -1109,7 +1109,11 @@ class TestMisclassified:
 
     @pytest.mark.parametrize(
         ("n_wrong", "n_shown", "which"),
-        [(1, 5, "the surest first"), (3, 2, "the 2 surest"), (3, 3, "the surest first")],
+        [
+            (1, 5, "most confident first"),
+            (3, 2, "the 2 most confident"),
+            (3, 3, "most confident first"),
+        ],
     )
     def test_title_counts(self, n_wrong, n_shown, which):
         display = MisclassifiedDisplay.from_predictions(
@@ -1313,7 +1317,7 @@ class TestMisclassified:
         [
             ({"y": y[:-1]}, "inconsistent numbers of samples"),
             ({"y": np.stack([y, y], axis=1)}, "should be a 1d array"),
-            ({"image_shape": (3, 3)}, r"\(3, 3\) makes 9 values, but there are 4 features"),
+            ({"image_shape": (3, 3)}, r"\(3, 3\) means 9 values, but there are 4 features"),
             ({"feature_names": ["a"]}, "feature_names must have one entry for each feature, 4"),
             ({"max_samples": 0}, "max_samples == 0, must be >= 1"),
         ],
@@ -1457,7 +1461,7 @@ class TestWhatTheyTake:
 
     def test_refuses_a_search_without_a_best_estimator(self, display):
         search = GridSearchCV(quick(), {"alpha": [1.0]}, cv=2, refit=False).fit(X, y)
-        with pytest.raises(TypeError, match=r"refitted to one \(refit=True\), not GridSearchCV"):
+        with pytest.raises(TypeError, match=r"refitted to one \(refit=True\); got GridSearchCV"):
             display.from_estimator(search)
 
     @pytest.mark.parametrize(

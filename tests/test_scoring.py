@@ -258,10 +258,10 @@ class TestBadScorings:
         with pytest.raises(ValueError, match=r"scoring=<function .*bad.* returned") as caught:
             fit(scoring=bad)
         assert repr(value) in str(caught.value)
-        assert "must return a number, greater being better" in str(caught.value)
+        assert "must return a number, where greater is better" in str(caught.value)
 
     def test_that_take_no_weights_say_what_to_do(self):
-        match = r"scoring='rand_score' takes no sample weights.*get_scorer\('rand_score'\)"
+        match = r"scoring='rand_score' does not accept sample weights.*get_scorer\('rand_score'\)"
         with pytest.raises(ValueError, match=match):
             fit(scoring="rand_score", weighted=True)
         with pytest.raises(ValueError, match=match):

@@ -1,4 +1,4 @@
-"""Activation functions of hidden layers, in place, with their derivatives.
+"""Activation functions of the hidden layers, computed in place, and their derivatives.
 
 To add one, write the pair of functions and its entry in `ACTIVATIONS`: parameter
 validation, error messages and the table tests all read that registry.
@@ -24,15 +24,15 @@ class Activation(NamedTuple):
     function : callable (values) -> None
         Replaces the pre-activations `values` by the activations.
     backpropagate : callable (kept, outputs, grad) -> None
-        Multiplies `grad`, the gradient with respect to the activations, by the derivative
-        expressed through the activations `outputs` and, if `keeps_inputs`, through the
-        pre-activations `kept`, which is None otherwise. `kept` and `outputs` may be
-        overwritten: they are not needed after.
+        Multiplies `grad`, the gradient with respect to the activations, by the derivative. The
+        derivative is computed from the activations `outputs` and, if `keeps_inputs`, from the
+        pre-activations `kept`, which is None otherwise. Both arrays may be overwritten, as they
+        are not needed afterwards.
     initializer : str
-        Name of the weight initializer that keeps the scale of the signal.
+        Name of the weight initializer that preserves the scale of the signal.
     keeps_inputs : bool
-        Whether the derivative cannot be had from the activations alone, so that the forward
-        pass of training has to keep the pre-activations.
+        Whether the derivative depends on the pre-activations, so that the forward pass in
+        training must keep them.
     """
 
     function: Callable[[NDArray], None]
@@ -44,21 +44,21 @@ class Activation(NamedTuple):
 _LEAK = 0.01
 # The fixed point of Klambauer and others, "Self-normalizing neural networks", NeurIPS 2017.
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
-# From here on mish is the identity to the last digit of a double; e^x is far from overflow.
+# From here on mish equals the identity in double precision, and e^x is far from overflow.
 _MISH_LINEAR = 20
-# Here the normal density is zero, even as a double; x^2 is far from overflow.
+# From here on the normal density is zero in double precision, and x^2 is far from overflow.
 _DENSITY_END = 40
 _SQRT_2_PI = math.sqrt(2 * math.pi)
 
-# Elements of a piece: long enough for NumPy, short enough for a first- or second-level cache.
+# Length of a piece: enough for NumPy to be efficient, little enough for a level 1 or 2 cache.
 _PIECE = 8192
 
 
 def _pieces(*arrays: NDArray) -> Iterator[Any]:
-    """Go through arrays of any layout in short vectors, to be changed in place.
+    """Iterate over arrays of any layout in short vectors, which may be changed in place.
 
-    A formula that needs intermediate results then finds them in cache, and allocates
-    nothing of the size of a batch.
+    Intermediate results of a formula then stay in cache, and no array of the size of a batch is
+    allocated.
     """
     with np.nditer(
         arrays, ["external_loop", "buffered", "zerosize_ok"], ["readwrite"], buffersize=_PIECE
@@ -104,12 +104,12 @@ def _zeros(width: int, dtype: np.dtype) -> NDArray:
 
 
 def _relu(values: NDArray) -> None:
-    # With a row of zeros in place of a scalar NumPy uses vector instructions: wide rows gain.
+    # A row of zeros instead of a scalar lets NumPy use vector instructions on wide rows.
     np.maximum(values, _zeros(values.shape[-1], values.dtype), out=values)
 
 
 def _relu_backpropagate(kept: None, outputs: NDArray, grad: NDArray) -> None:
-    # The comparison writes 0.0 and 1.0 straight into the activations: no mask to allocate.
+    # The comparison writes 0.0 and 1.0 directly into the activations, so no mask is allocated.
     np.greater(outputs, 0, out=outputs)
     grad *= outputs
 
@@ -146,7 +146,7 @@ def _selu(values: NDArray) -> None:
 
 def _selu_backpropagate(kept: None, outputs: NDArray, grad: NDArray) -> None:
     for out in _pieces(outputs):
-        # Sums and products of both branches: choosing by a mask is several times slower.
+        # Combine both branches by sums and products: selecting by a mask is several times slower.
         jump = np.greater(out, 0, out=np.empty_like(out))
         jump *= _SELU_SCALE * (1 - _SELU_ALPHA)
         np.minimum(out, 0, out=out)
@@ -161,8 +161,8 @@ def _gelu(values: NDArray) -> None:
 
 
 def _gelu_backpropagate(kept: NDArray, outputs: NDArray, grad: NDArray) -> None:
-    # The output is x P(x) with the normal distribution P, the derivative P(x) + x P'(x).
-    # Dividing the output by x takes a fraction of the time of computing P.
+    # The output is x P(x) with the normal distribution function P; the derivative is
+    # P(x) + x P'(x). Dividing the output by x is much faster than computing P.
     for x, out in _pieces(kept, outputs):
         near = np.clip(x, -_DENSITY_END, _DENSITY_END)
         rise = near * np.exp(-0.5 * near * near) / _SQRT_2_PI
@@ -182,7 +182,7 @@ def _silu(values: NDArray) -> None:
 
 
 def _silu_backpropagate(kept: NDArray, outputs: NDArray, grad: NDArray) -> None:
-    # With the logistic function s, 1 - s(-x) (1 - x s(x)).
+    # The derivative is 1 - s(-x) (1 - x s(x)), with the logistic function s.
     np.negative(kept, out=kept)
     _logistic(kept)
     outputs -= 1
@@ -192,7 +192,7 @@ def _silu_backpropagate(kept: NDArray, outputs: NDArray, grad: NDArray) -> None:
 
 
 def _mish(values: NDArray) -> None:
-    # With n = e^x (e^x + 2), tanh(softplus(x)) is n / (n + 2).
+    # tanh(softplus(x)) is n / (n + 2) with n = e^x (e^x + 2).
     for x in _pieces(values):
         exp = np.exp(np.minimum(x, _MISH_LINEAR))
         n = exp * (exp + 2)
@@ -216,7 +216,7 @@ def _softplus(values: NDArray) -> None:
 
 
 def _softplus_backpropagate(kept: None, outputs: NDArray, grad: NDArray) -> None:
-    # The derivative is the logistic function, 1 - e^-softplus(x).
+    # The derivative is the logistic function, 1 - e^(-softplus(x)).
     np.negative(outputs, out=outputs)
     np.expm1(outputs, out=outputs)
     np.negative(outputs, out=outputs)
@@ -239,17 +239,17 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def passes(name: str) -> tuple[Callable, Callable]:
-    """Return the two passes of an activation in training.
+    """Return the forward and backward pass of an activation in training.
 
     Parameters
     ----------
     name : str
-        A name in `ACTIVATIONS`.
+        Name of the activation in `ACTIVATIONS`.
 
     Returns
     -------
     forward, backward : callable
-        See `skann.engine.kernels.numpy_kernels.make_activation`.
+        The two passes; see `skann.engine.kernels.numpy_kernels.make_activation`.
     """
     activation = ACTIVATIONS[name]
     return active().make_activation(name, activation.function, activation.backpropagate)

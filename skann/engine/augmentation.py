@@ -1,4 +1,4 @@
-"""Random changes to the rows of a batch, in training."""
+"""Data augmentation: random changes to the rows of each training batch."""
 
 import math
 from collections.abc import Callable
@@ -10,21 +10,21 @@ from skann.engine.rows import DenseRows, Scaling
 
 
 class Augmentation:
-    """Changes the rows of each batch by a function, then scales them.
+    """Apply a function to the rows of each batch, then scale them.
 
     Parameters
     ----------
     function : callable (inputs, rng) -> inputs
-        Gets unscaled rows in the computing dtype, which it may overwrite, and a random generator;
-        returns as many rows.
+        Takes unscaled rows in the computing dtype, which it may overwrite, and a random number
+        generator. Returns an array of the same shape.
     scaling : Scaling or None
-        Applied to what the function returns.
+        Scaling of the rows that the function returns.
     shape : tuple of int
-        Rows of the largest batch, and features.
+        Number of rows of the largest batch, and number of features.
     dtype : dtype-like
         Computing dtype.
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator passed to the function.
     """
 
     def __init__(
@@ -41,31 +41,31 @@ class Augmentation:
         self._scaler = DenseRows(nothing, dtype, max_rows, scaling, None)
 
     def apply(self, inputs: NDArray) -> NDArray:
-        """Change the rows of a batch.
+        """Augment and scale the rows of a batch.
 
         Parameters
         ----------
         inputs : ndarray of shape (n_rows, n_features)
-            Unscaled rows; may be overwritten.
+            Unscaled rows. They may be overwritten.
 
         Returns
         -------
         ndarray of shape (n_rows, n_features)
-            Valid until the next call.
+            The rows, valid until the next call.
 
         Raises
         ------
         ValueError
-            If the function returns another shape, or numbers that are not finite.
+            If the function returns another shape, or numbers that are not all finite.
         """
         shape = inputs.shape
         changed = np.asarray(self._function(inputs, self._rng))
         if changed.shape != shape:
             raise ValueError(
-                f"augmentation must return as many rows and features as it gets, {shape};"
+                f"augmentation must return an array of the shape that it gets, {shape};"
                 f" {self._function!r} returned an array of shape {changed.shape}."
             )
-        # The sum tells it in one pass, unless it is beyond the largest number itself.
+        # The sum shows it in one pass, unless the sum of finite numbers itself overflows.
         if not math.isfinite(changed.sum()) and not np.isfinite(changed).all():
             raise ValueError(
                 f"augmentation must return finite numbers; {self._function!r} returned NaN or"

@@ -1,4 +1,4 @@
-"""An average of the parameters over the steps of training."""
+"""Averages of the parameters over the training steps."""
 
 from typing import Any
 
@@ -11,23 +11,23 @@ from skann.engine.kernels import active
 class Average:
     r"""Exponential moving average of a parameter vector [1]_.
 
-    After t steps it is :math:`\frac{1 - d}{1 - d^t} \sum_{i=1}^{t} d^{t - i} \theta_i`: the
-    weights sum to one from the first step on, so that it owes nothing to where training
-    began.
+    After t steps it is :math:`\frac{1 - d}{1 - d^t} \sum_{i=1}^{t} d^{t - i} \theta_i`. The
+    coefficients sum to one from the first step on, so that the initial parameters have no
+    influence.
 
     Parameters
     ----------
     parameters : ndarray of shape (n_parameters,)
-        Gives shape and dtype.
+        Parameter vector, which gives the shape and dtype.
     decay : float
-        Weight that a step loses at the next one, d above, in [0, 1).
+        Decay rate d of the average, in [0, 1).
 
     Attributes
     ----------
     values : ndarray of shape (n_parameters,)
-        The average.
+        The average of the parameters.
     n_updates : int
-        Steps averaged over.
+        Number of steps averaged over.
 
     References
     ----------
@@ -52,23 +52,23 @@ class Average:
         self._update = active().make_average(parameters)
 
     def update(self, parameters: NDArray) -> None:
-        """Take in the parameters after a step."""
+        """Include the parameters after a step in the average."""
         self.n_updates += 1
         share = (1 - self._decay) / (1 - self._decay**self.n_updates)
         self._update(self.values, parameters, share)
 
     def state(self) -> dict[str, Any]:
-        """Return what to go on from later; the values are shared, not copied."""
+        """Return the state to continue from; the values are shared, not copied."""
         return {"decay": self._decay, "n_updates": self.n_updates, "values": self.values}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned, unless that decayed otherwise."""
+        """Continue from what `state` returned, unless it has another decay rate."""
         if state["decay"] == self._decay:
             self.n_updates = state["n_updates"]
             self.values[...] = state["values"]
 
     def swap(self, parameters: NDArray) -> None:
-        """Exchange the average and the parameters."""
+        """Exchange the values of the average and the parameters."""
         before = parameters.copy()
         parameters[...] = self.values
         self.values[...] = before

@@ -13,25 +13,25 @@ from scipy import sparse
 from skann.engine.augmentation import Augmentation
 from skann.engine.rows import Scaling, make_rows
 
-# Numbers that are gathered at once where a batch has fewer: few calls for many small batches,
-# and still in cache when the last of them is used.
+# Small batches are gathered several at once, up to this many numbers. This needs fewer calls, and
+# the last batch is still in cache when it is used.
 _GATHERED = 65_536
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows of X, with what is known about each of them.
+    """Rows of X with their targets and weights.
 
     Parameters
     ----------
     X : ndarray or CSR array of shape (n_all, n_features)
-        In a layout that rows can be gathered from (see `laid_out_by_rows`).
+        Rows in a layout that can be gathered from (see `laid_out_by_rows`).
     targets : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         Encoded targets.
     weights : ndarray of shape (n_rows,) or None
-        Sample weights.
+        Weights of the rows; None for equal weights.
     subset : ndarray of shape (n_rows,), int, or None
-        Which rows of X these are; None for all.
+        Indices of the rows in X; None for all rows.
     """
 
     X: NDArray | sparse.csr_array
@@ -44,27 +44,29 @@ class Examples:
         return len(self.targets)
 
     def at(self, places: NDArray) -> "Examples":
-        """Return some of the rows; X is not copied."""
+        """Return the rows at some positions; X is not copied."""
         weights = None if self.weights is None else self.weights[places]
         subset = places if self.subset is None else self.subset[places]
         return Examples(self.X, self.targets[places], weights, subset)
 
     def spread_evenly(self, n_rows: int) -> "Examples":
-        """Return at most `n_rows` that have weight, from all over: they may be sorted by class."""
+        """Return up to `n_rows` rows of nonzero weight, evenly spaced, as X may be sorted."""
         weights = self.weights
         places = np.arange(len(self)) if weights is None else np.flatnonzero(weights)
         return self.at(places[:: math.ceil(len(places) / n_rows)])
 
 
 class Batch(NamedTuple):
-    """What one step of training works on.
+    """The rows that one training step uses.
 
     Attributes
     ----------
     inputs : ndarray or CSR array of shape (n_batch, n_features)
+        Rows, scaled and cast.
     targets : ndarray of shape (n_batch,) or (n_batch, n_outputs)
+        Encoded targets.
     weights : ndarray of shape (n_batch,) or None
-        Divided by the mean weight of all rows.
+        Weights of the rows, divided by the mean weight of all rows.
     """
 
     inputs: NDArray | sparse.csr_array
@@ -73,29 +75,29 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Mini-batches of rows, targets and weights, shuffled or in order.
+    """Mini-batches of an epoch, shuffled or in order.
 
     Parameters
     ----------
     examples : Examples
-        What to draw from.
+        The rows to draw from.
     batch_size : int
-        Most rows of a batch. Where the rows are no multiple of it, the last two batches of an
-        epoch share what is left: one of a few rows would make a step as long as the others, in
-        a direction that is mostly noise.
+        Maximum number of rows in a batch. If it does not divide the number of rows, the last two
+        batches of an epoch share the remaining rows. A batch of very few rows would make a step
+        as long as the others, in a direction that is mostly noise.
     dtype : dtype-like
         Computing dtype.
     scaling : Scaling or None
-        Applied to the rows as they are cast.
+        Scaling, applied when the rows are cast.
     augmentation : Augmentation or None
-        Changes each batch; then it scales the rows, and `scaling` is None.
+        Random changes to each batch. It then scales the rows, and `scaling` is None.
 
     Attributes
     ----------
     n_rows : int
-        Rows of an epoch.
+        Number of rows in an epoch.
     n_batches : int
-        Batches of an epoch.
+        Number of batches in an epoch.
     mean_weight : float
         Mean weight of the rows; 1 without weights.
     """
@@ -121,13 +123,13 @@ class Batches:
         rows_at_once = min(self._n_at_once * batch_size, self.n_rows)
         self._rows = make_rows(X, dtype, rows_at_once, scaling, examples.subset)
         self._targets = targets
-        # Relative weights: their scale may be beyond the computing dtype.
+        # Relative weights, because the weights may exceed the range of the computing dtype.
         self._weights = None if weights is None else (weights / self.mean_weight).astype(dtype)
         self._gathered_targets = np.empty((rows_at_once, *targets.shape[1:]), targets.dtype)
         self._gathered_weights = np.empty(rows_at_once, dtype)
 
     def shuffled(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield the batches of an epoch in random order; each is valid until the next."""
+        """Yield the batches of an epoch in random order; each is valid until the next one."""
         order = rng.permutation(self.n_rows)
         for first in range(0, self.n_batches, self._n_at_once):
             bounds = self._bounds[first : first + self._n_at_once + 1]
@@ -153,9 +155,9 @@ class Batches:
         return Batch(inputs, targets, weights)
 
     def in_order(self) -> Iterator[Batch]:
-        """Yield the batches in the order of X; each is valid until the next."""
+        """Yield the batches in the order of X; each is valid until the next one."""
         for start, stop in pairwise(self._bounds):
-            if self._augmentation is not None:  # It may overwrite rows, which may be those of X.
+            if self._augmentation is not None:  # It may overwrite rows, so they must be copies.
                 yield self._gather(np.arange(start, stop))
                 continue
             weights = None if self._weights is None else self._weights[start:stop]
@@ -163,7 +165,7 @@ class Batches:
 
 
 def _batch_bounds(n_rows: int, batch_size: int) -> list[int]:
-    """Return where the batches of an epoch begin, and where the last one ends."""
+    """Return the first row of each batch of an epoch, followed by the number of rows."""
     bounds = [*range(0, n_rows, batch_size), n_rows]
     if len(bounds) > 2:
         bounds[-2] = (bounds[-3] + n_rows + 1) // 2

@@ -1,4 +1,4 @@
-"""What is random in training: dropout, and noise on the inputs."""
+"""Random regularisation in training: dropout, and noise on the inputs."""
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -7,26 +7,26 @@ from scipy import sparse
 from skann.engine.kernels import active
 from skann.engine.memory import aligned_empty
 
-# Values that dropout decides about at once: the generator allocates what it returns.
+# Number of values handled at once; it is limited because the generator allocates its result.
 _DRAWS = 16_384
 
 
 class Dropout:
-    """Sets a random share of the values to zero and scales the others up [1]_.
+    """Set a random share of the values to zero and scale up the others [1]_.
 
     Parameters
     ----------
     rate : float
-        The share, in [0, 1); rounded to a multiple of 1/65536, by which the scale is exact.
+        Share of the values to drop, in [0, 1). It is rounded to a multiple of 1/65536.
     dtype : dtype-like
         Computing dtype.
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
 
     Attributes
     ----------
     scale : float
-        What the values that remain are multiplied by, so that the mean stays.
+        Factor for the remaining values that preserves the mean. It is exact for the rounded rate.
 
     References
     ----------
@@ -35,7 +35,7 @@ class Dropout:
     """
 
     def __init__(self, rate: float, dtype: DTypeLike, rng: np.random.Generator) -> None:
-        # At most 65535 of 65536: with all values dropped there is no scale.
+        # Drop at most 65535 of 65536 values: if all are dropped, the scale is infinite.
         self._threshold = min(round(rate * 65536), 65535)
         self.scale = 65536 / (65536 - self._threshold)
         self._rng = rng
@@ -49,7 +49,7 @@ class Dropout:
         Parameters
         ----------
         values : ndarray of any shape, C-contiguous
-            Changed in place.
+            The values, changed in place.
         """
         values = values.reshape(-1)
         if values.size > self._mask.size:
@@ -58,40 +58,40 @@ class Dropout:
         for start in range(0, values.size, _DRAWS):
             part = values[start : start + _DRAWS]
             mask = self._mask[start : start + _DRAWS][: part.size]
-            # Four draws of 16 bits for the price of one random number.
+            # One random number of 64 bits gives four draws of 16 bits.
             words = random_raw(-(-part.size // 4)).view(np.uint16)[: part.size]
             self._kernels.drop(words, self._threshold, self.scale, mask, part)
-            del words  # Before the next are allocated.
+            del words  # Free them before the next words are allocated.
 
     def undo(self, outputs: NDArray, grad: NDArray) -> None:
-        """Bring the gradient with respect to the outputs back before `apply`, and these too.
+        """Propagate a gradient back through `apply`, and rescale the outputs.
 
-        Where they were dropped the outputs stay zero: so is the gradient there.
+        Outputs that were dropped stay zero, and so does the gradient there.
 
         Parameters
         ----------
         outputs : ndarray of any shape, C-contiguous
-            As the last call of `apply` left them; changed in place.
+            Values as the last call of `apply` left them. They are changed in place.
         grad : ndarray of the same shape, C-contiguous
-            Changed in place.
+            Gradient with respect to the outputs. It is changed in place.
         """
         mask = self._mask[: outputs.size]
         self._kernels.undo_drop(mask, self.scale, outputs.reshape(-1), grad.reshape(-1))
 
 
 class Corruption:
-    """Gaussian noise and dropout on the inputs of a network, in training.
+    """Add Gaussian noise to the inputs of a network and drop some of them, in training.
 
     Parameters
     ----------
     noise : float
-        Standard deviation of what is added.
+        Standard deviation of the noise.
     dropout : float
-        Share of the inputs that are then set to zero.
+        Share of the inputs that are set to zero after the noise is added.
     dtype : dtype-like
         Computing dtype.
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
     """
 
     def __init__(
@@ -108,14 +108,15 @@ class Corruption:
         Parameters
         ----------
         inputs : ndarray or CSR array of shape (n_rows, n_features)
-            A batch. Of sparse rows the absent entries stay zeros, and there must be no noise.
+            Rows of a batch. Sparse rows must have no noise; their absent entries stay zero.
 
         Returns
         -------
         ndarray or CSR array of shape (n_rows, n_features)
+            The corrupted copy.
         """
         if not isinstance(inputs, np.ndarray):
-            assert self._dropout is not None  # Sparse rows are not given noise.
+            assert self._dropout is not None  # Sparse rows get no noise.
             data = inputs.data.copy()
             self._dropout.apply(data)
             return sparse.csr_array((data, inputs.indices, inputs.indptr), shape=inputs.shape)

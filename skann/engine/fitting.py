@@ -1,4 +1,4 @@
-"""From settings and examples to a trained network."""
+"""Training a network, from settings and examples to the trained network."""
 
 import math
 from dataclasses import dataclass
@@ -15,32 +15,34 @@ from skann.engine.threads import limit_threads
 from skann.engine.training import MiniBatchRun
 from skann.engine.validation import scores_of
 
-# Times the loss of predicting all classes alike: random weights on scaled inputs stay below.
+# A loss above this multiple of the loss of a uniform prediction counts as blown up. Random weights
+# on scaled inputs stay below it.
 _BLOWN_UP = 10
-# Training rows that must get finite scores, and how many where a loss blew up.
+# Number of training rows whose scores are checked, normally and if a loss has blown up.
 _FEW_ROWS, _MANY_ROWS = 50, 2000
 
 
 @dataclass(frozen=True)
 class FittedRun:
-    """What came of a training.
+    """Result of a training run.
 
     Parameters
     ----------
     network : Network
-        With the weights to keep.
+        The network, with the weights to keep.
     history : list of Epoch
-        A record of each epoch.
+        One record for each epoch.
     reason : str or None
-        Why training ended; None where a solver's own criterion ended it.
+        Why training ended; None if the solver's own criterion ended it.
     message : str
         Why L-BFGS did not converge; empty if it did, and for the other solvers.
     gave_up : bool
-        Whether the last steps led to no finite loss or scores, and earlier weights are kept.
+        Whether the last steps led to a loss or scores that are not finite, so that earlier
+        weights are kept.
     blew_up : bool
-        Whether the loss of an epoch was far above that of a network that knows nothing.
+        Whether the loss of an epoch was far above that of an untrained network.
     state : TrainingState
-        What a later training can go on from.
+        State that a later training can continue from.
     """
 
     network: Network
@@ -53,24 +55,24 @@ class FittedRun:
 
     @property
     def has_learned_nothing(self) -> bool:
-        """Whether training ended before any weights but the first were proven."""
+        """Whether training ended before any weights but the initial ones proved to be finite."""
         return not self.history or (self.gave_up and len(self.history) < 2)
 
 
 def largest_product(settings: Settings, n_rows: int) -> int:
-    """Return the multiply-adds that decide on the number of BLAS threads.
+    """Return the number of multiply-adds that decides how many BLAS threads to use.
 
     Parameters
     ----------
     settings : Settings
-        What to do.
+        Settings of the fit.
     n_rows : int
-        Rows that are computed at once.
+        Number of rows that are computed at once.
 
     Returns
     -------
     int
-        Of the largest layer; 0 for a fit that is to use one thread.
+        Multiply-adds of the largest layer; 0 for a fit that must use one thread.
     """
     shapes = settings.architecture.weight_shapes
     largest_layer = max(fan_in * fan_out for fan_in, fan_out in shapes)
@@ -83,13 +85,13 @@ def fit(settings: Settings, data: Data, start: TrainingState, observer: Observer
     Parameters
     ----------
     settings : Settings
-        What to do.
+        Settings of the fit.
     data : Data
-        What to train and measure on.
+        Rows to train on and to validate with.
     start : TrainingState
-        What to go on from; its arrays are copied.
+        State to continue from; its arrays are copied.
     observer : Observer
-        Who follows the run, and may stop it.
+        Observer that follows the run and may stop it.
 
     Returns
     -------
@@ -107,7 +109,7 @@ def fit(settings: Settings, data: Data, start: TrainingState, observer: Observer
         message = run.train()
         blew_up, gave_up = _blew_up(run), run.stopping.reason == "diverged"
         if isinstance(run, MiniBatchRun) and not _scores_are_finite(run, data, blew_up):
-            # The last steps have led to weights that no loss was measured with.
+            # The last steps led to weights for which no loss has been computed.
             run.give_up()
             gave_up = True
         state = run.end()
@@ -120,11 +122,11 @@ def fit(settings: Settings, data: Data, start: TrainingState, observer: Observer
 def _blew_up(run: Run) -> bool:
     n_outputs = run.settings.architecture.layer_sizes[-1]
     is_multiclass = run.settings.loss == "multiclass"
-    alike = math.log(n_outputs) if is_multiclass else n_outputs * math.log(2)
-    return max((epoch.loss for epoch in run.history), default=0.0) > _BLOWN_UP * alike
+    uniform_loss = math.log(n_outputs) if is_multiclass else n_outputs * math.log(2)
+    return max((epoch.loss for epoch in run.history), default=0.0) > _BLOWN_UP * uniform_loss
 
 
 def _scores_are_finite(run: Run, data: Data, blew_up: bool) -> bool:
-    """Look at the scores of some training rows."""
+    """Tell whether the scores of some training rows are finite."""
     some = data.train.spread_evenly(_MANY_ROWS if blew_up else _FEW_ROWS)
     return bool(np.isfinite(scores_of(run.network, some, data.scaling)).all())

@@ -11,13 +11,13 @@ Initializer = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
 def glorot_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
     """Draw weights uniformly from +-sqrt(6 / (fan_in + fan_out)).
 
-    Keeps the variance of signals and gradients level through layers that are linear
-    around zero [1]_.
+    Preserves the variance of signals and gradients through layers that are linear around
+    zero [1]_.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
     fan_in, fan_out : int
         Number of inputs and outputs of the layer.
 
@@ -47,7 +47,7 @@ def glorot_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArra
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
     fan_in, fan_out : int
         Number of inputs and outputs of the layer.
 
@@ -69,12 +69,13 @@ def glorot_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArra
 def he_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
     """Draw weights uniformly from +-sqrt(6 / fan_in).
 
-    Variance 2 / `fan_in`: makes up for the half of the signal that a rectifier drops [1]_.
+    The variance is 2 / `fan_in`, which compensates for the half of the signal that a rectifier
+    drops [1]_.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
     fan_in, fan_out : int
         Number of inputs and outputs of the layer.
 
@@ -104,7 +105,7 @@ def he_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
     fan_in, fan_out : int
         Number of inputs and outputs of the layer.
 
@@ -126,12 +127,13 @@ def he_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np
 def lecun_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
     """Draw weights uniformly from +-sqrt(3 / fan_in).
 
-    Variance 1 / `fan_in`: keeps the variance of the signal level through linear layers [1]_.
+    The variance is 1 / `fan_in`, which preserves the variance of the signal through linear
+    layers [1]_.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
     fan_in, fan_out : int
         Number of inputs and outputs of the layer.
 
@@ -157,12 +159,12 @@ def lecun_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArra
 def lecun_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
     """Draw weights normally with variance 1 / fan_in, that of `lecun_uniform`.
 
-    What the self-normalizing activation SELU is made for [1]_.
+    The self-normalizing activation SELU is designed for this initializer [1]_.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
     fan_in, fan_out : int
         Number of inputs and outputs of the layer.
 
@@ -187,15 +189,15 @@ def lecun_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray
 
 
 def orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
-    """Draw a matrix whose columns are orthonormal, or its rows if it has fewer of them.
+    """Draw a matrix with orthonormal columns, or with orthonormal rows if it has fewer rows.
 
-    Uniformly among all such matrices: it turns signals or projects them but stretches none,
+    The draw is uniform among all such matrices. They rotate or project signals but stretch none,
     however many layers follow one another [1]_.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
     fan_in, fan_out : int
         Number of inputs and outputs of the layer.
 
@@ -219,7 +221,7 @@ def orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[n
     """
     tall = rng.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
     columns, triangle = np.linalg.qr(tall)
-    # With the signs that make the factors unique, the distribution is uniform.
+    # The distribution is uniform with the signs that make the factorisation unique.
     columns *= np.copysign(1, np.diag(triangle))
     return columns if fan_in >= fan_out else columns.T
 

@@ -19,9 +19,9 @@ from skann.engine.subnormals import flush_subnormals
 
 
 class LbfgsRun(Run):
-    """Training on all rows at once, by a solver that needs exact gradients.
+    """A training run on all rows at once, by L-BFGS, which needs exact gradients.
 
-    Parameters are those of `Run`, but for what the settings say.
+    The parameters are those of `Run`, except for `network` and `batch_size`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class LbfgsRun(Run):
         self._error_of_callback: StopIteration | None = None
 
     def train(self) -> str:
-        """Train to the end; return why the solver did not converge, empty if it did."""
+        """Train to the end; return why the solver did not converge, or an empty string."""
         settings, stopping = self.settings, self.stopping
         message = ""
         try:
@@ -61,7 +61,7 @@ class LbfgsRun(Run):
         if self._error_of_callback is not None:
             raise self._error_of_callback
         if self._in_iteration:
-            # Begun, but interrupted, or the line search found nothing better.
+            # The iteration was interrupted, or its line search found nothing better.
             self.observer.abandon_epoch(self)
         if not stopping.history and stopping.reason is None:
             self._in_iteration = True
@@ -70,12 +70,12 @@ class LbfgsRun(Run):
         return message
 
     def end(self) -> TrainingState:
-        """Put the weights to keep into the network; return what a later run can go on from."""
+        """Put the weights to keep into the network; return the state for a later run."""
         self.restore_best()
         return self.state()
 
     def state(self) -> TrainingState:
-        """Return what a training can go on from: SciPy keeps the rest to itself."""
+        """Return the state for a later run; SciPy does not expose the rest."""
         return TrainingState(
             parameters=self.network.parameters,
             stream=self.rng.bit_generator.state,
@@ -89,7 +89,7 @@ class LbfgsRun(Run):
         try:
             plateau = self.record(self._epoch(float(intermediate_result.fun)))
             self.tell()
-        except StopIteration as error:  # SciPy would take it for the end of the search.
+        except StopIteration as error:  # SciPy would treat it as a request to stop.
             self._error_of_callback = error
             raise
         if plateau and self.stopping.reason is None:
@@ -98,14 +98,14 @@ class LbfgsRun(Run):
             raise StopIteration
 
     def _epoch(self, loss: float) -> Epoch:
-        """Return the record of an iteration that has ended with `loss`."""
+        """Return the record of an iteration that ended with `loss`."""
         begin, self._begin = self._begin, time.perf_counter()
         norm = float(np.linalg.norm(self._gradient))
         return Epoch(loss, gradient_norm=norm, seconds=self._begin - begin)
 
     @flush_subnormals()
     def _objective(self, vector: NDArray) -> tuple[float, NDArray]:
-        """Return loss and gradient over all rows, computed chunk by chunk."""
+        """Return the loss and its gradient over all rows, computed chunk by chunk."""
         if not self._in_iteration and len(self.history) < self.settings.max_iter:
             self.observer.begin_epoch(self)
             self._in_iteration = True
@@ -136,19 +136,20 @@ def minimize_lbfgs(
     Parameters
     ----------
     objective : callable (vector) -> (value, gradient)
-        The function.
+        Function to minimise.
     start : ndarray of shape (n_parameters,)
-        First point.
+        Initial point.
     callback : callable (vector) -> None
-        Called after every iteration; raises StopIteration to end the search there.
+        Called after every iteration. It may raise StopIteration to end the search.
     max_iter, max_fun : int
-        Most iterations and most evaluations.
+        Maximum number of iterations and of evaluations.
     tol : float
-        Largest entry of the gradient at which the search ends.
+        The search ends when no entry of the gradient is larger than this.
 
     Returns
     -------
     scipy.optimize.OptimizeResult
+        Result of the search.
 
     References
     ----------
@@ -170,7 +171,7 @@ def minimize_lbfgs(
         method="L-BFGS-B",
         jac=True,
         callback=callback,
-        # Rectifiers make the objective kinked, where the gradient need not vanish: the search
-        # also ends when an iteration gains less than this, relative to the loss.
+        # With rectifiers the objective has kinks, where the gradient need not vanish. So the search
+        # also ends when an iteration gains less than ftol, relative to the loss.
         options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol, "ftol": 1e-4 * tol},
     )

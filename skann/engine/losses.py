@@ -1,11 +1,11 @@
-"""Losses, each with its link: value, gradient and probabilities from raw scores.
+"""Losses with their link functions: value, gradient and probabilities from raw scores.
 
-Raw scores (logits) are stored class by class, as arrays of shape (n_outputs, n_rows):
-reductions over a handful of classes then run along whole vectors of rows, which NumPy does
-several times faster than many reductions of ten numbers.
+Raw scores (logits) are stored class by class, as arrays of shape (n_outputs, n_rows). A reduction
+over a few classes then works on whole vectors of rows, which NumPy does several times faster than
+many reductions of ten numbers.
 
-A loss object holds the scratch arrays for batches of up to `max_rows` rows and so belongs
-to one fit. The probabilities need none: they are static methods, safe from any thread.
+A loss object holds the scratch arrays for batches of up to `max_rows` rows, so it belongs to one
+fit. Probabilities need no scratch arrays: they are static methods and thread-safe.
 """
 
 import math
@@ -19,7 +19,7 @@ from skann.engine.kernels import active
 
 
 class Loss(Protocol):
-    """What training and prediction ask of a loss."""
+    """Interface of a loss, as training and prediction use it."""
 
     out_activation: str
 
@@ -34,11 +34,11 @@ class Loss(Protocol):
 
     @staticmethod
     def probabilities(logits: NDArray) -> NDArray:
-        """Return probabilities of shape (n_rows, n_columns)."""
+        """Return the probabilities, of shape (n_rows, n_columns)."""
 
     @staticmethod
     def log_probabilities(logits: NDArray) -> NDArray:
-        """Return their logarithms, without the loss of precision of taking them after."""
+        """Return the log-probabilities, more precisely than by taking logarithms afterwards."""
 
     @staticmethod
     def average(logits: NDArray) -> NDArray:
@@ -50,19 +50,19 @@ class SoftmaxCrossEntropy:
 
     .. math:: \frac{1}{d} \sum_i w_i \left(\log \sum_k e^{z_{ki}} - z_{y_i i}\right)
 
-    With label smoothing :math:`\epsilon`, the cross-entropy with the distribution that has
-    :math:`\epsilon / K` on each of the `K` classes and the rest on the true one [1]_.
+    With label smoothing :math:`\epsilon`, the target of a row is a distribution: every one of
+    the `K` classes gets :math:`\epsilon / K`, and the true class gets the rest in addition [1]_.
 
     Parameters
     ----------
     n_outputs : int
         Number of classes.
     max_rows : int
-        Rows of the largest batch.
+        Number of rows of the largest batch.
     dtype : dtype-like
         Computing dtype.
     label_smoothing : float, default=0.0
-        Share of a target spread evenly over the classes, from 0 to 1.
+        Share of a target that is spread evenly over the classes, from 0 to 1.
 
     References
     ----------
@@ -99,23 +99,24 @@ class SoftmaxCrossEntropy:
         Parameters
         ----------
         logits : ndarray of shape (n_outputs, n_rows), C-contiguous
-            Raw scores; on return, the gradient with respect to them.
+            Raw scores. On return, the gradient with respect to them.
         targets : ndarray of shape (n_rows,), intp
             Class codes.
         weights : ndarray of shape (n_rows,) or None
             Weight of each row.
         divisor : float
-            What the weighted sum over the rows is divided by.
+            Divisor of the weighted sum over the rows.
 
         Returns
         -------
         float
+            The loss.
         """
         return self._function(logits, targets, weights, divisor)
 
     @staticmethod
     def probabilities(logits: NDArray) -> NDArray:
-        """Return the softmax of `logits`, kept inside the open interval (0, 1).
+        """Return the softmax of `logits`, clipped to the open interval (0, 1).
 
         Parameters
         ----------
@@ -170,8 +171,8 @@ class LogisticCrossEntropy:
     .. math:: \frac{1}{d} \sum_i w_i \sum_k
         \left(\log(1 + e^{z_{ki}}) - y_{ik} z_{ki}\right)
 
-    One output and codes 0 and 1 make binary classification, several outputs and an
-    indicator matrix make multilabel classification. Label smoothing :math:`\epsilon` moves
+    One output with codes 0 and 1 gives binary classification; several outputs with an
+    indicator matrix give multilabel classification. Label smoothing :math:`\epsilon` moves
     the targets to :math:`\epsilon / 2` and :math:`1 - \epsilon / 2`.
 
     Parameters
@@ -179,11 +180,11 @@ class LogisticCrossEntropy:
     n_outputs : int
         Number of outputs.
     max_rows : int
-        Rows of the largest batch.
+        Number of rows of the largest batch.
     dtype : dtype-like
         Computing dtype.
     label_smoothing : float, default=0.0
-        Share of a target spread evenly over its two values, from 0 to 1.
+        Share of a target that is spread evenly over its two values, from 0 to 1.
 
     Examples
     --------
@@ -213,23 +214,24 @@ class LogisticCrossEntropy:
         Parameters
         ----------
         logits : ndarray of shape (n_outputs, n_rows), C-contiguous
-            Raw scores; on return, the gradient with respect to them.
+            Raw scores. On return, the gradient with respect to them.
         targets : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-            Zeros and ones.
+            Targets, which are zeros and ones.
         weights : ndarray of shape (n_rows,) or None
             Weight of each row.
         divisor : float
-            What the weighted sum over the rows is divided by.
+            Divisor of the weighted sum over the rows.
 
         Returns
         -------
         float
+            The loss.
         """
         return self._function(logits, targets, weights, divisor)
 
     @staticmethod
     def probabilities(logits: NDArray) -> NDArray:
-        """Return logistic probabilities, kept inside the open interval (0, 1).
+        """Return the logistic probabilities, clipped to the open interval (0, 1).
 
         Parameters
         ----------
@@ -275,12 +277,12 @@ class LogisticCrossEntropy:
 
 
 def _both_signs(logits: NDArray) -> NDArray:
-    """Make the logit of "not" the row above that of the single output."""
+    """Add the logits of the negative class as the first row, if there is a single output."""
     return np.vstack([-logits, logits]) if len(logits) == 1 else logits
 
 
 def _inside_unit_interval(probabilities: NDArray) -> NDArray:
-    """Move rounded zeros and ones to the nearest number inside (0, 1), in place."""
+    """Replace rounded zeros and ones by the nearest number inside (0, 1), in place."""
     info = np.finfo(probabilities.dtype)
     np.maximum(probabilities, info.tiny, out=probabilities)
     return np.minimum(probabilities, 1 - info.epsneg, out=probabilities)

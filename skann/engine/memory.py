@@ -1,4 +1,4 @@
-"""Arrays whose first byte starts a cache line, and attributes made on first use."""
+"""Arrays aligned to cache lines, and attributes that are computed on first use."""
 
 import math
 from collections.abc import Callable
@@ -7,18 +7,18 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-# One cache line, and the widest vector register. BLAS kernels may treat unaligned heads of
-# arrays differently: in training, a fixed alignment is part of "same seed, same bits".
+# Size of a cache line and of the widest vector register. BLAS kernels may treat the unaligned start
+# of an array differently, so a fixed alignment is needed for the same seed to give the same bits.
 ALIGNMENT = 64
 
 _T = TypeVar("_T")
 
 
 class made_on_first_use(Generic[_T]):  # noqa: N801
-    """Like `functools.cached_property`, without the lock that this has in Python 3.11.
+    """Like `functools.cached_property`, without the lock that it has in Python 3.11.
 
-    All instances share that lock: fits in threads wait for each other, and one in a process
-    that was forked meanwhile waits for ever.
+    All instances share that lock. Fits in threads would wait for each other, and a process forked
+    while the lock is held would wait forever.
     """
 
     def __init__(self, make: Callable[[Any], _T]) -> None:
@@ -41,7 +41,7 @@ def aligned_empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray:
     shape : int or tuple of int
         Shape of the array.
     dtype : dtype-like
-        Type of its entries.
+        Type of the entries.
 
     Returns
     -------
@@ -66,9 +66,9 @@ def aligned_copy(array: NDArray, dtype: DTypeLike | None = None) -> NDArray:
     Parameters
     ----------
     array : ndarray
-        What to copy.
+        Array to copy.
     dtype : dtype-like
-        Type of the copy; None for that of `array`.
+        Type of the copy; None for the type of `array`.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """Optimizers on the flat parameter vector.
 
 A stochastic optimizer is a subclass of `Optimizer` with an entry in `OPTIMIZERS`. The penalty
-``decay / 2 * ||weights||^2`` is part of the objective, so its gradient goes through the same
-moments as the rest, unless decay is decoupled.
+``decay / 2 * ||weights||^2`` is part of the objective. Its gradient is therefore included in the
+moments, unless the weight decay is decoupled.
 """
 
 import math
@@ -16,25 +16,25 @@ from skann.engine.kernels import active
 from skann.engine.kernels.numpy_kernels import AdamStep
 from skann.engine.memory import aligned_empty
 
-# What decoupled decay leaves of the weights at least: they shrink, but not past zero.
+# Lower limit of the factor of decoupled decay: weights shrink, but do not change sign.
 _LEAST_SHRINKAGE = 1e-30
-# A decaying sum is multiplied out when its scale is below this, long before terms divided by the
-# scale overflow.
+# A decaying sum is multiplied by its scale when the scale falls below this, long before terms
+# divided by the scale overflow.
 _LEAST_SCALE = 1e-6
 
-# Numbers of a vector that a step works on at once: the handful of vectors that it passes
-# over several times stay in the last level of cache, and the calls are few.
+# Numbers of a vector that a step handles at once. The few vectors that it reads several times then
+# stay in the last level of cache, and the number of calls stays small.
 _BLOCK = 65_536
 
 
 class Optimizer:
-    """What training asks of a stochastic optimizer."""
+    """Base class of the stochastic optimizers."""
 
     decouples_decay = False
-    """Whether each step shrinks the weights itself, in place of a penalty in the loss."""
+    """Whether each step shrinks the weights directly, instead of a penalty in the loss."""
 
     def prepare(self, inputs: NDArray | sparse.csr_array) -> None:
-        """Bring the weights that a batch reads up to date; dense updates leave none behind."""
+        """Bring the weights that a batch reads up to date; dense updates have nothing to do."""
 
     def step(self, rate: float, decay: float) -> None:
         """Update the parameters in place from the gradient, which is overwritten.
@@ -44,26 +44,27 @@ class Optimizer:
         rate : float
             Learning rate of this step.
         decay : float
-            Factor of the weights in the gradient of the penalty, or of decoupled decay.
+            Factor of the weights in the gradient of the penalty, or rate of decoupled decay.
         """
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Bring all weights up to date; dense updates leave none behind."""
+        """Bring all weights up to date; dense updates have nothing to do."""
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of what must be kept to go on later with the same bits."""
+        """Return a copy of the state from which training can continue with the same bits."""
         raise NotImplementedError
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Continue from what `state` returned."""
         raise NotImplementedError
 
 
 class _Block(NamedTuple):
-    """A stretch of the flat vectors, short enough to stay in cache while it is worked on.
+    """A section of the flat vectors, short enough to stay in cache during a step.
 
-    `state` are the vectors that the optimizer keeps; the first `n_weights` parameters decay.
+    `state` holds the vectors that the optimizer keeps. Only the first `n_weights` parameters
+    decay.
     """
 
     parameters: NDArray
@@ -75,9 +76,9 @@ class _Block(NamedTuple):
 def _blocks(
     parameters: NDArray, gradient: NDArray, n_weights: int, *state: NDArray
 ) -> list[_Block]:
-    """Split vectors of one length into blocks; the first `n_weights` parameters decay."""
+    """Split vectors of one length into blocks; only the first `n_weights` parameters decay."""
     if not all(vector.flags.carray for vector in (parameters, gradient, *state)):
-        raise ValueError("An optimizer needs aligned, contiguous vectors that may be written to.")
+        raise ValueError("An optimizer needs vectors that are aligned, contiguous and writeable.")
     blocks = []
     for start in range(0, parameters.size, _BLOCK):
         part = slice(start, start + _BLOCK)
@@ -91,22 +92,22 @@ def _blocks(
 class DecayingSum:
     """A sum of vectors that decays by a factor before each term: s = beta * s + term.
 
-    It is kept divided by all that it has decayed by. A term then takes one pass, an axpy, where
-    decay and addition would take two.
+    The sum is stored divided by its accumulated decay. Adding a term then takes one pass over the
+    vector (an axpy); decaying and adding separately would take two.
 
     Parameters
     ----------
     like : ndarray of shape (n,)
-        Gives length and dtype.
+        Vector that gives the length and dtype.
     beta : float
-        The factor, in [0, 1).
+        Decay factor, in [0, 1).
 
     Attributes
     ----------
     values : ndarray of shape (n,)
         The sum, divided by `scale`.
     scale : float
-        What the values are to be multiplied by.
+        Factor by which to multiply the values.
 
     Examples
     --------
@@ -127,7 +128,7 @@ class DecayingSum:
         self._beta = beta
 
     def decay(self) -> None:
-        """Decay once."""
+        """Multiply the sum by the decay factor."""
         self.scale *= self._beta
         if self.scale < _LEAST_SCALE:
             self.values *= self.scale
@@ -135,7 +136,7 @@ class DecayingSum:
 
 
 class Adam(Optimizer):
-    r"""Adam [1]_.
+    r"""The Adam optimizer [1]_.
 
     With gradient g, moments :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g` and
     :math:`v \leftarrow \beta_2 v + (1 - \beta_2) g^2`, and their bias corrections
@@ -143,20 +144,20 @@ class Adam(Optimizer):
 
     .. math:: -\eta \, \hat m / (\sqrt{\hat v} + \epsilon).
 
-    The moments are kept as `DecayingSum` of :math:`g` and :math:`g^2`. Their scales, the factors
-    :math:`1 - \beta` and the bias corrections are numbers of the step: they go into its rate and
-    its epsilon.
+    The moments are kept as a `DecayingSum` of :math:`g` and of :math:`g^2`. Their scales, the
+    factors :math:`1 - \beta` and the bias corrections are the same for all parameters, so they
+    are included in the rate and the epsilon of each step.
 
     Parameters
     ----------
     parameters : ndarray of shape (n_parameters,)
-        Updated in place.
+        Parameter vector, updated in place.
     gradient : ndarray of shape (n_gradient,)
-        Of the last `n_gradient` parameters, in general of all.
+        Gradient with respect to the last `n_gradient` parameters, usually all of them.
     n_weights : int
-        The first `n_weights` parameters decay.
+        Number of parameters that decay: the first ones.
     beta_1, beta_2, epsilon : float
-        As in the paper.
+        Hyperparameters, as in the paper.
 
     References
     ----------
@@ -201,7 +202,7 @@ class Adam(Optimizer):
             self._update(values, grad, first, second, n_weights, step)
 
     def _begin_step(self, rate: float, decay: float) -> AdamStep:
-        """Decay the moments; return the numbers of the step."""
+        """Decay the moments; return the coefficients of this step."""
         self.n_steps += 1
         self.first.decay()
         self.second.decay()
@@ -229,7 +230,7 @@ class Adam(Optimizer):
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Continue from what `state` returned."""
         self.n_steps = state["n_steps"]
         self.first.values[...] = state["first"]
         self.first.scale = state["first_scale"]
@@ -240,11 +241,11 @@ class Adam(Optimizer):
 class AdamW(Adam):
     r"""Adam with decoupled weight decay [1]_.
 
-    Before its step, Adam's on the loss alone, the weights shrink:
-    :math:`w \leftarrow (1 - \eta \lambda) w`, to nothing where that is negative. Biases and the
-    scales and shifts of normalisation do not.
+    Before a step of Adam on the loss without a penalty, the weights shrink:
+    :math:`w \leftarrow (1 - \eta \lambda) w`, or to almost zero if the factor is negative. Biases
+    and the scales and shifts of normalisation do not shrink.
 
-    Parameters are those of `Adam`.
+    The parameters are those of `Adam`.
 
     References
     ----------
@@ -267,19 +268,19 @@ class AdamW(Adam):
 class SGD(Optimizer):
     r"""Stochastic gradient descent with momentum, by default Nesterov's [1]_.
 
-    :math:`u \leftarrow \mu u - \eta g`, then the step is u, or :math:`\mu u - \eta g` for
-    Nesterov's.
+    The velocity is :math:`u \leftarrow \mu u - \eta g`. The step is u, or with Nesterov's momentum
+    :math:`\mu u - \eta g`.
 
     Parameters
     ----------
     parameters, gradient : ndarray of shape (n_parameters,)
-        Both are kept, the first is updated in place.
+        Parameter vector, which is updated in place, and its gradient.
     n_weights : int
-        The first `n_weights` parameters decay.
+        Number of parameters that decay: the first ones.
     momentum : float
-        :math:`\mu`; 0 for none.
+        Momentum :math:`\mu`; 0 for plain gradient descent.
     nesterovs_momentum : bool
-        Whether to look ahead along the velocity.
+        Whether to use Nesterov's momentum.
 
     References
     ----------
@@ -321,7 +322,7 @@ class SGD(Optimizer):
         return {"velocity": self.velocity.copy()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Continue from what `state` returned."""
         self.velocity[...] = state["velocity"]
 
 

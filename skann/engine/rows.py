@@ -1,4 +1,4 @@
-"""Rows of X, as it is, gathered, scaled and cast a few at a time."""
+"""Access to rows of X, which are gathered, scaled and cast a few at a time."""
 
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
@@ -10,11 +10,12 @@ from scipy import sparse
 from skann.engine.kernels import active, numpy_kernels
 from skann.engine.memory import aligned_empty, made_on_first_use
 
-# Rows that are laid out anew at once: few enough for those of a wide table to stay in cache, many
-# enough for Python's share not to count.
+# Rows copied at once to another memory layout: few enough for rows of a wide table to stay in
+# cache, and enough to make Python's overhead negligible.
 _PASS_ROWS = 512
-# Numbers in the widest layer of rows that are computed at once, outside of mini-batches: about two
-# megabytes, so that inputs and activations stay in cache. Wide rows come by the dozen still.
+# Numbers in the widest layer when rows are computed outside of mini-batches: about two megabytes,
+# so that inputs and activations stay in cache. For very wide layers, the minimum number of rows
+# applies.
 _CHUNK_NUMBERS = 500_000
 _MIN_CHUNK_ROWS = 32
 
@@ -25,17 +26,17 @@ class Scaling(NamedTuple):
     Attributes
     ----------
     shift : ndarray of shape (n_features,) or None
-        None where nothing is subtracted.
+        Subtracted from each feature; None to subtract nothing.
     factor : ndarray of shape (n_features,) or None
-        None where nothing is multiplied.
+        Multiplied with each feature; None to multiply nothing.
     clip : float or None
-        If given, ``z / sqrt(1 + (z / clip)^2)`` takes the place of z: the identity near zero,
-        and never beyond the clip.
+        If given, z is replaced by ``z / sqrt(1 + (z / clip)^2)``, which is close to z near zero
+        and never exceeds the clip.
     is_wide : bool
-        Whether to scale in float64 whatever the computing dtype, which may not hold the factors
-        or the rows before they are scaled.
+        Whether to scale in float64 whatever the computing dtype, because the computing dtype may
+        not hold the factors or the unscaled rows.
     kind : str or None
-        What it is called.
+        Name of the scaling.
     """
 
     shift: NDArray | None
@@ -64,15 +65,15 @@ class DenseRows:
     Parameters
     ----------
     X : ndarray of shape (n_all, n_features)
-        Never copied whole and never written to.
+        Array of all rows. It is never copied completely and never written to.
     dtype : dtype-like
         Computing dtype.
     max_rows : int
-        The most rows that will be asked for at once.
+        Maximum number of rows requested at once.
     scaling : Scaling or None
-        Applied as rows are cast.
+        Scaling, applied when rows are cast.
     subset : ndarray of shape (n_rows,), intp, or None
-        Which rows of X these are; None for all.
+        Indices of the rows in X; None for all rows.
     """
 
     def __init__(
@@ -83,11 +84,11 @@ class DenseRows:
         scaling: Scaling | None,
         subset: NDArray | None,
     ) -> None:
-        # A memory map's subclass costs time at every slice; its base class reads the same file.
+        # Slicing the subclass of a memory map is slow; its base class reads the same file.
         self._X = np.asarray(X)
         self._subset = subset
         self._as_is = self._X.dtype == dtype and scaling is None
-        # ndarray.take copies its whole source first unless that is contiguous and native.
+        # ndarray.take copies its whole source unless that is contiguous and in native byte order.
         flags = self._X.flags
         self._takes = flags.c_contiguous and flags.aligned and self._X.dtype.isnative
         self._dtype = dtype
@@ -103,14 +104,14 @@ class DenseRows:
         elif self._factor is not None:
             self._factor = self._factor.astype(dtype)
             if self._shift is not None:
-                # In the precision of X: far from zero, little would be left of it after.
+                # Subtract in the precision of X: a cast before would lose digits far from zero.
                 self._shift = self._shift.astype(np.result_type(self._X.dtype, dtype))
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self._X) if self._subset is None else len(self._subset)
 
-    # Made on first use: a prediction that needs no cast needs none of them.
+    # These arrays are made on first use: a prediction that needs no cast needs none of them.
 
     @made_on_first_use
     def _kernels(self) -> ModuleType:
@@ -155,7 +156,7 @@ class DenseRows:
         return raw if self._as_is else self.cast(raw)
 
     def chunk(self, start: int, stop: int) -> NDArray:
-        """Return consecutive rows, valid until the next call; a view where X allows it."""
+        """Return consecutive rows, valid until the next call; a view of X if possible."""
         if self._subset is not None:
             return self.gather(np.arange(start, stop))
         rows = self._X[start:stop]
@@ -169,7 +170,7 @@ class DenseRows:
         if self._unit is None:
             numpy_kernels.scale(rows, self._shift, self._factor, batch)
             return self._clipped(batch)
-        assert self._factor is not None  # Wide rows are those with factors far from one.
+        assert self._factor is not None  # `is_wide` implies factors far from one.
         wide = self._wide[: len(rows)]
         np.multiply(rows, self._unit, out=wide, casting="unsafe")
         if self._shift is not None:
@@ -184,21 +185,21 @@ class DenseRows:
 
 
 class SparseRows:
-    """Rows of a CSR array, kept sparse unless their scaling shifts.
+    """Rows of a CSR array, kept sparse unless their scaling shifts them.
 
-    A scaling measured on sparse rows does not shift. One measured on dense rows may; the
-    rows then are made dense, few at a time.
+    A scaling measured on sparse rows does not shift. A scaling measured on dense rows may; then
+    the rows are made dense, a few at a time.
 
     Parameters
     ----------
     X : CSR array or matrix of shape (n_all, n_features)
-        Never written to.
+        Array of all rows. It is never written to.
     dtype : dtype-like
         Computing dtype.
     scaling : Scaling or None
-        Applied as rows are cast.
+        Scaling, applied when rows are cast.
     subset : ndarray of shape (n_rows,), intp, or None
-        Which rows of X these are; None for all.
+        Indices of the rows in X; None for all rows.
     """
 
     def __init__(
@@ -238,7 +239,7 @@ class SparseRows:
             return make_rows(rows.toarray(), self._dtype, n_rows, self._scaling).chunk(0, n_rows)
         if clip is not None and not rows.has_canonical_format:
             rows = rows.copy()
-            rows.sum_duplicates()  # The clip of a sum is not the sum of clips.
+            rows.sum_duplicates()  # Clip the sum of duplicate entries, not each of them.
         data = rows.data if factor is None else rows.data * factor[rows.indices]
         data = data.astype(self._dtype, copy=clip is not None)
         if data is rows.data:
@@ -249,17 +250,17 @@ class SparseRows:
 
 
 def _split(factor: Any) -> tuple[NDArray, NDArray]:
-    """Return powers of two, which round nothing, and what is left of `factor`, from 1 to 2."""
+    """Return powers of two, which cause no rounding, and `factor` divided by them, in [1, 2)."""
     left, exponent = np.frexp(factor)
     return np.ldexp(0.5, exponent), 2 * left
 
 
 def _clip_smoothly(values: NDArray, clip: float, scratch: NDArray) -> None:
-    # Infinite values too are clipped, and their quotient by the clip is finite.
+    # The limit makes infinite values finite, and so is their quotient by the clip.
     limit = np.finfo(values.dtype).max * min(clip / 2, 1)
     np.clip(values, -limit, limit, out=values)
     np.multiply(values, 1 / clip, out=scratch)
-    # Not the root of a sum of squares, which overflows.
+    # The root of a sum of squares would overflow.
     np.hypot(scratch, 1, out=scratch)
     values /= scratch
 
@@ -275,20 +276,20 @@ def make_rows(
     scaling: Scaling | None = None,
     subset: NDArray | None = None,
 ) -> RowSource:
-    """Return the source of rows that fits `X`.
+    """Return a source of rows for a dense or sparse `X`.
 
     Parameters
     ----------
     X : ndarray or CSR array of shape (n_all, n_features)
-        Any numeric dtype.
+        Array of all rows, of any numeric dtype.
     dtype : dtype-like
         Computing dtype.
     max_rows : int
-        The most rows that will be asked for at once.
+        Maximum number of rows requested at once.
     scaling : Scaling or None
-        Applied as rows are cast.
+        Scaling, applied when rows are cast.
     subset : ndarray of int or None
-        Which rows of X to present; None for all.
+        Indices of the rows in X; None for all rows.
 
     Returns
     -------
@@ -300,21 +301,22 @@ def make_rows(
 
 
 def laid_out_by_rows(X: NDArray | sparse.sparray, dtype: DTypeLike) -> NDArray | sparse.csr_array:
-    """Return `X` in a layout from which rows can be gathered, itself if it has one.
+    """Return `X` in a layout that rows can be gathered from, or `X` itself if it has one.
 
-    A column-major array is copied once, in the narrower of its own and the computing
-    dtype: gathering a row from it would touch a cache line for every number.
+    A column-major array is copied once, in the narrower of its own and the computing dtype.
+    Gathering a row from it would read a cache line for every number.
 
     Parameters
     ----------
     X : ndarray or sparse array of shape (n_rows, n_features)
-        Any numeric dtype.
+        Array of any numeric dtype.
     dtype : dtype-like
         Computing dtype.
 
     Returns
     -------
     ndarray or CSR array of shape (n_rows, n_features)
+        The rows.
 
     Examples
     --------
@@ -335,5 +337,5 @@ def laid_out_by_rows(X: NDArray | sparse.sparray, dtype: DTypeLike) -> NDArray |
 
 
 def chunk_rows(width: int) -> int:
-    """Return how many rows to compute at once in layers up to `width` without mini-batches."""
+    """Return how many rows to compute at once outside of mini-batches, for a layer width."""
     return max(_CHUNK_NUMBERS // width, _MIN_CHUNK_ROWS)

@@ -1,4 +1,4 @@
-"""What both ways of training work with, and who follows them."""
+"""What mini-batch training and L-BFGS have in common, and the observers of a run."""
 
 from typing import NamedTuple
 
@@ -18,18 +18,18 @@ from skann.engine.validation import Scoring, Validation
 
 
 class Data(NamedTuple):
-    """What a network is trained and measured on.
+    """The data of a fit.
 
     Attributes
     ----------
     train : Examples
         Training rows.
     validation : Examples or None
-        Rows to measure the network on after every epoch.
+        Rows to validate with after every epoch.
     scaling : Scaling or None
-        Of the inputs.
+        Scaling of the inputs.
     scoring : callable (network, loss) -> float, or None
-        What decides on the validation rows, given their loss; None for accuracy.
+        Score on the validation rows, computed from the network and its loss; None for accuracy.
     """
 
     train: Examples
@@ -39,45 +39,45 @@ class Data(NamedTuple):
 
 
 class Observer:
-    """Follows a run; this one does nothing. Any may ask the run to stop."""
+    """An observer that does nothing; subclasses follow a run and may ask it to stop."""
 
     def begin_epoch(self, run: "Run") -> None:
-        """Note that an epoch begins."""
+        """Handle the start of an epoch."""
 
     def end_step(self, loss: float) -> bool:
-        """Note the loss of a batch before its step; return True to end training."""
+        """Handle the loss of a mini-batch before its step; return True to stop training."""
         return False
 
     def end_epoch(self, run: "Run") -> bool:
-        """Note that an epoch has ended; return True to end training."""
+        """Handle the end of an epoch; return True to stop training."""
         return False
 
     def abandon_epoch(self, run: "Run") -> None:
-        """Note that an epoch that has begun will not be finished."""
+        """Handle an epoch that has begun but will not be completed."""
 
 
 class Run:
-    """A network in training, with all that takes part in it.
+    """A network in training, with everything that training needs.
 
     Parameters
     ----------
     settings : Settings
-        What to do.
+        Settings of the fit.
     data : Data
-        What to train and measure on.
+        Rows to train on and to validate with.
     start : TrainingState
-        What to go on from.
+        State to continue from.
     observer : Observer
-        Who follows the run.
+        Observer that follows the run.
     network : Network
-        With the parameters of `start`; trained in place.
+        Network with the parameters of `start`. It is trained in place.
     batch_size : int
-        Most rows that the gradient is computed of at once.
+        Maximum number of rows for which the gradient is computed at once.
 
     Attributes
     ----------
     stopping : Stopping
-        The history, and why training ended.
+        The history, and the reason why training ended.
     """
 
     def __init__(
@@ -119,60 +119,60 @@ class Run:
 
     @property
     def history(self) -> list[Epoch]:
-        """A record of each epoch that is over."""
+        """One record for each completed epoch."""
         return self.stopping.history
 
     def train(self) -> str:
-        """Train to the end; return why the solver did not converge, empty if it did."""
+        """Train to the end; return why the solver did not converge, or an empty string."""
         raise NotImplementedError
 
     def state(self) -> TrainingState:
-        """Return what a training can go on from with the same bits."""
+        """Return the state from which training can continue with the same bits."""
         raise NotImplementedError
 
     def end(self) -> TrainingState:
-        """Put the weights to keep into the network; return what a later run can go on from."""
+        """Put the weights to keep into the network; return the state for a later run."""
         raise NotImplementedError
 
     def record(self, epoch: Epoch) -> bool:
-        """Validate and record an epoch; return whether progress has ended."""
+        """Validate and record an epoch; return whether progress has stopped."""
         if self._validation is not None:
             score, loss = self._validation.measure(self.network)
             epoch = epoch._replace(validation_score=score, validation_loss=loss)
         return self.stopping.record(epoch, self.network.parameters)
 
     def tell(self) -> None:
-        """Tell the observer that an epoch has been recorded."""
+        """Notify the observer that an epoch has been recorded."""
         if self.observer.end_epoch(self):
             self.stopping.reason = "callback"
 
     def penalty(self, n_rows: int) -> float:
-        """Return ``alpha / 2 * ||weights||^2``, over the rows times their mean weight.
+        """Return ``alpha / 2 * ||weights||^2``, divided by `n_rows` times the mean row weight.
 
-        Of several members it is the mean, as of their losses.
+        For several members it is the mean, as for their losses.
         """
         weights = self.network.weights
         squares = float(weights @ weights) / len(self.network.members)
         return 0.5 * self.settings.alpha * squares / (n_rows * self.batches.mean_weight)
 
     def restore_best(self) -> None:
-        """Put the weights of the best epoch back, where they were kept."""
+        """Restore the weights of the best epoch, if they were kept."""
         if self.stopping.best_parameters is not None:
             self.network.parameters[...] = self.stopping.best_parameters
 
 
 def _watched(settings: Settings) -> Watch | None:
-    """Return what must improve for training to go on."""
+    """Return the quantity that must improve for training to continue."""
     if settings.early_stopping:
         return "validation_score"
-    # L-BFGS has a criterion of its own; a schedule with an end is run to that end.
+    # L-BFGS has its own criterion, and a schedule with an end runs to that end.
     if settings.solver == "lbfgs" or find_schedule(settings.learning_rate).has_end:
         return None
     return "loss"
 
 
 def _is_compact(data: Data, settings: Settings) -> bool:
-    """Tell whether batches stay sparse and training can do with the rows that they touch."""
+    """Tell whether batches stay sparse and the solver can update single rows of the weights."""
     is_shifted = data.scaling is not None and data.scaling.shift is not None
     stays_sparse = sparse.issparse(data.train.X) and not is_shifted
     is_single = settings.architecture.n_members == 1

@@ -1,9 +1,9 @@
-"""Learning-rate schedules: factories of functions of the step, and the registry of their names.
+"""Learning-rate schedules, and the registry of their names.
 
-A schedule gives the factor by which the initial learning rate is multiplied. A factory takes the
-number of steps of the whole run, and where it needs them further facts of the run by name; it
-returns a function from the number of steps done so far to the factor. To add a schedule, write
-the factory and its entry in `SCHEDULES`.
+A schedule gives the factor by which the initial learning rate is multiplied. It is written as a
+factory: the factory takes the number of steps of the whole run and, by name, further facts about
+the run. It returns a function from the number of steps done so far to the factor. To add a
+schedule, write the factory and its entry in `SCHEDULES`.
 """
 
 import math
@@ -15,12 +15,12 @@ Factor = Callable[[int], float]
 
 
 def constant(n_steps: int, **_: float) -> Factor:
-    """Stay at 1.
+    """Return a factor that is always 1.
 
     Parameters
     ----------
     n_steps : int
-        Steps of the run.
+        Number of steps of the run.
 
     Returns
     -------
@@ -38,18 +38,18 @@ def constant(n_steps: int, **_: float) -> Factor:
 def inverse_scaling(
     n_steps: int, *, steps_per_epoch: int, rows_per_epoch: int, power_t: float
 ) -> Factor:
-    """Fall as ``(t + 1) ** -power_t``, t being the rows seen in whole epochs.
+    """Return a factor ``(t + 1) ** -power_t``, where t is the number of rows in completed epochs.
 
-    scikit-learn's ``"invscaling"``: the rate changes at the end of an epoch.
+    This is scikit-learn's ``"invscaling"``. The rate changes at the end of each epoch.
 
     Parameters
     ----------
     n_steps : int
-        Steps of the run.
+        Number of steps of the run.
     steps_per_epoch, rows_per_epoch : int
-        Size of an epoch.
+        Number of steps and rows in an epoch.
     power_t : float
-        The exponent.
+        Exponent.
 
     Returns
     -------
@@ -65,16 +65,16 @@ def inverse_scaling(
 
 
 def one_cycle(n_steps: int, **_: float) -> Factor:
-    """Rise along a cosine for three tenths of the steps, then fall along one to nothing.
+    """Return a factor that rises along a cosine for 30 % of the steps, then falls along one.
 
-    The early rise lets the peak rate be several times what a constant rate could be, the
-    fall averages the noise away [1]_. It starts at 1/25 and ends at 1/10,000 of the peak,
-    as in PyTorch's ``OneCycleLR``.
+    The early rise allows a peak rate several times as high as a constant rate could be, and the
+    fall averages out the noise [1]_. The factor starts at 1/25 and ends at 1/10,000, as in
+    PyTorch's ``OneCycleLR``.
 
     Parameters
     ----------
     n_steps : int
-        Steps of the whole cycle.
+        Number of steps of the whole cycle.
 
     Returns
     -------
@@ -103,12 +103,12 @@ def one_cycle(n_steps: int, **_: float) -> Factor:
 
 
 def cosine(n_steps: int, **_: float) -> Factor:
-    """Fall along half a cosine from 1 to 0.
+    """Return a factor that falls along half a cosine from 1 to 0 [1]_.
 
     Parameters
     ----------
     n_steps : int
-        Steps of the run.
+        Number of steps of the run.
 
     Returns
     -------
@@ -129,12 +129,12 @@ def cosine(n_steps: int, **_: float) -> Factor:
 
 
 def linear(n_steps: int, **_: float) -> Factor:
-    """Fall along a straight line from 1 to 0.
+    """Return a factor that falls linearly from 1 to 0.
 
     Parameters
     ----------
     n_steps : int
-        Steps of the run.
+        Number of steps of the run.
 
     Returns
     -------
@@ -150,12 +150,12 @@ def linear(n_steps: int, **_: float) -> Factor:
 
 
 def exponential(n_steps: int, **_: float) -> Factor:
-    """Fall from 1 to a hundredth, by the same factor in every step.
+    """Return a factor that falls from 1 to 1/100 by the same ratio at every step.
 
     Parameters
     ----------
     n_steps : int
-        Steps of the run.
+        Number of steps of the run.
 
     Returns
     -------
@@ -171,14 +171,14 @@ def exponential(n_steps: int, **_: float) -> Factor:
 
 
 def warmed_up(factor: Factor, warmup_steps: int) -> Factor:
-    """Multiply a schedule's factor by one that rises in a straight line to 1.
+    """Multiply a schedule's factor by a factor that first rises linearly to 1.
 
     Parameters
     ----------
     factor : callable (step) -> float
         The schedule.
     warmup_steps : int
-        Steps until the rate is the schedule's own; with 0 or 1 it is from the start.
+        Number of steps of the rise; with 0 or 1 the schedule is unchanged.
 
     Returns
     -------
@@ -209,9 +209,9 @@ class Schedule(NamedTuple):
         ``factory(n_steps, steps_per_epoch=, rows_per_epoch=, power_t=)`` returns the factor as a
         function of the step.
     has_end : bool
-        Whether completing it counts as convergence.
+        Whether completing the schedule counts as convergence.
     drops_on_plateau : bool
-        Whether the rate is divided by five where training would stop for lack of progress.
+        Whether the rate is divided by five when progress stops, so that training continues.
     """
 
     factory: Callable[..., Factor]
@@ -220,23 +220,23 @@ class Schedule(NamedTuple):
 
 
 def from_callable(function: Callable[[int], Any]) -> Schedule:
-    """Make a schedule of a user's function.
+    """Make a schedule from a user's function.
 
     Parameters
     ----------
     function : callable (step) -> float
-        Called with the steps done so far; returns the factor.
+        Takes the number of steps done so far and returns the factor.
 
     Returns
     -------
     Schedule
-        One with an end: the function is taken to be made for the whole run. Its factory calls
-        the function for every step of the run.
+        A schedule with an end, because the function is assumed to cover the whole run. Its factory
+        calls the function once for every step of the run.
 
     Raises
     ------
     ValueError
-        By the factory, if `function` returns no finite number of at least 0.
+        Raised by the factory if `function` does not return a finite number of at least 0.
 
     Examples
     --------
@@ -248,11 +248,11 @@ def from_callable(function: Callable[[int], Any]) -> Schedule:
         ...
     ValueError: learning_rate(2) returned -1; a schedule must return a finite factor of at least 0
     """
-    return Schedule(partial(_tried, function), has_end=True)
+    return Schedule(partial(_checked_schedule, function), has_end=True)
 
 
-def _tried(function: Callable[[int], Any], n_steps: int, **_: float) -> Factor:
-    """Return a function that checks the factors; whatever is wrong shows before training."""
+def _checked_schedule(function: Callable[[int], Any], n_steps: int, **_: float) -> Factor:
+    """Return a function that checks the factors; errors are raised before training begins."""
     factor = partial(_checked_factor, function)
     for step in range(n_steps):
         factor(step)
@@ -266,7 +266,7 @@ def _checked_factor(function: Callable[[int], Any], step: int) -> float:
         error.add_note(f"Raised by learning_rate={function!r}, which is called with the step.")
         raise
     try:
-        # Arrays without dimensions, as NumPy's where() returns them, are numbers too.
+        # Arrays without dimensions count as numbers; NumPy's where() returns such arrays.
         factor = math.nan if isinstance(value, str | bytes) else float(value)
     except (TypeError, ValueError, OverflowError):
         factor = math.nan
@@ -290,12 +290,12 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def find_schedule(learning_rate: str | Callable[[int], Any]) -> Schedule:
-    """Return the schedule that a `learning_rate` names or is.
+    """Return the schedule that a `learning_rate` names or defines.
 
     Parameters
     ----------
     learning_rate : str or callable (step) -> float
-        As given to `ANNClassifier`.
+        The parameter of `ANNClassifier`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Adam for a sparse first layer, whose gradient has few rows."""
+"""Adam for a first layer with sparse inputs, whose gradient has few nonzero rows."""
 
 import math
 from typing import Any
@@ -13,30 +13,31 @@ from skann.engine.optimizers import Adam
 
 
 class SparseAdam(Adam):
-    """Adam that updates the rows of the first weight matrix lazily: when a batch touches them.
+    """Adam that updates a row of the first weight matrix only when a batch touches it.
 
-    The moments of the other rows decay meanwhile, as they would under gradients of zero. What
-    differs from updating every row at every step is that in between a row rests, where its
-    moments would have moved it on a little, and that the penalty pulls only on the rows that a
-    batch touches. If every batch touches every row, the two are the same.
+    The moments of the other rows decay meanwhile, as they would with a gradient of zero. There are
+    two differences to updating every row at every step. An untouched row does not move, whereas
+    its moments would move it a little. And the penalty acts only on the rows that a batch
+    touches. If every batch touches every row, the result is the same.
 
-    Decoupled decay is exactly that of the dense update: rows that no batch touches shrink later,
-    by the product of what they missed, before a batch reads them and when `settle` is called.
+    Decoupled weight decay is exactly that of the dense update. Rows that no batch touches shrink
+    later by the product of the factors that they missed: before a batch reads them, and when
+    `settle` is called.
 
     Parameters
     ----------
     parameters : ndarray of shape (n_parameters,)
-        Updated in place.
+        Parameter vector, updated in place.
     gradient : ndarray of shape (n_gradient,)
-        Of all parameters but the first weight matrix.
+        Gradient with respect to all parameters except the first weight matrix.
     n_weights : int
-        The first `n_weights` parameters decay.
+        Number of parameters that decay: the first ones.
     sparse_gradient : SparseGradient
         Gradient with respect to the first weight matrix.
     decouples_decay : bool
-        Whether to decay as `AdamW` does.
+        Whether to decay weights as `AdamW` does.
     **hyperparameters : float
-        Those of `Adam`.
+        Hyperparameters of `Adam`.
     """
 
     def __init__(
@@ -58,17 +59,17 @@ class SparseAdam(Adam):
             for vector in (parameters, self.first.values, self.second.values)
         ]
         self._update_rows = active().make_adam_rows(self._matrices)
-        # Logarithms of all decoupled decay so far, and of what each row has had of it.
+        # Logarithms of the total decoupled decay so far, and of the part applied to each row.
         self._shrinkage = 0.0
         self._shrunk = np.zeros(sparse_gradient.n_features)
 
     def prepare(self, inputs: NDArray | sparse.csr_array) -> None:
-        """Note the rows that a batch touches; shrink them by what they have missed."""
+        """Record the rows that a batch touches, and apply the decay that they have missed."""
         self._gradient.touch(inputs)
         self.shrink(self._gradient.rows)
 
     def shrink(self, rows: NDArray) -> None:
-        """Shrink rows by the decoupled decay that they have missed."""
+        """Apply the decoupled decay that some rows have missed."""
         if self._shrinkage:
             weights = self._matrices[0]
             missed = np.exp(self._shrinkage - self._shrunk[rows]).astype(weights.dtype)
@@ -85,7 +86,7 @@ class SparseAdam(Adam):
         self._shrunk[self._gradient.rows] = self._shrinkage
 
     def settle(self) -> None:
-        """Shrink all rows by what they have missed."""
+        """Apply the decoupled decay that rows have missed, to all rows."""
         if self._shrinkage:
             self._matrices[0][...] *= np.exp(self._shrinkage - self._shrunk)[:, np.newaxis]
             self._shrinkage = 0.0

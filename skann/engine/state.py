@@ -1,4 +1,4 @@
-"""What a training can go on from."""
+"""The state from which training can continue."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a training starts from and what it leaves to go on from.
+    """The state that a training run starts from and leaves behind.
 
-    A warm start, `partial_fit` and a resumed fit all go on from one, with the same bits as if
-    there had been no break.
+    A warm start, `partial_fit` and a resumed fit all continue from such a state, with the same
+    bits as a training run without a break.
 
     Parameters
     ----------
     parameters : ndarray of shape (n_parameters,)
         Parameters after the last step.
     stream : dict
-        State of the random bit generator.
+        State of the random number generator.
     n_rows_seen : int
-        Rows that steps have been made on.
+        Number of rows on which steps have been made.
     solver : str or None
-        Whose `optimizer` state this is.
+        Solver that the `optimizer` state belongs to.
     optimizer : dict or None
         State of the optimizer; None before the first step and for L-BFGS.
     average : dict or None
-        Averaged parameters with the decay and the number of steps averaged over.
+        Averaged parameters, with the decay and the number of steps averaged over.
     epochs : dict or None
-        How far a run has come that is not over; None between runs.
+        Progress of a run that has not ended; None between runs.
     """
 
     parameters: NDArray
@@ -42,7 +42,7 @@ class TrainingState:
     epochs: dict[str, Any] | None = None
 
     def generator(self) -> np.random.Generator:
-        """Return a random generator that goes on with the stream."""
+        """Return a random number generator that continues the stream."""
         rng = np.random.default_rng()
         rng.bit_generator.state = self.stream
         return rng

@@ -1,4 +1,4 @@
-"""What is watched during training, the best weights, when to stop, the history."""
+"""The training history, the best weights, and the decision when to stop."""
 
 import math
 from typing import Any, Literal, NamedTuple
@@ -10,19 +10,19 @@ Reason = Literal["plateau", "schedule", "max_iter", "callback", "interrupted", "
 
 
 class Epoch(NamedTuple):
-    """What is recorded of an epoch, or of an iteration of L-BFGS.
+    """Record of one epoch, or of one iteration of L-BFGS.
 
     Attributes
     ----------
     loss : float
         Training loss.
     validation_score, validation_loss : float or None
-        Measured on the validation data, if there is any.
+        Score and loss on the validation data, if there is any.
     learning_rate : float or None
-        Rate of the epoch's last step; None for L-BFGS, which has none.
+        Learning rate of the last step; None for L-BFGS, which has none.
     gradient_norm : float or None
-        Euclidean norm of the gradient of the loss in the epoch's last step, before it is
-        clipped and without the penalty; with L-BFGS that of the whole objective.
+        Euclidean norm of the gradient of the loss in the last step, before clipping and without
+        the penalty. With L-BFGS, the norm for the whole objective.
     seconds : float
         Wall-clock time of the epoch, without validation and callbacks.
     """
@@ -36,28 +36,28 @@ class Epoch(NamedTuple):
 
 
 class Stopping:
-    """Records every epoch and says when there is no more progress.
+    """Record every epoch and decide when there is no more progress.
 
     Parameters
     ----------
     watch : {"loss", "validation_score"} or None
-        What must improve; None to record only. With "validation_score" the weights of the
-        best epoch are kept.
+        Quantity that must improve; None to record only. With "validation_score", the weights of
+        the best epoch are kept.
     tol : float
-        The least change that counts as an improvement.
+        Smallest change that counts as an improvement.
     n_iter_no_change : int or inf
-        Epochs without improvement that are waited out.
+        Number of epochs without improvement to tolerate.
 
     Attributes
     ----------
     history : list of Epoch
-        A record for each epoch.
+        One record for each epoch.
     best_loss, best_validation_score : float
-        The best so far.
+        Best values so far.
     best_parameters : ndarray of shape (n_parameters,) or None
-        Copy of the parameters at the best validation score, where that is watched.
+        Copy of the parameters at the best validation score, if the score is watched.
     reason : str or None
-        Why training ended; None while it runs, and where a solver's own criterion ended it.
+        Why training ended; None while it runs, or if a solver's own criterion ended it.
 
     Examples
     --------
@@ -84,20 +84,20 @@ class Stopping:
         Parameters
         ----------
         epoch : Epoch
-            What was measured.
+            Record of the epoch.
         parameters : ndarray of shape (n_parameters,) or None
-            The current parameters, copied if they are to be kept.
+            Current parameters, which are copied if they are the best.
 
         Returns
         -------
         bool
-            Whether what is watched has stopped improving.
+            Whether the watched quantity has stopped improving.
         """
         improved = epoch.loss < self.best_loss - self._tol
         self.history.append(epoch)
         self.best_loss = min(epoch.loss, self.best_loss)
         score = epoch.validation_score
-        # Classes can be read from infinite scores too, but such weights are of no use.
+        # Infinite raw scores still give class predictions, but such weights are useless.
         if score is not None and math.isfinite(epoch.validation_loss or 0.0):
             if self.watch == "validation_score":
                 improved = score >= self.best_validation_score + self._tol
@@ -110,11 +110,11 @@ class Stopping:
         return self._n_without_improvement > self._patience
 
     def wait_again(self) -> None:
-        """Start counting epochs without improvement anew."""
+        """Reset the count of epochs without improvement."""
         self._n_without_improvement = 0
 
     def state(self) -> dict[str, Any]:
-        """Return what must be kept to go on later; arrays are shared, not copied."""
+        """Return the state from which training can continue; arrays are shared, not copied."""
         return {
             "history": [epoch._asdict() for epoch in self.history],
             "best_loss": self.best_loss,
@@ -125,7 +125,7 @@ class Stopping:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Continue from what `state` returned."""
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self.best_loss = state["best_loss"]
         self.best_validation_score = state["best_validation_score"]

@@ -1,4 +1,4 @@
-"""Arithmetic without subnormal numbers, which processors compute many times slower."""
+"""Arithmetic without subnormal numbers, which slow processors down many times."""
 
 import ctypes
 import platform
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 
-# MXCSR, the control register of vector arithmetic on x86-64: results that are subnormal become
-# zero (bit 15), and subnormal operands count as zero (bit 6).
+# Bits of MXCSR, the control register of vector arithmetic on x86-64: subnormal results become zero
+# (bit 15), and subnormal operands count as zero (bit 6).
 _FLUSH_BITS = 0x8040
 
 
@@ -20,15 +20,15 @@ class _Environment(ctypes.Structure):
 
 @contextmanager
 def flush_subnormals() -> Iterator[None]:
-    """Have the calling thread take subnormal numbers for zero inside the with statement.
+    """Make the calling thread treat subnormal numbers as zero inside the with statement.
 
-    Weights that no feature feeds, moments of the optimizer and probabilities shrink until they are
-    subnormal, below 1.2e-38 in float32. x86-64 processors then compute many times slower. Zero
-    makes no difference to the network: the smallest normal number is that far below the
-    rounding errors of any weight that matters.
+    Weights of features that are always zero, moments of the optimizer and probabilities shrink
+    until they are subnormal, below 1.2e-38 in float32. x86-64 processors then compute many times
+    slower. Replacing them by zero makes no difference to the network, because such numbers are
+    far below the rounding errors of any weight that matters.
 
-    On Linux on x86-64. Elsewhere nothing changes: ARM processors compute with subnormal numbers
-    at full speed.
+    This works on Linux on x86-64. Elsewhere nothing changes. ARM processors compute with
+    subnormal numbers at full speed.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def flush_subnormals() -> Iterator[None]:
     environment = _Environment()
 
     def set_bits(bits: int) -> None:
-        # Read anew: flags that NumPy's warnings look at are in the same register.
+        # Read it again, because the same register holds the flags for NumPy's warnings.
         get_environment(ctypes.byref(environment))
         environment.mxcsr = environment.mxcsr & ~_FLUSH_BITS | bits
         set_environment(ctypes.byref(environment))
@@ -61,13 +61,13 @@ def flush_subnormals() -> Iterator[None]:
             yield
         finally:
             set_bits(before)
-    finally:  # Once more, in case Ctrl-C came in the midst of it.
+    finally:  # Repeated, in case Ctrl-C interrupted the first attempt.
         set_bits(before)
 
 
 @cache
 def _environment_functions() -> tuple[Callable, Callable] | None:
-    """Return `fegetenv` and `fesetenv` of the C library, where the layout above is theirs."""
+    """Return `fegetenv` and `fesetenv` of the C library if they use the layout above."""
     if sys.platform != "linux" or platform.machine() != "x86_64" or sys.maxsize < 2**32:
         return None
     for name in (None, "libm.so.6"):

@@ -1,4 +1,4 @@
-"""Training by steps on mini-batches."""
+"""Training with mini-batches."""
 
 import math
 import time
@@ -20,18 +20,18 @@ from skann.engine.state import TrainingState
 from skann.engine.stopping import Epoch
 from skann.engine.subnormals import flush_subnormals
 
-# scikit-learn's "adaptive" schedule: what the rate is divided by, and where it ends.
+# scikit-learn's "adaptive" schedule: divisor of the rate, and the rate at which training ends.
 _PLATEAU_DIVISOR = 5.0
 _PLATEAU_LAST_RATE = 1e-6
 
 
 class MiniBatchRun(Run):
-    """Training by steps on mini-batches, which can be saved and resumed between epochs.
+    """A training run with mini-batches, which can be saved and resumed between epochs.
 
-    The loss of an epoch is the mean of its batches' losses, each measured before its step,
-    plus the penalty at the weights that the epoch ends with.
+    The loss of an epoch is the mean loss of its batches, each measured before its step, plus the
+    penalty on the weights at the end of the epoch.
 
-    Parameters are those of `Run`, but for what the settings say.
+    The parameters are those of `Run`, except for `network` and `batch_size`.
     """
 
     def __init__(
@@ -49,9 +49,10 @@ class MiniBatchRun(Run):
         self._learning_rate = settings.learning_rate_init
         self._n_epochs = 0
         self._averages_in_network = False
-        # A finite loss proves the weights that its epoch began with, not those it ended with.
+        # A finite loss proves that the weights at the start of its epoch are usable. It proves
+        # nothing about those at the end.
         self._begun, self._proven = parameters.copy(), parameters.copy()
-        self._go_on_from(start)
+        self._continue_from(start)
 
     def _make_optimizer(self) -> Optimizer:
         settings, network = self.settings, self.network
@@ -79,7 +80,7 @@ class MiniBatchRun(Run):
         )
         return warmed_up(factor, round(self.settings.warmup * n_steps))
 
-    def _go_on_from(self, start: TrainingState) -> None:
+    def _continue_from(self, start: TrainingState) -> None:
         if start.optimizer is not None and start.solver == self.settings.solver:
             self.optimizer.load_state(start.optimizer)
         if self.average is not None and start.average is not None:
@@ -92,14 +93,14 @@ class MiniBatchRun(Run):
 
     @property
     def is_over(self) -> bool:
-        """Whether there are no more epochs, or no more progress."""
+        """Whether all epochs are done or training has stopped early."""
         return self._n_epochs >= self.settings.max_iter or self.stopping.reason is not None
 
     def train(self) -> str:
-        """Train to the end; `stopping.reason` says why it is the end.
+        """Train to the end; `stopping.reason` tells why training ended.
 
-        If the loss is not finite any more, the weights are those that the last finished epoch
-        began with.
+        If the loss is no longer finite, the weights are reset to those at the start of the last
+        completed epoch.
         """
         try:
             while not self.is_over:
@@ -120,19 +121,19 @@ class MiniBatchRun(Run):
         return ""
 
     def give_up(self) -> None:
-        """End with the weights that the last finished epoch began with, as diverged.
+        """End as diverged, with the weights at the start of the last completed epoch.
 
-        A run that Ctrl-C has ended stays interrupted.
+        A run that Ctrl-C has stopped still counts as interrupted.
         """
         if self.stopping.reason != "interrupted":
             self.stopping.reason = "diverged"
         self.network.parameters[...] = self._proven
         self.average = None
-        # With the moments that have led there, the next run would diverge at once.
+        # With the moments of the diverged run, the next run would diverge at once.
         self.optimizer = self._make_optimizer()
 
     def end(self) -> TrainingState:
-        """Put the weights to keep into the network; return what a later run can go on from."""
+        """Put the weights to keep into the network; return the state for a later run."""
         parameters = self.network.parameters
         average = None
         if self.average is not None and self.average.n_updates:
@@ -151,7 +152,7 @@ class MiniBatchRun(Run):
 
     @flush_subnormals()
     def _run_epoch(self) -> Epoch | None:
-        """Step through every batch; None if it could not, for the reason in `stopping`."""
+        """Train on every batch once; return None if training must stop, see `stopping`."""
         optimizer, backpropagation = self.optimizer, self.backpropagation
         decay = self._decay()
         step = self._n_epochs * self.batches.n_batches
@@ -189,14 +190,14 @@ class MiniBatchRun(Run):
         return self.batches.in_order()
 
     def _decay(self) -> float:
-        """Return the factor of the weights in the gradient of the penalty."""
+        """Return the factor of the weights in the gradient of the penalty, or the decay rate."""
         if self.optimizer.decouples_decay:
             return self.settings.alpha
-        # By the nominal batch: a shorter one would pull on the weights harder.
+        # Divide by the nominal batch size, so that shorter batches do not decay weights more.
         return self.settings.alpha / (self.batches.batch_size * self.batches.mean_weight)
 
     def _may_step(self, loss: float) -> bool:
-        """Tell whether training goes on after a batch with this loss; note why it does not."""
+        """Tell whether to make a step after a batch with this loss; record a reason to stop."""
         if self.observer.end_step(loss):
             self.stopping.reason = "callback"
         elif not math.isfinite(loss):
@@ -204,7 +205,7 @@ class MiniBatchRun(Run):
         return self.stopping.reason is None
 
     def _constrain_and_average(self) -> None:
-        """Do what is done to the parameters after every step."""
+        """Constrain the weights and update the average after a step."""
         if self.settings.max_norm is None and self.average is None:
             return
         self.optimizer.settle()
@@ -214,7 +215,7 @@ class MiniBatchRun(Run):
             self.average.update(self.network.parameters)
 
     def _finish(self, epoch: Epoch) -> None:
-        """Record an epoch and draw the consequences before anybody is told."""
+        """Record an epoch and update the rate or the reason to stop, then notify the observer."""
         self._n_epochs += 1
         self._proven, self._begun = self._begun, self._proven
         self._begun[...] = self.network.parameters
@@ -232,7 +233,7 @@ class MiniBatchRun(Run):
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Put the averaged parameters into the network for a while."""
+        """Put the averaged parameters into the network inside the with statement."""
         if self.average is None:
             yield
             return
@@ -245,9 +246,9 @@ class MiniBatchRun(Run):
             self._averages_in_network = False
 
     def state(self) -> TrainingState:
-        """Return what a training can go on from after the last epoch with the same bits.
+        """Return the state after the last epoch, from which training can continue bit for bit.
 
-        The arrays are those that training works on: copy or write them before it goes on.
+        The arrays are shared with the run: copy or write them before it continues.
         """
         parameters, average = self.network.parameters, None
         if self.average is not None:

@@ -1,4 +1,4 @@
-"""Measuring a network on rows that it does not learn from."""
+"""Score and loss of a network on validation rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,22 +16,22 @@ Scoring = Callable[[Network, float], float]
 
 @dataclass
 class Validation:
-    """Rows to measure a network on after every epoch.
+    """Validation rows, and how to measure a network on them.
 
     Parameters
     ----------
     rows : RowSource
-        The rows.
+        Validation rows, scaled and cast.
     targets : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         Encoded targets.
     weights : ndarray of shape (n_rows,) or None
-        Sample weights.
+        Weights of the rows; None for equal weights.
     loss : Loss
-        With scratch for the rows of a chunk.
+        Loss with scratch arrays for the rows of a chunk.
     chunk_rows : int
-        Rows computed at once.
+        Number of rows to compute at once.
     scoring : callable (network, loss) -> float, or None
-        What decides, greater being better, given the loss on these rows; None for accuracy.
+        Returns the score, given the loss on these rows; greater is better. None for accuracy.
     """
 
     rows: RowSource
@@ -50,14 +50,14 @@ class Validation:
         loss: str,
         scoring: Scoring | None = None,
     ) -> Self:
-        """Return the validation of a network on examples, with a loss of `LOSSES`."""
+        """Return a validation on examples for a network; `loss` is a name in `LOSSES`."""
         dtype, layer_sizes = network.parameters.dtype, network.architecture.layer_sizes
         at_once = min(chunk_rows(network.architecture.widest), len(examples))
         weights = examples.weights
         return cls(
             make_rows(examples.X, dtype, at_once, scaling, examples.subset),
             examples.targets,
-            # Relative weights: their scale may be beyond the computing dtype.
+            # Relative weights, because the weights may exceed the range of the computing dtype.
             None if weights is None else weights / weights.mean(),
             LOSSES[loss](layer_sizes[-1], at_once, dtype),
             at_once,
@@ -65,7 +65,7 @@ class Validation:
         )
 
     def measure(self, network: Network) -> tuple[float, float]:
-        """Return score and loss; the accuracy for several outputs is that of whole rows."""
+        """Return score and loss; for several outputs, accuracy counts rows with no error."""
         total = len(self.rows) if self.weights is None else float(self.weights.sum())
         weight_of_right = loss = 0.0
         for part, logits in network.scores_by_chunk(self.rows, self.chunk_rows):
@@ -80,7 +80,7 @@ class Validation:
 
 
 def _is_right(logits: NDArray, targets: NDArray) -> NDArray:
-    """Return for each row whether its prediction is right."""
+    """Tell for each row whether its prediction is right."""
     if targets.ndim == 2:
         return (targets == (logits > 0).T).all(axis=1)
     if len(logits) == 1:

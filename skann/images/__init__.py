@@ -1,4 +1,4 @@
-"""Images: from files to rows of inputs, and random distortions to train with."""
+"""Image input: reading image files as rows, and random distortions for training."""
 
 from skann.images.digits import split_digits
 from skann.images.distortions import ElasticTransform, RandomAffine

@@ -1,4 +1,4 @@
-"""The separate digits of a picture, in the order of reading."""
+"""Finding the separate digits in a picture, in reading order."""
 
 from typing import Any, NamedTuple
 
@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 from skann.images.ink import EDGE, ink_of
 from skann.images.opening import pixels_of
 
-# Marks smaller than this part of the largest digit's height are dirt or punctuation.
+# Marks smaller than this share of the tallest digit's height are dirt or punctuation.
 _SMALLEST = 0.2
-# Pens leave gaps. A mark belongs to a digit if it is lower than this part of the digit's height,
-# no further above or below than that part, and over or under it with that part of its width.
+# Pens leave gaps. A mark belongs to a digit if it is lower than the first share of the digit's
+# height, if their vertical distance is at most the second share of that height, and if they
+# overlap horizontally by the third share of the narrower one's width.
 _PART_HEIGHT, _PART_DISTANCE, _PART_OVERLAP = 0.7, 0.25, 0.2
 
 
 class _Box(NamedTuple):
-    """A box around marks, as Pillow has it: right and bottom are beyond."""
+    """A box around marks in Pillow's convention: right and bottom are just outside."""
 
     left: int
     top: int
@@ -40,31 +41,31 @@ def split_digits(
 ) -> list[NDArray[np.uint8]] | tuple[list[NDArray[np.uint8]], NDArray[np.intp]]:
     """Find the separate digits of a picture, line by line and from left to right.
 
-    Digits are connected strokes, with parts that belong to them, such as the bar of a 5 that does
-    not touch the rest. Digits that touch each other are not told apart. Dirt and punctuation are
-    left out.
+    A digit is a connected stroke, together with parts that belong to it, such as the bar of a 5
+    that does not touch the rest. Digits that touch each other are not separated. Dirt and
+    punctuation are left out.
 
     Parameters
     ----------
     image : path, binary file, Pillow image or array
-        The picture: what `ImageReader` takes one of.
+        The picture, in any form that `ImageReader` reads.
     invert : bool or "auto", default="auto"
-        Whether digits are darker than the background; "auto" finds out.
+        Whether the digits are darker than the background; "auto" detects it.
     return_boxes : bool, default=False
-        Whether to return also where the digits are.
+        Whether to return the positions of the digits as well.
 
     Returns
     -------
     digits : list of ndarray of shape (height, width)
-        Each digit alone, light on black, for `ImageReader` to read.
+        One image for each digit, light on black, which `ImageReader` can read.
     boxes : ndarray of shape (n_digits, 4)
-        Left, top, right and bottom of each, as Pillow counts them: right and bottom are the first
-        column and row beyond. Only with `return_boxes`.
+        Left, top, right and bottom of each digit in Pillow's convention: right and bottom are the
+        first column and row outside of the digit. Only returned with `return_boxes`.
 
     Raises
     ------
     ValueError
-        If the picture cannot be used, or if there is nothing on it.
+        If the picture cannot be used or is empty.
 
     See Also
     --------
@@ -75,7 +76,7 @@ def split_digits(
     >>> import numpy as np
     >>> from skann.images import split_digits
     >>> paper = np.full((60, 100), 255, dtype=np.uint8)
-    >>> paper[10:50, 20:26] = paper[10:50, 60:66] = 0  # Eleven
+    >>> paper[10:50, 20:26] = paper[10:50, 60:66] = 0  # The number eleven
     >>> digits, boxes = split_digits(paper, return_boxes=True)
     >>> len(digits)
     2
@@ -102,7 +103,7 @@ def split_digits(
 
 
 def _join_parts(marks: list[_Box]) -> list[tuple[_Box, list[int]]]:
-    """Put parts to their digits; return boxes with the labels of the marks in them."""
+    """Group the marks into digits; return a box and the labels of its marks for each digit."""
     order = sorted(range(len(marks)), key=lambda index: -marks[index].height)
     groups: list[tuple[_Box, list[int]]] = []
     for index in order:
@@ -127,7 +128,7 @@ def _is_part(mark: _Box, whole: _Box) -> bool:
 
 
 def _in_reading_order(groups: list[tuple[_Box, list[int]]]) -> list[tuple[_Box, list[int]]]:
-    """Sort by lines, from left to right in each; a line is what its first digit is beside."""
+    """Sort digits by line and from left to right; the first digit of a line sets its height."""
     lines: list[list[tuple[_Box, list[int]]]] = []
     for group in sorted(groups, key=lambda group: group[0].top + group[0].bottom):
         middle = (group[0].top + group[0].bottom) / 2
@@ -141,10 +142,10 @@ def _in_reading_order(groups: list[tuple[_Box, list[int]]]) -> list[tuple[_Box, 
 def _cut_out(
     ink: NDArray[np.float32], labels: NDArray, box: _Box, members: list[int]
 ) -> NDArray[np.uint8]:
-    """Return a digit without its neighbours, whose strokes may be within its box."""
+    """Return a digit without its neighbours, whose strokes may extend into its box."""
     from scipy import ndimage
 
-    # Strokes are softer than `EDGE` around their edges; a margin shows what is background.
+    # The edges of strokes are fainter than `EDGE`. A margin shows the background.
     margin = 2 + box.height // 10
     window = (
         slice(max(0, box.top - margin), box.bottom + margin),

@@ -1,4 +1,4 @@
-"""Random distortions of images, a batch at a time: for training, as `(inputs, rng) -> inputs`."""
+"""Random distortions of images, applied to each training batch as `(inputs, rng) -> inputs`."""
 
 import math
 import threading
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from skann.engine.kernels import active
 
-# Pixels distorted at a time: few enough for the arrays to stay in the processor's cache.
+# Pixels to distort at a time: few enough for the arrays to stay in the processor's cache.
 _CHUNK = 2**18
-# Indices of pixels are calculated in float32, which has all integers below 2**24; zeros around an
-# image at most double its pixels.
+# Pixel indices are computed in float32, which represents all integers up to 2**24 exactly. The
+# zeros around an image at most double its number of pixels.
 _MOST_PIXELS = 2**22
 
 
@@ -25,31 +25,31 @@ _MOST_PIXELS = 2**22
 class RandomAffine:
     """Rotate, shift, zoom and shear every image at random.
 
-    Each image gets an affine map of its own, about its centre. Values between pixels are
-    interpolated bilinearly; what comes from outside of the image is zero. Names and meaning are
-    those of torchvision's class of this name, with bilinear interpolation; shifts are not rounded
-    to pixels.
+    Each image gets its own affine map about its centre. Values between pixels are interpolated
+    bilinearly, and pixels from outside of the image are zero. Parameters have the names and
+    meaning of those of torchvision's class of the same name, but shifts are not rounded to pixels.
 
     Parameters
     ----------
     image_shape : tuple of int
-        ``(height, width)`` of grey images, ``(height, width, channels)`` of others. A row of
-        inputs is such an array, raveled.
+        ``(height, width)`` of grey images, or ``(height, width, channels)``. A row of the inputs
+        is such an array, flattened.
     degrees : float or (float, float), default=0
-        Range of the rotation in degrees, clockwise; a number `d` is the range ``(-d, d)``.
+        Range of the clockwise rotation in degrees. A number `d` means the range ``(-d, d)``.
     translate : float or (float, float), default=0
-        Largest shift as a fraction of the image's width and of its height; a number is both.
+        Largest shift as a fraction of the image's width and of its height. A number applies to
+        both.
     scale : (float, float), default=None
-        Range of the factor that images are enlarged by; None leaves their size.
+        Range of the zoom factor; None for no zoom.
     shear : float, (float, float) or (float, float, float, float), default=0
-        Range of the shear in degrees. A number `s` is a shear along the x axis in the range
-        ``(-s, s)``, two are that range, and two more are the range of a shear along the y axis.
+        Range of the shear in degrees. A number `s` means the range ``(-s, s)`` along the x axis.
+        Two numbers are a range along the x axis, and two more a range along the y axis.
 
     Raises
     ------
     ValueError
-        If a parameter is not as above; when called, if rows do not have as many values as
-        `image_shape` says.
+        If a parameter is invalid. When called, if the number of values in a row does not match
+        `image_shape`.
 
     See Also
     --------
@@ -73,7 +73,7 @@ class RandomAffine:
     shear: Any = 0
 
     def __post_init__(self) -> None:
-        # What means the same is stored the same, so that it is equal and has the same hash.
+        # Equivalent parameters are stored in one form, so that they are equal and hash equally.
         _set(self, "image_shape", _image_shape(self.image_shape))
         _set(self, "degrees", _numbers("degrees", self.degrees, (2,), symmetric=True))
         translate = _numbers("translate", self.translate, (2,), least=0, most=1)
@@ -94,7 +94,7 @@ class RandomAffine:
         ):
             if ends[0] > ends[1]:
                 raise ValueError(
-                    f"{name} must have the lower end first; got {getattr(self, name)!r}."
+                    f"{name} must start with the lower end; got {getattr(self, name)!r}."
                 )
 
     def __call__(self, inputs: NDArray, rng: np.random.Generator) -> NDArray:
@@ -103,9 +103,9 @@ class RandomAffine:
         Parameters
         ----------
         inputs : ndarray of shape (n_images, n_features)
-            The images, float32 or float64. They may be changed in place.
+            The images, in float32 or float64. They may be changed in place.
         rng : numpy.random.Generator
-            Where the random numbers come from.
+            Random number generator.
 
         Returns
         -------
@@ -115,7 +115,7 @@ class RandomAffine:
         return _distort(inputs, self.image_shape, lambda coordinates: self._draw(rng, coordinates))
 
     def _draw(self, rng: np.random.Generator, coordinates: NDArray) -> None:
-        """Draw where the pixels of distorted images come from."""
+        """Draw the coordinates that the pixels of the distorted images are sampled from."""
         height, width = self.image_shape[:2]
         across, down = width * self.translate[0], height * self.translate[1]
         scale_from, scale_to = self.scale or (1, 1)
@@ -127,7 +127,7 @@ class RandomAffine:
         degrees, right, lower, scale, shear_x, shear_y = draws
         maps = _inverse_maps(np.radians(degrees), scale, np.radians(shear_x), np.radians(shear_y))
         row, column = (height - 1) / 2, (width - 1) / 2
-        # Either coordinate is linear in row, column and one.
+        # Each coordinate is a linear function of row, column and one.
         coefficients = np.empty((2, n_images, 3), coordinates.dtype)
         for centre, (by_row, by_column), terms in zip(
             (row, column), maps, coefficients, strict=True
@@ -143,29 +143,29 @@ class RandomAffine:
 class ElasticTransform:
     """Distort the shapes in images by random, smooth displacements.
 
-    Each pixel of each image is displaced by ``alpha / 2`` times a field of random numbers,
-    independent and uniform between -1 and 1, that a Gaussian of standard deviation `sigma` has
-    smoothed [1]_; across and down by fields of their own. Values between pixels are interpolated
-    bilinearly; what comes from outside of the image is zero. Names and meaning are those of
-    torchvision's class of this name. Displacements have a standard deviation of about
-    ``0.08 * alpha / sigma`` pixels.
+    Each pixel is displaced by ``alpha / 2`` times the value of a random field, which consists of
+    independent uniform numbers between -1 and 1, smoothed by a Gaussian of standard deviation
+    `sigma` [1]_. Horizontal and vertical displacements have separate fields for each image. Values
+    between pixels are interpolated bilinearly, and pixels from outside of the image are zero.
+    Parameters have the names and meaning of those of torchvision's class of the same name.
+    Displacements have a standard deviation of about ``0.08 * alpha / sigma`` pixels.
 
     Parameters
     ----------
     image_shape : tuple of int
-        ``(height, width)`` of grey images, ``(height, width, channels)`` of others. A row of
-        inputs is such an array, raveled.
+        ``(height, width)`` of grey images, or ``(height, width, channels)``. A row of the inputs
+        is such an array, flattened.
     alpha : float
-        Strength of the displacements: two times the factor that [1]_ calls alpha, which was 34 at
-        its best, with 4 for `sigma` and images of 29 x 29.
+        Strength of the displacements. It is twice the factor called alpha in [1]_, whose best
+        value was 34, with a `sigma` of 4 and images of 29 x 29 pixels.
     sigma : float
-        Smoothness of the displacements, in pixels.
+        Smoothness of the displacements: standard deviation of the Gaussian, in pixels.
 
     Raises
     ------
     ValueError
-        If a parameter is not as above; when called, if rows do not have as many values as
-        `image_shape` says.
+        If a parameter is invalid. When called, if the number of values in a row does not match
+        `image_shape`.
 
     See Also
     --------
@@ -173,8 +173,8 @@ class ElasticTransform:
 
     Notes
     -----
-    Smoothed noise has little but low frequencies, and only those are drawn: all but one percent of
-    the variance along each axis.
+    Smoothed noise consists almost only of low frequencies. Only those are drawn: they account
+    for 99 % of the variance along each axis.
 
     References
     ----------
@@ -209,9 +209,9 @@ class ElasticTransform:
         Parameters
         ----------
         inputs : ndarray of shape (n_images, n_features)
-            The images, float32 or float64. They may be changed in place.
+            The images, in float32 or float64. They may be changed in place.
         rng : numpy.random.Generator
-            Where the random numbers come from.
+            Random number generator.
 
         Returns
         -------
@@ -221,7 +221,7 @@ class ElasticTransform:
         return _distort(inputs, self.image_shape, lambda coordinates: self._draw(rng, coordinates))
 
     def _draw(self, rng: np.random.Generator, coordinates: NDArray) -> None:
-        """Draw where the pixels of distorted images come from."""
+        """Draw the coordinates that the pixels of the distorted images are sampled from."""
         height, width = self.image_shape[:2]
         _, n_images, _ = coordinates.shape
         dtype = coordinates.dtype
@@ -231,7 +231,7 @@ class ElasticTransform:
         noise = rng.random((2 * n_images * down.shape[1], n_modes), dtype=dtype)
         noise -= 0.5
         noise *= self.alpha
-        # The coordinates of pixels themselves are two terms more of the same product.
+        # Two more terms in the same product add the coordinates of the pixels themselves.
         terms = np.zeros((2, n_images, down.shape[1] + 2, width), dtype)
         terms[:, :, :-2] = (noise @ across.T).reshape(2, n_images, down.shape[1], width)
         terms[0, :, -2] = 1
@@ -242,7 +242,7 @@ class ElasticTransform:
 
 
 class _Workspace(NamedTuple):
-    """What distorts so many images of a shape, made once as fresh memory is slow at first."""
+    """Buffers for distorting a number of images, kept because new memory is slow at first use."""
 
     coordinates: NDArray  # rows and columns: (2, n_images, height * width)
     interpolate: Callable[[NDArray, NDArray], None]
@@ -252,7 +252,7 @@ class _Workspace(NamedTuple):
 def _workspace(
     n_images: int, height: int, width: int, dtype: np.dtype, kernels: ModuleType, thread: int
 ) -> _Workspace:
-    """Return the workspace of a thread."""
+    """Return the workspace of a thread for images of one shape."""
     return _Workspace(
         np.empty((2, n_images, height * width), dtype),
         kernels.make_interpolation(n_images, height, width, dtype),
@@ -262,13 +262,13 @@ def _workspace(
 def _distort(
     inputs: NDArray, image_shape: tuple[int, ...], draw: Callable[[NDArray], None]
 ) -> NDArray:
-    """Replace images by those at the coordinates that `draw` writes into an array."""
+    """Resample images in place at the coordinates that `draw` writes into an array."""
     n_features = math.prod(image_shape)
     if inputs.ndim != 2 or inputs.shape[1] != n_features:
         raise ValueError(
-            f"image_shape={image_shape} stands for rows of {n_features} values; got inputs of "
-            f"shape {inputs.shape}. Give the height and width of the images in X, and their "
-            "channels if they are not grey."
+            f"image_shape={image_shape} means rows of {n_features} values; got inputs of "
+            f"shape {inputs.shape}. Set image_shape to the height and width of the images in X, "
+            "and their number of channels if they are not grey."
         )
     height, width = image_shape[:2]
     images = inputs.reshape(len(inputs), height, width, n_features // (height * width))
@@ -282,9 +282,9 @@ def _distort(
 
 
 def _inverse_maps(angle: NDArray, scale: NDArray, shear_x: NDArray, shear_y: NDArray) -> NDArray:
-    """Return matrices of shape (2, 2, n) that lead from distorted (row, column) to original.
+    """Return matrices of shape (2, 2, n) that map distorted (row, column) to the original.
 
-    They undo a shear along x, then one along y, a rotation and a zoom, as torchvision's do.
+    They undo a shear along x, a shear along y, a rotation and a zoom, in torchvision's order.
     """
     cos, sin = np.cos(angle - shear_y) / np.cos(shear_y), np.sin(angle - shear_y) / np.cos(shear_y)
     tan = np.tan(shear_x)
@@ -296,7 +296,7 @@ def _inverse_maps(angle: NDArray, scale: NDArray, shear_x: NDArray, shear_y: NDA
 
 @lru_cache(maxsize=8)
 def _grid(height: int, width: int, dtype: np.dtype) -> NDArray:
-    """Return row, column and one for each pixel: what affine maps are linear in."""
+    """Return row, column and one for each pixel, the terms that affine maps are linear in."""
     rows, columns = np.indices((height, width)).reshape(2, -1)
     grid = np.stack([rows, columns, np.ones(height * width)]).astype(dtype)
     grid.flags.writeable = False
@@ -305,10 +305,10 @@ def _grid(height: int, width: int, dtype: np.dtype) -> NDArray:
 
 @lru_cache(maxsize=8)
 def _smoothing_modes(size: int, sigma: float, dtype: np.dtype) -> NDArray:
-    """Return few columns that turn independent noise into what smoothed noise is like.
+    """Return a matrix with few columns that turns independent noise into smoothed noise.
 
-    Their product with their transpose is that of the smoothing matrix, but for one percent of the
-    trace: the same covariance from fewer random numbers and operations.
+    Its product with its own transpose equals that of the smoothing matrix, except for one percent
+    of the trace. The noise has the same covariance, with fewer random numbers and operations.
     """
     from scipy.ndimage import gaussian_filter1d
 
@@ -322,7 +322,7 @@ def _smoothing_modes(size: int, sigma: float, dtype: np.dtype) -> NDArray:
 
 
 def _set(instance: object, name: str, value: object) -> None:
-    """Set a field of a frozen dataclass while it is made."""
+    """Set a field of a frozen dataclass during its initialisation."""
     object.__setattr__(instance, name, value)
 
 
@@ -334,7 +334,7 @@ def _image_shape(shape: Sequence[int]) -> tuple[int, ...]:
     )
     if not is_shape:
         raise ValueError(
-            "image_shape must be (height, width) or (height, width, channels), of positive "
+            "image_shape must be (height, width) or (height, width, channels), with positive "
             f"integers; got {shape!r}."
         )
     if shape[0] * shape[1] > _MOST_PIXELS:
@@ -344,7 +344,7 @@ def _image_shape(shape: Sequence[int]) -> tuple[int, ...]:
 
 def _number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
     if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{name} must be made of finite numbers; got {value!r}.")
+        raise ValueError(f"{name} must consist of finite numbers; got {value!r}.")
     number = float(value)
     if not least <= number <= most:
         limits = f"at least {least}" + (f" and at most {most}" if math.isfinite(most) else "")
@@ -355,7 +355,7 @@ def _number(name: str, value: Any, least: float = -math.inf, most: float = math.
 def _numbers(
     name: str, value: Any, lengths: tuple[int, ...], symmetric: bool = False, **limits: float
 ) -> tuple[float, ...]:
-    """Return a parameter as a tuple; a number `a` stands for (a, a), or symmetric for (-a, a)."""
+    """Return a parameter as a tuple; a number `a` means (a, a), or (-a, a) if symmetric."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) not in lengths:
             some = " or ".join(map(str, lengths))

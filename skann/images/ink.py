@@ -1,35 +1,35 @@
-"""What is written on a picture: light on dark, without the paper."""
+"""Separating the writing in a picture, as light on dark, from its background."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Of the strongest ink: what is fainter is noise of the paper or of JPEG.
+# Share of the strongest ink below which values count as noise of the paper or of JPEG.
 _FAINT = 0.15
-# Of the strongest ink: where the edges of strokes are.
+# Share of the strongest ink at which strokes have their edges.
 EDGE = 0.2
-# In grey values of 255: the least contrast that counts as something written.
+# Smallest contrast that counts as writing, in grey values from 0 to 255.
 _LEAST_CONTRAST = 8
 
 
 def ink_of(pixels: NDArray[np.float32], invert: bool | str, name: str) -> NDArray[np.float32]:
-    """Remove the paper from a grey picture.
+    """Remove the background from a grey picture.
 
-    The paper is a plane through the pixels at the edge of the picture, so light may fall from one
-    side.
+    The background is modelled as a plane through the pixels at the edge of the picture, because
+    light may fall from one side.
 
     Parameters
     ----------
     pixels : ndarray of shape (height, width)
-        The picture.
+        Grey values of the picture.
     invert : bool or "auto"
-        Whether the writing is darker than the paper; "auto": whatever there is more of.
+        Whether the writing is darker than the background; "auto" decides by the total contrast.
     name : str
-        What errors call the picture.
+        Name of the picture in error messages.
 
     Returns
     -------
     ndarray of shape (height, width)
-        Ink: 0 where there is none, 1 at its strongest.
+        Ink: 0 where there is none, and 1 at its strongest.
     """
     paper, noise = _paper(pixels)
     ink = pixels - paper
@@ -48,14 +48,14 @@ def ink_of(pixels: NDArray[np.float32], invert: bool | str, name: str) -> NDArra
 
 
 def written_box(ink: NDArray[np.float32]) -> tuple[slice, slice]:
-    """Return the rows and columns of what is written."""
+    """Return the rows and columns that contain writing."""
     is_written = ink >= EDGE
     rows, columns = np.flatnonzero(is_written.any(axis=1)), np.flatnonzero(is_written.any(axis=0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _paper(pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-    """Fit a plane to the edge of a picture; return it and the standard deviation around it."""
+    """Fit a plane to the edge of a picture; return it and the standard deviation from it."""
     height, width = pixels.shape
     rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
     is_edge = np.ones((height, width), bool)
@@ -63,12 +63,12 @@ def _paper(pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
     edge_rows, edge_columns = np.nonzero(is_edge)
     terms = np.stack([np.ones(len(edge_rows)), rows[edge_rows], columns[edge_columns]], axis=1)
     values = pixels[is_edge].astype(float)
-    # Writing may touch the edge: begin with the median, then leave out what is far away.
+    # Writing may touch the edge, so start with the median and then exclude outliers.
     plane = np.array([np.median(values), 0, 0])
     for _ in range(4):
         residuals = np.abs(values - terms @ plane)
         noise = 1.4826 * np.median(residuals)
-        near = residuals <= max(3 * noise, 0.5)  # Grey values are rounded.
+        near = residuals <= max(3 * noise, 0.5)  # Grey values are integers.
         plane = np.linalg.lstsq(terms[near], values[near])[0]
     noise = 1.4826 * np.median(np.abs(values - terms @ plane))
     paper = plane[0] + plane[1] * rows[:, None] + plane[2] * columns

@@ -1,4 +1,4 @@
-"""Pictures of every kind, to arrays of pixels between 0 and 255."""
+"""Opening pictures in any form as arrays of pixels between 0 and 255."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def pillow() -> Any:
-    """Import Pillow's module of images, which is there with the extra `images` only."""
+    """Import Pillow's `Image` module; Pillow is an optional dependency, the extra `images`."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -19,23 +19,23 @@ def pillow() -> Any:
 
 
 def pixels_of(picture: Any, name: str, colour: bool = False) -> tuple[NDArray[np.float32], str]:
-    """Read a picture.
+    """Read the pixels of a picture.
 
     Parameters
     ----------
     picture : path, binary file, Pillow image or array
-        What to read.
+        The picture.
     name : str
-        What errors call the picture if it has no name of its own.
+        Name in error messages, if the picture has none of its own.
     colour : bool, default=False
-        Return three channels in place of grey.
+        Whether to return three channels instead of grey values.
 
     Returns
     -------
     pixels : ndarray of shape (height, width) or (height, width, 3)
-        Black is 0 and white 255.
+        Pixels, from 0 for black to 255 for white.
     name : str
-        What to call the picture in errors.
+        Name of the picture in error messages.
     """
     if isinstance(picture, str | os.PathLike):
         name = os.fspath(picture)
@@ -59,7 +59,7 @@ def pixels_of(picture: Any, name: str, colour: bool = False) -> tuple[NDArray[np
 
 @contextmanager
 def _naming_errors(name: str) -> Iterator[None]:
-    """Turn whatever Pillow raises on a bad file into an error that names the file."""
+    """Turn any error that Pillow raises for a bad file into an error that names the file."""
     Image = pillow()
     try:
         yield
@@ -69,12 +69,12 @@ def _naming_errors(name: str) -> Iterator[None]:
         raise _too_large(name) from error
     except Image.UnidentifiedImageError as error:
         raise _BadPictureError(f"{name} is not an image of a format that Pillow reads.") from error
-    except Exception as error:  # Decoders raise errors of many types on broken data.
+    except Exception as error:  # Decoders raise many types of errors for damaged data.
         raise _BadPictureError(f"{name} is broken: {error}.") from error
 
 
 class _BadPictureError(ValueError):
-    """A picture cannot be used; the message says which and why."""
+    """Error for a picture that cannot be used; the message says which one and why."""
 
 
 def _too_large(name: str) -> _BadPictureError:
@@ -101,16 +101,16 @@ def _from_image(image: Any, name: str, colour: bool) -> NDArray[np.float32]:
     most = pillow().MAX_IMAGE_PIXELS
     if most is not None and image.width * image.height > most:
         raise _too_large(name)
-    # Telephones write photographs as MPO: a JPEG with more pictures, of the same scene, behind it.
+    # Phones save photographs as MPO: a JPEG followed by more pictures of the same scene.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise _BadPictureError(
-            f"{name} has {image.n_frames} frames. Choose one with Pillow: image.seek(0), then give "
+            f"{name} has {image.n_frames} frames. Choose one with Pillow: image.seek(0), then pass "
             "image.copy()."
         )
     image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise _BadPictureError(
-            f"{name} has floating-point pixels, whose range is unknown. Give an array with values "
+            f"{name} has floating-point pixels, whose range is unknown. Pass an array with values "
             "from 0 for black to 255 for white."
         )
     if image.mode.startswith("I"):
@@ -122,7 +122,7 @@ def _from_image(image: Any, name: str, colour: bool) -> NDArray[np.float32]:
 
 
 def _on_paper(image: Any) -> Any:
-    """Lay a partly transparent picture on white; on black if what is to be seen is light."""
+    """Blend a partly transparent picture with white, or with black if its content is light."""
     Image = pillow()
     grey, opacity = (np.asarray(image.convert("LA"), float)[..., i] for i in (0, 1))
     is_light = np.sum(grey * opacity) > 127.5 * np.sum(opacity)
@@ -148,11 +148,13 @@ def _from_array(pixels: NDArray, name: str, colour: bool) -> NDArray[np.float32]
         return _from_image(pillow().fromarray(pixels), name, colour)
     if pixels.ndim != 2 or pixels.dtype.kind not in "buif":
         raise _BadPictureError(
-            f"{name} is an array of shape {pixels.shape} and dtype {pixels.dtype}; pictures are "
-            "(height, width) of numbers, or (height, width, 3 or 4) of uint8."
+            f"{name} is an array of shape {pixels.shape} and dtype {pixels.dtype}. Pass an array "
+            "of shape (height, width) with numbers, or (height, width, 3 or 4) with dtype uint8."
         )
     if not np.isfinite(pixels).all():
-        raise _BadPictureError(f"{name} has pixels that are not finite.")
+        raise _BadPictureError(
+            f"{name} has NaN or infinite pixels. Replace them by values from 0 to 255."
+        )
     if pixels.dtype == np.uint16:
         grey = _from_sixteen_bits(pixels, name)
     else:

@@ -1,4 +1,4 @@
-"""Pictures to rows like those of MNIST, as a transformer."""
+"""`ImageReader`, a transformer from pictures to rows like those of MNIST."""
 
 import math
 import os
@@ -16,50 +16,54 @@ from skann.images.opening import pillow, pixels_of
 class ImageReader(TransformerMixin, BaseEstimator):
     """Turn pictures of digits into rows like those of MNIST.
 
-    What is written is cropped, fitted into a box keeping its aspect ratio, and moved so that its
-    centre of mass is the centre of the image: the recipe by which MNIST was made. It comes out
-    light on dark, between 0 and 255. A background that is not white or black, or a little
-    brighter on one side, is removed; sizes change with anti-aliasing.
+    The reader crops the writing, resizes it to fit into a box without changing its aspect ratio,
+    and moves it so that its centre of mass is at the centre of the image. This is how MNIST was
+    made. The result is light on dark, with values between 0 and 255. The background is removed,
+    even if it is grey or slightly brighter on one side. Resizing uses anti-aliasing.
 
-    There is nothing to fit: in a pipeline it may come before a model that is fitted already.
+    The reader has nothing to fit, so a pipeline may put it before a model that is already fitted.
 
     Parameters
     ----------
     image_shape : tuple of int, default=(28, 28)
-        ``(height, width)`` of the images that become rows, or ``(height, width, 3)`` for colour,
-        which needs ``center=None``.
+        ``(height, width)`` of the images in the rows, or ``(height, width, 3)`` for colour
+        images, which need ``center=None``.
     invert : bool or "auto", default="auto"
-        Whether to swap light and dark. ``"auto"`` makes what is written light and the background
-        dark, and with ``center=None`` swaps nothing.
+        Whether to swap light and dark. ``"auto"`` makes the writing light and the background
+        dark; with ``center=None`` it swaps nothing.
     box : (int, int), default=(20, 20)
-        Height and width that what is written is fitted into. Not used with ``center=None``.
+        Height and width of the box that the writing is fitted into. Ignored with ``center=None``.
     center : {"mass", "box"} or None, default="mass"
-        What comes to the centre: the centre of mass, or the centre of the box around what is
-        written. None leaves pictures as they are and only changes their size to `image_shape`.
+        What is moved to the centre of the image: the centre of mass of the writing, or the centre
+        of the box around it. None keeps pictures as they are and only resizes them to
+        `image_shape`.
 
     See Also
     --------
-    split_digits : Find the separate digits of a picture with several.
+    split_digits : Find the separate digits in a picture.
 
     Notes
     -----
-    A picture is a path, a file opened in binary mode, a Pillow image or an array: of shape
-    (height, width) with values from 0 for black to 255 for white, uint16, bool, or
-    (height, width, 3 or 4) of uint8. Photographs are turned as their EXIF data says. What is
-    partly transparent is laid on white, or on black if it is light itself; 16 bits and CMYK are
-    converted. Refused with an error that names the file: files that are empty, broken or not
-    images, animations, images with more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, and, but with
-    ``center=None``, images without anything on them.
+    A picture is a path, a file opened in binary mode, a Pillow image or an array. Arrays have the
+    shape (height, width), with values from 0 for black to 255 for white or dtype uint16 or bool,
+    or the shape (height, width, 3 or 4) and dtype uint8.
+
+    Photographs are rotated as their EXIF data says. Partly transparent pictures are blended with
+    white, or with black if their content is light. Pictures with 16 bits or in CMYK are converted.
+
+    The following raise an error that names the file: files that are empty, damaged or not images;
+    animations; images with more pixels than `PIL.Image.MAX_IMAGE_PIXELS`; and, unless
+    ``center=None``, images without any writing.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skann.images import ImageReader
     >>> paper = np.full((120, 90), 230, dtype=np.uint8)
-    >>> paper[20:100, 50:60] = 40  # A stroke of a pen
+    >>> paper[20:100, 50:60] = 40  # A pen stroke
     >>> row = ImageReader().transform([paper])[0]
     >>> image = row.reshape(28, 28)
-    >>> round(float(image.max(axis=1).sum()) / 255)  # It is 20 high
+    >>> round(float(image.max(axis=1).sum()) / 255)  # The stroke is 20 pixels high.
     20
     """
 
@@ -94,25 +98,25 @@ class ImageReader(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Read pictures.
+        """Read pictures as rows.
 
         Parameters
         ----------
         X : list or array of pictures
-            Paths, files opened in binary mode, Pillow images or arrays, of any sizes.
+            Paths, files opened in binary mode, Pillow images or arrays, of any size.
 
         Returns
         -------
         ndarray of shape (n_pictures, n_features)
-            An image in each row, between 0 and 255.
+            One image in each row, with values between 0 and 255.
 
         Raises
         ------
         ValueError
-            If X is one picture in place of a list, if a parameter is not valid, or if a picture
-            cannot be used: the message names it.
+            If X is one picture instead of a list, if a parameter is invalid, or if a picture
+            cannot be used; the message names the picture.
         OSError
-            If there is no such file, or it may not be read.
+            If there is no such file or it cannot be read.
         """
         self._check_parameters()
         pictures = _list_of_pictures(X)
@@ -122,7 +126,7 @@ class ImageReader(TransformerMixin, BaseEstimator):
         return rows
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray:
-        """Name the columns.
+        """Return the names of the columns.
 
         Parameters
         ----------
@@ -132,7 +136,7 @@ class ImageReader(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
-            ``pixel0``, ``pixel1`` and so on, row by row of the image.
+            ``pixel0``, ``pixel1`` and so on, in the order of the rows of the image.
         """
         return np.array([f"pixel{i}" for i in range(math.prod(self.image_shape))], dtype=object)
 
@@ -150,7 +154,7 @@ class ImageReader(TransformerMixin, BaseEstimator):
         if self.center is not None:
             ink = ink_of(pixels, self.invert, name)
             fitted = _fit_into(ink, (height, width), self.box, by_mass=self.center == "mass")
-            # Thin strokes have become faint.
+            # Thin strokes become faint by resizing, so restore their brightness.
             return fitted * (255 / fitted.max())
         channels = np.moveaxis(np.atleast_3d(pixels), -1, 0)
         whole = (0, 0, pixels.shape[1], pixels.shape[0])
@@ -160,7 +164,7 @@ class ImageReader(TransformerMixin, BaseEstimator):
     def _check_parameters(self) -> None:
         if not _is_shape(self.image_shape) or self.image_shape[2:] not in ((), (3,), [3], []):
             raise ValueError(
-                "image_shape must be (height, width) or (height, width, 3), of positive "
+                "image_shape must be (height, width) or (height, width, 3), with positive "
                 f"integers; got {self.image_shape!r}."
             )
         if self.center not in ("mass", "box", None):
@@ -171,13 +175,13 @@ class ImageReader(TransformerMixin, BaseEstimator):
             return
         if len(self.image_shape) == 3:
             raise ValueError(
-                f"image_shape={self.image_shape} has colours, which are not cropped and centred: "
-                "set center=None to read pictures as they are, or leave out the 3."
+                f"image_shape={self.image_shape} is for colour images, which cannot be centred. "
+                "Set center=None to read pictures as they are, or leave out the 3."
             )
         is_box = _is_shape(self.box) and len(self.box) == 2
         if not is_box or any(np.greater(self.box, self.image_shape)):
             raise ValueError(
-                "box must be (height, width), of positive integers, within "
+                "box must be (height, width), with positive integers no larger than those of "
                 f"image_shape={self.image_shape}; got {self.box!r}."
             )
 
@@ -191,7 +195,7 @@ def _is_shape(value: Any) -> bool:
 
 
 def _list_of_pictures(X: Any) -> Any:
-    """Return X as a sequence of pictures, if it is not one picture itself."""
+    """Return X as a sequence of pictures; raise an error if it is a single picture."""
     example = None
     if isinstance(X, str | os.PathLike):
         example = f"[{os.fspath(X)!r}]"
@@ -200,12 +204,12 @@ def _list_of_pictures(X: Any) -> Any:
     elif hasattr(X, "__array__"):
         X = np.asarray(X)
         if X.dtype.kind in "OUST" and X.ndim == 2 and X.shape[1] == 1:
-            X = X[:, 0]  # The column of a table
+            X = X[:, 0]  # A single column of a table
         elif X.ndim == 2 or (X.ndim == 3 and X.shape[2] in (3, 4)):
             example = "[array]"
     if example is not None:
         raise ValueError(
-            f"Expected a list of pictures; got one picture, or what looks like it. Give {example}."
+            f"Expected a list of pictures; got what looks like a single one. Pass {example}."
         )
     return X if hasattr(X, "__len__") else list(X)
 
@@ -213,15 +217,15 @@ def _list_of_pictures(X: Any) -> Any:
 def _fit_into(
     ink: NDArray[np.float32], image_shape: tuple[int, int], box: tuple[int, int], by_mass: bool
 ) -> NDArray[np.float32]:
-    """Return an image in which what is written has its place and size."""
+    """Return an image with the writing resized and moved to its place."""
     rows, columns = written_box(ink)
     written = ink[rows, columns]
     height, width = written.shape
     scale = max(height / box[0], width / box[1])
     row, column = _centre_of_mass(written) if by_mass else (height / 2, width / 2)
-    # MNIST's centre is the middle of the pixel that is at the centre of a side or follows it.
+    # MNIST has the centre of mass in the middle of pixel `size // 2`, not between two pixels.
     to_row, to_column = (size // 2 + 0.5 if by_mass else size / 2 for size in image_shape)
-    # Pillow cuts out only what is within, so there must be enough around it.
+    # Pillow can crop only inside an image, so add enough background around the writing.
     seen_height, seen_width = scale * image_shape[0], scale * image_shape[1]
     around = math.ceil(max(seen_height, seen_width))
     padded = np.pad(written, around)
@@ -230,7 +234,7 @@ def _fit_into(
 
 
 def _centre_of_mass(ink: NDArray[np.float32]) -> tuple[float, float]:
-    """Return (row, column), where the first pixel reaches from 0 to 1."""
+    """Return (row, column) of the centre of mass, where the first pixel extends from 0 to 1."""
     weights = ink.astype(float)
     row = np.average(np.arange(ink.shape[0]) + 0.5, weights=weights.sum(axis=1))
     column = np.average(np.arange(ink.shape[1]) + 0.5, weights=weights.sum(axis=0))
@@ -242,9 +246,9 @@ def _resize(
     shape: tuple[int, int],
     window: tuple[float, float, float, float],
 ) -> NDArray[np.float32]:
-    """Return what is in a window (left, top, right, bottom), in another size."""
+    """Return a window (left, top, right, bottom) of the pixels, resized to a shape."""
     Image = pillow()
-    # Pillow's filters are as wide as a pixel of the result, so nothing is skipped.
+    # Pillow's filters widen when an image shrinks, so no pixels are skipped.
     image = Image.fromarray(np.ascontiguousarray(pixels)).resize(
         shape[::-1], Image.Resampling.BILINEAR, window
     )

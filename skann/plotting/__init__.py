@@ -1,6 +1,6 @@
-"""Pictures of a network: how it learned, its weights, its search, its mistakes.
+"""Displays: plots of training curves, first-layer weights, searches and misclassified samples.
 
-matplotlib is imported where something is drawn, never before.
+matplotlib is imported only when something is drawn.
 """
 
 from skann.plotting.misclassified import MisclassifiedDisplay

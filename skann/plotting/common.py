@@ -1,4 +1,4 @@
-"""What the display classes share: colours, panels, checks of what they are given."""
+"""Code that the display classes share: colours, panels and checks of arguments."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,23 +11,23 @@ from sklearn.utils.validation import check_is_fitted
 
 from skann.base import BaseANN
 
-# Colours that people with any kind of colour vision can tell apart (Okabe and Ito, 2008).
+# Colours that people with any type of colour vision can distinguish (Okabe and Ito, 2008).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 GREY = "#999999"
-# Purple and orange with white between them: safe for the same eyes, and zero is no colour.
+# Purple to orange through white: distinguishable in the same way, and zero has no colour.
 DIVERGING = "PuOr"
 
-# Of texts with words of users: a pair of "$" in them makes no formula.
+# For texts that may contain words of users: a pair of "$" must not be parsed as a formula.
 VERBATIM = {"parse_math": False, "usetex": False}
 
-#: Letters of a name on an axis, and inches of one of them.
+#: Maximum number of letters of a name on an axis, and the width of a letter in inches.
 MAX_NAME, LETTER = 24, 0.085
-#: Places on an axis that leave room for names aslant.
+#: Maximum number of places on an axis that can have slanted names.
 MAX_PLACES = 12
-# Letters of names that stand side by side on an axis.
+# Maximum number of letters of all names on an axis that are written horizontally.
 _MAX_LETTERS = 40
 
-# Inches of a new figure with images: of all of them at most, of the title above them.
+# In inches: maximum size of a new figure with images, height of its title, width of its title.
 _SHEET, _TITLE, _TITLE_WIDTH = (12, 6), 0.6, 5.5
 
 _SCORES = {"loss": "Negative loss", "r2": "R²", "r2_score": "R²", "<lambda>": "Score"}
@@ -42,9 +42,9 @@ def divide(
     share_y: bool = False,
     always: bool = False,
 ) -> tuple[Any, NDArray]:
-    """Return axes, in a new figure if there are none, and the panels that they are divided into.
+    """Return axes, in a new figure if `ax` is None, and the panels that they are divided into.
 
-    One panel is the axes themselves, unless they are always divided.
+    A single panel is the axes themselves, unless `always` is set.
     """
     if ax is None:
         try:
@@ -57,11 +57,11 @@ def divide(
         return ax, np.array([ax])
     if ax.get_subplotspec() is None:
         raise ValueError(
-            "ax must be a subplot, so that it can be divided into panels; got axes at a place of"
-            " their own. Make them by plt.subplots(), or leave ax out."
+            "ax must be a subplot, so that it can be divided into panels; got axes that were placed"
+            " freely. Make them with plt.subplots(), or leave ax out."
         )
     ax.set_axis_off()
-    # A figure inside the figure has a title that its panels leave room for.
+    # The layout of a subfigure makes room for its title.
     inside = ax.figure.add_subfigure(ax.get_subplotspec())
     gaps = {} if ax.figure.get_layout_engine() else {"wspace": 0.3, "hspace": 0.6, "top": 0.82}
     panels = inside.subplots(n_rows, n_columns, sharey=share_y, squeeze=False, gridspec_kw=gaps)
@@ -75,9 +75,9 @@ def draw_images(
     panel_size: tuple[float, float],
     **options: Any,
 ) -> tuple[Any, NDArray, list[Any]]:
-    """Draw images as large as the axes allow; return axes, panels and images.
+    """Draw images as large as the axes allow; return the axes, the panels and the images.
 
-    `titles` is given the number of letters that there is room for above an image.
+    `titles` is called with the number of letters that fit above an image.
     """
     width, height = _SHEET if ax is None else ax.bbox.size / ax.figure.dpi
 
@@ -103,18 +103,18 @@ def draw_images(
 
 
 def set_title(ax: Any, panels: NDArray, title: str) -> Any:
-    """Set the title of axes that may be divided into panels, and return it."""
+    """Set and return the title of axes that may be divided into panels."""
     return ax.set_title(title) if panels[0] is ax else panels[0].figure.suptitle(title)
 
 
 def tidy(axes: Any) -> None:
-    """Leave out what carries no information."""
+    """Remove the top and right spines, and add a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
 
 
 def name_places(axes: Any, names: Sequence[str]) -> None:
-    """Write names under the places 0, 1, ... of an axis, turned where they need room."""
+    """Label the places 0, 1, ... of an axis with names, turned if they need more space."""
     turned: dict[str, Any] = {}
     if sum(map(len, names)) + 2 * len(names) > _MAX_LETTERS:
         turned = {"ha": "right", "va": "center", "rotation_mode": "anchor"}
@@ -123,7 +123,7 @@ def name_places(axes: Any, names: Sequence[str]) -> None:
 
 
 def add_legend(owner: Any, artists: Sequence[Any], **options: Any) -> Any:
-    """Add a legend of artists, by their labels, to axes or a figure, and return it."""
+    """Add a legend for some artists to axes or a figure, and return the legend."""
     legend = owner.legend(handles=artists, frameon=False, **options)
     for text in legend.get_texts():
         text.set(**VERBATIM)
@@ -131,33 +131,33 @@ def add_legend(owner: Any, artists: Sequence[Any], **options: Any) -> Any:
 
 
 def ink() -> str:
-    """Return the colour of marks that must be seen on the background of the style in use."""
+    """Return the text colour of the style in use, which is visible on its background."""
     from matplotlib import rcParams
 
     return rcParams["text.color"]
 
 
 def spans(values: NDArray, ratio: float) -> bool:
-    """Whether values are positive and so far apart that a log scale shows more."""
+    """Tell whether values are positive and spread so far that a log scale is better."""
     values = values[np.isfinite(values)]
     return len(values) > 0 and values.min() > 0 and values.max() > ratio * values.min()
 
 
 def strongest(weights: NDArray, axis: int) -> NDArray:
-    """Return columns (axis 0) or rows (axis 1) by their norm, the greatest first."""
+    """Return the indices of columns (axis 0) or rows (axis 1), largest norm first."""
     return np.argsort(-np.linalg.norm(weights, axis=axis), kind="stable")
 
 
-# What a display is given -------------------------------------------------------------------------
+# Checks of arguments ----------------------------------------------------------------------------
 
 
 def fitted_network(estimator: Any, who: str) -> Any:
-    """Return the fitted ANNClassifier that an estimator is or ends in."""
+    """Return the fitted ANNClassifier that an estimator is, ends in or has selected."""
     network = last_step(getattr(estimator, "best_estimator_", estimator))
     if not isinstance(network, BaseANN):
         raise TypeError(
-            f"{who} takes a fitted ANNClassifier, a Pipeline that ends in one or a search that"
-            f" was refitted to one (refit=True), not {type(estimator).__name__}."
+            f"{who} takes a fitted ANNClassifier, a Pipeline that ends in one, or a search that"
+            f" was refitted to one (refit=True); got {type(estimator).__name__}."
         )
     check_is_fitted(network)
     return network
@@ -169,33 +169,33 @@ def last_step(estimator: Any) -> Any:
 
 
 def check_image_shape(image_shape: Any, n_features: int) -> None:
-    """Check that rows of features can be made images."""
+    """Check that the features of a row can be reshaped to an image."""
     if image_shape is None:
         return
     shape = np.array(image_shape)
     if shape.dtype.kind != "i" or shape.ndim != 1 or shape[2:].tolist() not in ([], [3]):
         raise ValueError(
-            "image_shape must be (height, width), or (height, width, 3) for colours; got"
+            "image_shape must be (height, width), or (height, width, 3) for colour images; got"
             f" {image_shape!r}."
         )
     if prod(image_shape) != n_features:
         raise ValueError(
-            f"image_shape={image_shape!r} makes {prod(image_shape)} values, but there are"
+            f"image_shape={image_shape!r} means {prod(image_shape)} values, but there are"
             f" {n_features} features."
         )
 
 
 def check_length(name: str, values: Any, n: int, of_what: str) -> None:
-    """Check that there is one value for each."""
+    """Check that there are `n` values; `of_what` tells what each of them is for."""
     if len(values) != n:
         raise ValueError(f"{name} must have one entry for each {of_what}, {n}; got {len(values)}.")
 
 
-# What it is called -------------------------------------------------------------------------------
+# Names and texts ---------------------------------------------------------------------------------
 
 
 def name_of_score(scoring: Any) -> str:
-    """Return what to call the score on an axis."""
+    """Return the name of the score for an axis label."""
     if scoring is None:
         return "Accuracy"
     name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
@@ -203,19 +203,19 @@ def name_of_score(scoring: Any) -> str:
 
 
 def in_words(name: str) -> str:
-    """Return the words that an identifier is made of; another name as it is."""
+    """Return an identifier as words; other names are returned unchanged."""
     words = name.replace("_", " ") if name.isidentifier() else name
     return words[:1].upper() + words[1:]
 
 
 def shorten(text: str, n_letters: int) -> str:
-    """Return a text, or its beginning and its end."""
+    """Shorten a long text by leaving out its middle."""
     n_last = max((n_letters - 1) // 2, 1)
     return text if len(text) <= n_letters else f"{text[: n_letters - 1 - n_last]}…{text[-n_last:]}"
 
 
 def text_of(value: Any) -> str:
-    """Return a value as a text of one line: at most six digits, a date without midnight."""
+    """Return a value as one line of text: at most six digits, and a date without midnight."""
     if isinstance(value, float | np.floating):
         return f"{value:g}"
     return " ".join(str(value).removesuffix(" 00:00:00").split())

@@ -1,4 +1,4 @@
-"""The samples that a classifier gets wrong."""
+"""Plot of the samples that a classifier gets wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,60 +29,62 @@ from skann.plotting.common import (
     text_of,
 )
 
-# Columns of a table at most. Standard deviations at the ends of the colours; from where on they
-# are too dark for black text.
+# Maximum number of columns of a table, number of standard deviations at the ends of the colour
+# scale, and number from which the colours are too dark for black text.
 _MAX_FEATURES, _LIMIT, _LIGHT = 12, 3, 2
-# Inches of a letter in a table, of a column at least, of all columns with long words.
+# In inches: width of a letter in a table, minimum width of a column, width of all wide columns.
 _CELL_LETTER, _COLUMN, _COLUMNS = 0.08, 1.0, 8.0
-# Inches of an image at least, letters of a line above it at most.
+# Minimum width of an image in inches, and maximum number of letters in a line above it.
 _IMAGE, _LINE = 1.4, 20
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MisclassifiedDisplay:
-    """The samples that a classifier gets wrong while it is most sure of them.
+    """Plot of misclassified samples, those with the most confident predictions first.
 
-    Images, or a table of feature values: the colours say which of them are unusual, and of many
-    features the most unusual ones are drawn. Made by `from_estimator` or `from_predictions`.
+    The samples are drawn as images, or as a table of feature values. In the table, colours show
+    which values are unusual. If there are many features, it shows the most unusual ones. Created
+    by `from_estimator` or `from_predictions`.
 
     Parameters
     ----------
     X : {ndarray, sparse matrix} of shape (n_samples, n_features)
-        The samples. Texts are one feature.
+        The samples. Texts are a single feature.
     y_true : ndarray of shape (n_samples,)
-        Their labels.
+        True labels of the samples.
     y_pred : ndarray of shape (n_samples,)
-        What they are taken for.
+        Predicted labels of the samples.
     confidence : ndarray of shape (n_samples,)
-        The probability that is given to that.
+        Predicted probability of the predicted label.
     feature_names : sequence of str
         Names of the features.
     image_shape : tuple of int, default=None
-        Height and width, and 3 for colours, of the images that the samples are. None: a table.
+        Shape of the images, if the samples are images: ``(height, width)``, or
+        ``(height, width, 3)`` for colour images. None for a table.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where `plot` has drawn; with images it is divided into `axes_`.
+        The axes that `plot` has drawn on; with images they are divided into `axes_`.
     axes_ : ndarray of matplotlib Axes
         The panels, one for each image.
     figure_ : matplotlib Figure
         The figure of `ax_`.
     images_ : list of matplotlib AxesImage
-        The image of each sample, or the one table of them. Its values are how far each is from
-        the mean of its feature, in standard deviations; nan where it is no number.
+        The image of each sample, or the single table. The values of the table are the distances
+        from the mean of the feature, in standard deviations, and nan where there is no number.
     title_ : matplotlib Text or None
-        The title; None where there are no mistakes.
+        The title; None if no sample is misclassified.
     indices_ : ndarray of int
-        Places in the data of the samples drawn, the one that the classifier is surest of first.
+        Indices in `X` of the samples drawn, most confident prediction first.
     n_wrong_ : int
         Number of misclassified samples.
     features_ : ndarray of int
-        The features in a table, in their order.
+        Indices of the features in a table, in this order.
 
     See Also
     --------
-    sklearn.metrics.ConfusionMatrixDisplay : How often each class is taken for each other.
+    sklearn.metrics.ConfusionMatrixDisplay : Plot of how often classes are confused.
 
     Examples
     --------
@@ -107,30 +109,31 @@ class MisclassifiedDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: ArrayLike, y: ArrayLike, **options: Any) -> Self:
-        """Predict, and draw what is wrong.
+        """Predict, and draw the misclassified samples.
 
         Parameters
         ----------
         estimator : classifier with `predict_proba`
-            Fitted: an ANNClassifier, a Pipeline, a search.
+            Fitted classifier, for example an ANNClassifier, a Pipeline or a search.
         X : {array-like, sparse matrix} of shape (n_samples, n_features) or list of str
-            Samples, best those that it was not trained on. A data frame may have columns of any
-            kind, a Pipeline may take texts.
+            Samples, preferably from a test set. A DataFrame may have columns of any type, and a
+            Pipeline may take texts.
         y : array-like of shape (n_samples,)
-            Their labels.
+            True labels of the samples.
         **options : dict
-            `image_shape`, `feature_names`, `max_samples` and `ax` of `from_predictions`.
+            The parameters `image_shape`, `feature_names`, `max_samples` and `ax` of
+            `from_predictions`.
 
         Returns
         -------
         MisclassifiedDisplay
-            After its `plot`.
+            The display, after its `plot` method was called.
         """
-        # Not the class of the highest probability: a tuned threshold may decide otherwise.
-        guess = estimator.predict(X)
-        column = np.searchsorted(estimator.classes_, guess)
-        sure = estimator.predict_proba(X)[np.arange(len(guess)), column]
-        return cls.from_predictions(X, y, guess, sure, **options)
+        # The prediction need not have the highest probability: thresholds may be tuned.
+        predicted = estimator.predict(X)
+        columns = np.searchsorted(estimator.classes_, predicted)
+        confidence = estimator.predict_proba(X)[np.arange(len(predicted)), columns]
+        return cls.from_predictions(X, y, predicted, confidence, **options)
 
     @classmethod
     def from_predictions(
@@ -145,37 +148,37 @@ class MisclassifiedDisplay:
         max_samples: int = 24,
         ax: Any = None,
     ) -> Self:
-        """Draw what is wrong in predictions.
+        """Draw the misclassified samples of given predictions.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features) or list of str
-            Samples: numbers, a data frame with columns of any kind, or texts.
+            Samples: numbers, a DataFrame with columns of any type, or texts.
         y_true : array-like of shape (n_samples,)
-            Their labels.
+            True labels of the samples.
         y_pred : array-like of shape (n_samples,)
-            What a classifier predicts.
+            Predicted labels of the samples.
         confidence : array-like of shape (n_samples,)
-            The probability of what it predicts.
+            Predicted probability of the predicted label.
         image_shape : tuple of int, default=None
-            Height and width, and 3 for colours, of the images that the samples are. None: a
-            table of feature values.
+            Shape of the images, if the samples are images: ``(height, width)``, or
+            ``(height, width, 3)`` for colour images. None for a table of feature values.
         feature_names : sequence of str, default=None
-            Names for the table. None: the columns of `X`, if they have names.
+            Names of the features for the table. None for the column names of `X`, if it has any.
         max_samples : int, default=24
-            How many samples to draw, at most.
+            Maximum number of samples to draw.
         ax : matplotlib Axes, default=None
-            Where to draw; divided for images, so that they are as large as they can be. None for
-            a new figure.
+            Axes to draw on. For images they are divided, so that the images are as large as
+            possible. None for a new figure.
 
         Returns
         -------
         MisclassifiedDisplay
-            After its `plot`.
+            The display, after its `plot` method was called.
         """
-        truth, guess, sure = map(column_or_1d, (y_true, y_pred, confidence))
-        check_consistent_length(X, truth, guess, sure)
-        unique_labels(truth, guess)  # Raises where they are of different types.
+        true, predicted, confidences = map(column_or_1d, (y_true, y_pred, confidence))
+        check_consistent_length(X, true, predicted, confidences)
+        unique_labels(true, predicted)  # Raises an error if the labels are of different types.
         values = _matrix(X)
         check_image_shape(image_shape, values.shape[1])
         names = feature_names
@@ -184,29 +187,29 @@ class MisclassifiedDisplay:
         check_length("feature_names", names, values.shape[1], "feature")
         display = cls(
             X=values,
-            y_true=truth,
-            y_pred=guess,
-            confidence=sure,
+            y_true=true,
+            y_pred=predicted,
+            confidence=confidences,
             feature_names=list(map(str, names)),
             image_shape=image_shape,
         )
         return display.plot(ax, max_samples=max_samples)
 
     def plot(self, ax: Any = None, *, max_samples: int = 24) -> Self:
-        """Draw the samples.
+        """Draw the misclassified samples.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; divided for images, so that they are as large as they can be. None for
-            a new figure.
+            Axes to draw on. For images they are divided, so that the images are as large as
+            possible. None for a new figure.
         max_samples : int, default=24
-            How many samples to draw, at most.
+            Maximum number of samples to draw.
 
         Returns
         -------
         self : MisclassifiedDisplay
-            With its attributes set.
+            The display, with its attributes set.
         """
         check_scalar(max_samples, "max_samples", Integral, min_val=1)
         wrong = np.flatnonzero(self.y_true != self.y_pred)
@@ -225,22 +228,23 @@ class MisclassifiedDisplay:
                 self._plot_table(ax, rows)
             else:
                 self._plot_images(ax, rows, self.image_shape)
-            which = "the surest first" if len(rows) == len(wrong) else f"the {len(rows)} surest"
+            is_all = len(rows) == len(wrong)
+            which = "most confident first" if is_all else f"the {len(rows)} most confident"
             title = f"{len(wrong):,} of {len(self.y_true):,} misclassified, {which}"
-            title += "\n(truth → guess, and how sure)"
+            title += "\n(true → predicted label, probability)"
             self.title_ = set_title(self.ax_, self.axes_, title)
         self.figure_ = self.ax_.figure
         return self
 
     def _names(self, form: str, n_letters: int) -> list[str]:
-        """Return for each sample what is taken for what, and how sure that is."""
+        """Format the true label, the predicted label and the confidence of each sample."""
         labels = self.y_true[self.indices_], self.y_pred[self.indices_]
         short = [[shorten(str(label), n_letters) for label in column] for column in labels]
         rows = zip(*short, self.confidence[self.indices_], strict=True)
         return [form.format(*row) for row in rows]
 
     def _titles(self, n_letters: int) -> list[str]:
-        """Return what to write above images, on one line if it fits."""
+        """Return the titles of the images, on one line if they fit."""
         titles = self._names("{} → {}   {:.0%}", n_letters)
         if max(map(len, titles)) > n_letters:
             titles = self._names("{} →\n{}\n{:.0%}", n_letters - 1)
@@ -252,13 +256,13 @@ class MisclassifiedDisplay:
         titles = self._titles(_LINE)
         longest = max(len(line) for title in titles for line in title.split("\n"))
         size = max(_IMAGE, LETTER * (longest + 1)), 1.6 + 0.17 * titles[0].count("\n")
-        pictures = Normalize()(rows.astype(float))  # All on the one scale that colours have.
+        pictures = Normalize()(rows.astype(float))  # All images share one colour scale.
         self.ax_, self.axes_, self.images_ = draw_images(
             ax, pictures.reshape(-1, *image_shape), self._titles, size, cmap="gray_r", clim=(0, 1)
         )
 
     def _plot_table(self, ax: Any, rows: NDArray) -> None:
-        """Draw a row for each sample; the colours say which values are unusual."""
+        """Draw one row for each sample, with colours that show which values are unusual."""
         deviations = _deviations(self.X, rows)
         clipped = np.clip(np.nan_to_num(deviations), -_LIMIT, _LIMIT)
         self.features_ = np.sort(strongest(clipped, 0)[:_MAX_FEATURES])
@@ -278,14 +282,14 @@ class MisclassifiedDisplay:
         for (row, column), deviation in np.ndenumerate(shown):
             text = shorten(cells[row, column], int(width / _CELL_LETTER))
             color = "white" if abs(deviation) > _LIGHT else "black"
-            color = ink() if np.isnan(deviation) else color  # No colour under it.
+            color = ink() if np.isnan(deviation) else color  # Such cells have no background colour.
             style = {"ha": "center", "va": "center", "color": color, "fontsize": 9}
             self.ax_.text(column, row, text, **style, **VERBATIM)
 
 
 def _matrix(X: Any) -> Any:
-    """Return samples of any kind as a matrix: texts become one column."""
-    # Not the data frame itself: of some mixtures of columns, check_array would make numbers.
+    """Return samples of any type as a matrix; texts become a single column."""
+    # Convert a DataFrame first: check_array would turn some mixed columns into numbers.
     values = X if sparse.issparse(X) else np.asarray(X)
     if values.ndim == 1 and values.dtype.kind not in "biufc":
         values = values[:, np.newaxis]
@@ -293,7 +297,7 @@ def _matrix(X: Any) -> Any:
 
 
 def _deviations(X: Any, rows: NDArray) -> NDArray:
-    """Return how far rows are from the mean of X, in standard deviations; nan for no number."""
+    """Return the distance of values from the mean of X, in standard deviations, or nan."""
     if sparse.issparse(X):
         mean, variance = mean_variance_axis(X, axis=0)
     else:
@@ -304,7 +308,7 @@ def _deviations(X: Any, rows: NDArray) -> NDArray:
 
 
 def _numbers(X: NDArray) -> NDArray:
-    """Return a table as numbers, nan for what is none."""
+    """Return a table as numbers, with nan for values that are not numbers."""
     if X.dtype.kind in "biuf":
         return X.astype(np.float64)
     numbers = [float(v) if isinstance(v, Real | np.bool_) else np.nan for v in X.flat]

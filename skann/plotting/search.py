@@ -1,4 +1,4 @@
-"""What a search over layer sizes, or another parameter, has found."""
+"""Plot of the results of a hyperparameter search."""
 
 from dataclasses import dataclass
 from numbers import Real
@@ -31,75 +31,76 @@ from skann.plotting.common import (
     tidy,
 )
 
-# Above the first ratio of largest to smallest, a logarithmic axis shows more; above the second
-# it has room for the powers of ten only.
+# Ratios of the largest to the smallest value. Above the first, a logarithmic axis shows more;
+# above the second, it has space for labels at powers of ten only.
 _LOG_RATIO, _POWERS_RATIO = 5, 30
-# More names than that, and they would cover each other.
+# Maximum number of names on the points of a panel; more would cover each other.
 _MAX_NAMED = 8
-# Points from the end of a whisker to a name, pixels around a whisker; letters in a line of the
-# legend.
+# Distance in points from the end of a whisker to a name, margin in pixels around a whisker, and
+# number of letters in a line of the legend.
 _SHIFT, _PAD, _LEGEND_WIDTH = 10, 6, 42
-# Colours do not tell groups apart alone.
+# Markers, because colours alone should not distinguish the groups.
 _MARKERS = "os^vPX"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SearchDisplay:
-    """What a search over layer sizes, or another parameter, has found.
+    """Plot of the scores of a search over layer sizes or another parameter.
 
-    The scores of every candidate against the parameter, against the time of a fit and, where the
-    sizes of networks differ, against the size. Where a second parameter varies, with at most six
-    values, colours and markers tell them. What else varies is not told apart: its points stand
-    beside each other, in the order of the search; draw it by its name, as the parameter. Made by
-    `from_estimator`.
+    The scores of all candidates are drawn against the parameter, against the fitting time and, if
+    the networks differ in size, against their size. If a second parameter varies and has at most
+    six values, colours and markers distinguish these. Candidates that differ in further parameters
+    are drawn beside each other in the order of the search. To see such a parameter, pass its name
+    as `parameter`. Created by `from_estimator`.
 
     Parameters
     ----------
     scores : ndarray of shape (n_candidates, n_folds)
-        Score of each candidate on each held-out fold; nan where the fit failed.
+        Score of each candidate on each held-out fold; nan if the fit failed.
     fit_times : ndarray of shape (n_candidates,)
-        Mean seconds of a fit.
+        Mean fitting time of each candidate in seconds.
     parameter : str
-        The parameter that is drawn.
+        Name of the parameter to draw.
     values : list
-        Its value in each candidate.
+        Value of the parameter in each candidate.
     best_index : int
-        The candidate to mark.
+        Index of the candidate to mark.
     best_label : str
-        What to call it.
+        Legend label of that candidate.
     sizes : ndarray of shape (n_candidates,), default=None
-        Number of weights and intercepts; nan where it is not known. None: for none.
+        Number of weights and intercepts of each candidate; nan if unknown. None if no sizes are
+        known.
     score_name : str, default="Score"
-        What the score is.
+        Name of the score.
     groups : list of str, default=None
-        What the colour of each candidate tells, at most six different ones: the value of
-        another parameter. None for one colour.
+        Group of each candidate, shown by its colour: the value of another parameter. There are at
+        most six groups. None for a single colour.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where `plot` has drawn; it is divided into `axes_`.
+        The axes that `plot` has drawn on; they are divided into `axes_`.
     axes_ : ndarray of matplotlib Axes
-        The panels: score against the parameter, against the time of a fit and, where sizes
-        are known and differ, against the size.
+        The panels: score against the parameter, against the fitting time and, if sizes are known
+        and differ, against the size.
     figure_ : matplotlib Figure
         The figure of `ax_`.
     errorbars_ : list of matplotlib ErrorbarContainer
-        Mean and standard deviation over the folds, in each panel.
+        Mean and standard deviation over the folds, one entry for each panel.
     folds_ : list of matplotlib Line2D
-        The folds, in each panel.
+        Scores on the folds, one entry for each panel.
     best_ : list of matplotlib Line2D
-        The mark of the best candidate, in each panel.
+        Mark of the best candidate, one entry for each panel.
     groups_ : list of matplotlib Line2D
-        The means of each group, panel by panel; empty without groups.
+        Means of each group, panel by panel; empty without groups.
     legend_ : matplotlib Legend
-        The legend of all panels, above them.
+        Common legend of the panels, above them.
     front_ : matplotlib Line2D or None
-        The best score up to each size; None where sizes are not drawn.
+        Best score up to each size; None if sizes are not drawn.
 
     See Also
     --------
-    TrainingCurveDisplay : How one network, or several, learned.
+    TrainingCurveDisplay : Training curves of one or several networks.
 
     Examples
     --------
@@ -133,27 +134,27 @@ class SearchDisplay:
         Parameters
         ----------
         search : GridSearchCV or the like
-            Fitted, with `cv_results_`. If it was refitted to an ANNClassifier, or a Pipeline that
-            ends in one, the weights of the candidates are counted; not of candidates whose
-            earlier steps differ from the best one's, as they may make other features. In a
-            halving search the colours tell the resources, and only candidates of the last round
-            are drawn against their sizes.
+            Fitted search with `cv_results_`. If it was refitted to an ANNClassifier, or to a
+            Pipeline that ends in one, the weights of the candidates are counted. Candidates whose
+            earlier steps differ from those of the best candidate are not counted, as they may
+            produce other features. For a halving search, the colours show the resources, and only
+            candidates of the last round are drawn against their sizes.
         parameter : str, default=None
-            The parameter to draw, "network__alpha" or its last part, "alpha". None: the
-            layer sizes if they vary, else the first that does.
+            Name of the parameter to draw, such as "network__alpha" or its last part, "alpha".
+            None for the layer sizes if they vary, otherwise for the first parameter that varies.
         metric : str, default=None
-            Which of several metrics to draw. None: the one that `refit` names, or the only
-            one. The candidate that is marked is the one that `refit` chose: it is called
-            "best" where it was chosen by this metric, else, also where `refit` is a function,
-            "refitted".
+            Metric to draw, if there are several. None for the one that `refit` names, or for the
+            only one. The marked candidate is the one that `refit` selected. It is labelled "best"
+            if it was selected by this metric. Otherwise, and if `refit` is a function, it is
+            labelled "refitted".
         ax : matplotlib Axes, default=None
-            Where to draw; it is divided into two or three panels, each of which needs some four
-            inches in width. None for a new figure.
+            Axes to draw on. They are divided into two or three panels, each of which should be
+            about four inches wide. None for a new figure.
 
         Returns
         -------
         SearchDisplay
-            After its `plot`.
+            The display, after its `plot` method was called.
         """
         check_is_fitted(search)
         metric = _metric(search, metric)
@@ -184,13 +185,13 @@ class SearchDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; it is divided into two or three panels, each of which needs some four
-            inches in width. None for a new figure.
+            Axes to draw on. They are divided into two or three panels, each of which should be
+            about four inches wide. None for a new figure.
 
         Returns
         -------
         self : SearchDisplay
-            With its attributes set.
+            The display, with its attributes set.
         """
         quantities = {"Seconds of a fit": self.fit_times}
         if self.sizes is not None and len(set(self.sizes[np.isfinite(self.sizes)])) > 1:
@@ -216,17 +217,17 @@ class SearchDisplay:
             self._plot_front(self.axes_[2], quantities["Weights in the network"])
         groups = self.groups_[: len(self.groups_) // n_panels]
         marks = [self.folds_[0], self.errorbars_[0], *groups, self.best_[0], self.front_]
-        # All panels share one legend above them: it would push them apart from beside its own.
+        # One legend above all panels: beside one of them, it would push the panels apart.
         where = {"loc": "outside upper left", "ncols": n_panels + 1}
         self.legend_ = add_legend(first.figure, list(filter(None, marks)), **where)
-        # It lays out what names shall not cover.
+        # Drawing lays out the artists that names must not cover.
         self.figure_.canvas.figure.draw_without_rendering()
         for axes, x in zip(others, quantities.values(), strict=True):
             self._name_points(axes, x)
         return self
 
     def _plot_scores(self, axes: Any, x: NDArray) -> None:
-        """Draw folds, means with their spread, groups, and the best."""
+        """Draw the folds, the means with their spread, the groups, and the best candidate."""
         mean, spread = self.scores.mean(axis=1), self.scores.std(axis=1)
         n_folds = self.scores.shape[1]
         folds = {"ms": 4, "color": GREY, "alpha": 0.6, "label": f"each of {n_folds} folds"}
@@ -241,11 +242,11 @@ class SearchDisplay:
         best = {"ms": 11, "color": "none", "mec": ink(), "mew": 1.5, "zorder": 3}
         label = fill(self.best_label, _LEGEND_WIDTH)
         self.best_ += axes.plot(x[self.best_index], mean[self.best_index], "D", label=label, **best)
-        axes.margins(x=0.15, y=0.15)  # Room for names.
+        axes.margins(x=0.15, y=0.15)  # Leave space for names.
         tidy(axes)
 
     def _places(self, axes: Any) -> NDArray:
-        """Return where on the axis each candidate is drawn, and name the places."""
+        """Return the position of each candidate on the axis, and label the axis."""
         order = {_text(value): _amount(value) for value in self.values}
         if len(order) > MAX_PLACES and all(isinstance(value, Real) for value in self.values):
             x = np.array(self.values, dtype=float)
@@ -254,8 +255,8 @@ class SearchDisplay:
         names = sorted(order, key=order.__getitem__)
         places = np.array([names.index(_text(value)) for value in self.values], dtype=float)
         for place in range(len(names)):
-            # Candidates that differ in other parameters stand side by side, nearer to each other
-            # than to those of the next place.
+            # Candidates that differ in other parameters are drawn side by side, closer to each
+            # other than to those of the next place.
             (members,) = np.nonzero(places == place)
             spread = 0.3 * (1 - 1 / len(members))
             places[members] += np.linspace(-spread, spread, len(members))
@@ -265,26 +266,26 @@ class SearchDisplay:
 
     def _plot_front(self, axes: Any, sizes: NDArray) -> None:
         """Draw the best score up to each size."""
-        order = np.argsort(sizes)  # Unknown ones come last.
+        order = np.argsort(sizes)  # Unknown sizes come last.
         best = np.fmax.accumulate(self.scores.mean(axis=1)[order])
         look = {"color": GREY, "zorder": 1, "label": "best score up to this size"}
         (self.front_,) = axes.plot(sizes[order], best, drawstyle="steps-post", **look)
 
     def _name_points(self, axes: Any, x: NDArray) -> None:
-        """Write each value once, at its best candidate, where it covers no name and no score."""
+        """Write each value at its best candidate, if the text covers no other name or score."""
         from matplotlib.transforms import Bbox
 
         mean, spread = self.scores.mean(axis=1), self.scores.std(axis=1)
         low = np.minimum(self.scores.min(axis=1), mean - spread)
         high = np.maximum(self.scores.max(axis=1), mean + spread)
-        (there,) = np.nonzero(np.isfinite(mean) & np.isfinite(x))
+        (drawable,) = np.nonzero(np.isfinite(mean) & np.isfinite(x))
         named: dict[str, int] = {}
-        for index in sorted(there, key=lambda i: (i != self.best_index, -mean[i])):
+        for index in sorted(drawable, key=lambda i: (i != self.best_index, -mean[i])):
             named.setdefault(_text(self.values[index]), int(index))
-        # One above the other in the place of several, names would be taken for each other.
+        # If several candidates share a position, their names would be confused.
         if len(named) > _MAX_NAMED or len({x[index] for index in named.values()}) < len(named):
             named = {name: i for name, i in named.items() if i == self.best_index}
-        ends = [axes.transData.transform([(x[i], low[i]), (x[i], high[i])]) for i in there]
+        ends = [axes.transData.transform([(x[i], low[i]), (x[i], high[i])]) for i in drawable]
         taken = [Bbox(pair).padded(_PAD) for pair in ends]
         box = {"facecolor": axes.get_facecolor(), "alpha": 0.8, "linewidth": 0, "pad": 0.5}
         style = {"textcoords": "offset points", "ha": "center", "bbox": box, **VERBATIM}
@@ -295,11 +296,11 @@ class SearchDisplay:
                 if not place.count_overlaps(taken):
                     taken.append(place)
                     break
-                text.remove()  # Without room, the other panels name it.
+                text.remove()  # There is no space for it; the first panel names all values.
 
 
 def _log_if_wide(axes: Any, x: NDArray) -> None:
-    """Make the horizontal axis logarithmic where that shows more."""
+    """Make the horizontal axis logarithmic if the values are spread widely."""
     if spans(x, _LOG_RATIO):
         from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -312,11 +313,11 @@ def _log_if_wide(axes: Any, x: NDArray) -> None:
     axes.xaxis.set_major_formatter("{x:,.10g}")
 
 
-# What a search holds -----------------------------------------------------------------------------
+# Reading the results of a search -----------------------------------------------------------------
 
 
 def _metric(search: Any, metric: str | None) -> str:
-    """Return the name that a metric has in the keys of `cv_results_`."""
+    """Return the name of the metric to draw, as in the keys of `cv_results_`."""
     prefix = "mean_test_"
     names = [key.removeprefix(prefix) for key in search.cv_results_ if key.startswith(prefix)]
     chosen: Any = metric or (names[0] if len(names) == 1 else getattr(search, "refit", None))
@@ -326,7 +327,7 @@ def _metric(search: Any, metric: str | None) -> str:
 
 
 def _name_of_score(search: Any, metric: str) -> str:
-    """Return what to call a metric of a search on an axis."""
+    """Return the name of a metric for an axis label."""
     scoring = search.scoring if metric == "score" else metric
     if scoring is None and not is_classifier(search.estimator):
         scoring = "r2" if is_regressor(search.estimator) else "score"
@@ -339,15 +340,15 @@ def _scores(search: Any, metric: str) -> NDArray:
     scores = np.transpose([search.cv_results_[key] for key in keys])
     if np.isnan(scores).any(axis=1).all():
         raise ValueError(
-            f"There is nothing to draw: no candidate of the search, of {len(scores)}, has a score"
-            f" on every fold; {np.isnan(scores).sum()} of {scores.size} scores are nan. Search with"
-            " error_score='raise' to see why fits or scores fail."
+            f"There is nothing to draw: none of the {len(scores)} candidates of the search has a"
+            f" score on every fold; {np.isnan(scores).sum()} of {scores.size} scores are nan. Use"
+            " error_score='raise' in the search to see why fits or scores fail."
         )
     return scores
 
 
 def _varied(search: Any) -> dict[str, list[Any]]:
-    """Return what each candidate has for the parameters that vary; for all if none does."""
+    """Return the values of the parameters that vary, or of all parameters if none varies."""
     candidates, own = search.cv_results_["params"], search.estimator.get_params()
     names = dict.fromkeys(name for candidate in candidates for name in candidate)
     columns = {name: [c.get(name, own.get(name)) for c in candidates] for name in names}
@@ -373,7 +374,7 @@ def _choose_parameter(search: Any, varied: list[str], parameter: str | None) -> 
 
 
 def _count_weights(search: Any) -> NDArray:
-    """Count the weights and intercepts of each candidate, nan where that cannot be known."""
+    """Count the weights and intercepts of each candidate; nan if the number is unknown."""
     best = getattr(search, "best_estimator_", None)
     network = last_step(best)
 
@@ -389,12 +390,12 @@ def _count_weights(search: Any) -> NDArray:
             return make_architecture(
                 own._parameters(), n_inputs, network.n_outputs_, n_numbers=n_numbers
             ).n_trainable
-        except (TypeError, ValueError):  # Its fits failed for the same reason.
+        except (TypeError, ValueError):  # Fits of this candidate failed for the same reason.
             return np.nan
 
     results = search.cv_results_
     counts = np.array([count(candidate) for candidate in results["params"]], dtype=float)
-    if "iter" in results:  # Scores of earlier rounds cannot be compared with those of the last.
+    if "iter" in results:  # Scores of earlier rounds are not comparable with those of the last.
         counts[results["iter"] < max(results["iter"])] = np.nan
     return counts
 
@@ -404,7 +405,7 @@ def _steps_before(model: Any) -> str:
 
 
 def _short(name: str) -> str:
-    """Return a parameter's name without the steps before it."""
+    """Return a parameter's name without the names of steps before it."""
     return name.rpartition("__")[2]
 
 
@@ -413,10 +414,10 @@ def _items(value: Any) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    """Return a value as a short text: (128, 64) as "128,64"."""
+    """Return a value as a short text, for example "128,64" for (128, 64)."""
     return shorten(",".join(map(text_of, _items(value))) or "none", MAX_NAME)
 
 
 def _amount(value: Any) -> float:
-    """Return by what values are sorted: a number, or the units of layer sizes; else 0."""
+    """Return the sort key of a value: a number, or the number of units in all layers; else 0."""
     return float(sum(item for item in _items(value) if isinstance(item, Real)))

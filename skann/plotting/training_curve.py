@@ -1,4 +1,4 @@
-"""Loss, score and learning rate, epoch by epoch."""
+"""Plot of loss, score and learning rate by epoch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,56 +25,57 @@ _CURVES: dict[str, dict[str, Any]] = {
     "score": {"validation_score": "--"},
     "learning_rate": {"learning_rate": "-"},
 }
-# Why a panel may have nothing to show.
+# Why there may be nothing to draw in a panel.
 _WHY_NONE = {
     "loss": "no epoch was recorded.",
-    "score": "set early_stopping=True, or give X_val and y_val to fit; all with one scoring.",
+    "score": "set early_stopping=True or pass X_val and y_val to fit; use one scoring for all.",
     "learning_rate": "lbfgs has none.",
 }
-# With more networks than colours, the second of a colour has other points, and so on.
+# With more networks than colours, curves of the same colour get different markers.
 _POINTS = "Dsv^Xh"
-# With more networks than that, legends stand beside their panels, which are that much wider.
+# With more networks than this, legends stand beside their panels; width of a legend in inches.
 _MAX_INSIDE, _LEGEND_WIDTH = 5, 2.5
-# Share of the epochs whose scores may be below the axis.
+# Share of the epochs whose scores may lie below the visible range.
 _RISE = 0.2
-# Above this ratio of the largest to the smallest, a logarithmic axis shows more.
+# Ratio of the largest to the smallest loss above which the axis is logarithmic.
 _LOG_RATIO = 10
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TrainingCurveDisplay:
-    """Loss, score and learning rate of one or several networks, epoch by epoch.
+    """Plot of loss, score and learning rate of one or several networks by epoch.
 
-    Made by `from_estimator`. The training loss is what was minimised: it contains the penalty,
-    label smoothing and dropout, which the validation loss does not. With early stopping, the
-    epoch of the best score, whose weights are kept, is marked. Where scores rise fast at first,
-    their axis begins above that, to show how they differ later.
+    Created by `from_estimator`. The training loss is the objective that was minimised. It includes
+    the penalty, label smoothing and dropout, which the validation loss does not include. With
+    early stopping, a mark shows the epoch with the best score, whose weights are kept. If scores
+    rise fast in the first epochs, the axis starts above those scores, to show the later
+    differences.
 
     Parameters
     ----------
     histories : dict of str to list of dict
-        The `history_` of each network, by its name.
+        The `history_` of each network, by name.
     best_epochs : dict of str to (int or None)
-        The epoch to mark; None for no mark.
+        Epoch to mark for each network; None for no mark.
     score_name : str, default="Score"
-        What the validation score is. None: no score is drawn.
+        Name of the validation score. None if no score is drawn.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where `plot` has drawn; with several panels it is divided into `axes_`.
+        The axes that `plot` has drawn on; with several panels they are divided into `axes_`.
     axes_ : ndarray of matplotlib Axes
-        The panels.
+        The panels, one for each of `panels`.
     figure_ : matplotlib Figure
         The figure of `ax_`.
     lines_ : dict of (str, str) to matplotlib Line2D
-        The curves, by the name of the network and the key of `history_`.
+        The curves, by name of the network and key of `history_`.
     best_ : dict of (str, str) to matplotlib Line2D
-        The marks of the best epochs, by the same keys.
+        Marks of the best epochs, by the same keys.
 
     See Also
     --------
-    skann.learning_rate.LearningRateDisplay : The loss while the learning rate rises.
+    skann.learning_rate.LearningRateDisplay : Plot of the loss against a rising learning rate.
 
     Examples
     --------
@@ -95,24 +96,24 @@ class TrainingCurveDisplay:
     def from_estimator(
         cls, estimator: Any, *, panels: Sequence[str] | None = None, ax: Any = None
     ) -> Self:
-        """Draw the curves of a network, or of several to compare them.
+        """Draw the curves of one network, or of several networks for comparison.
 
         Parameters
         ----------
         estimator : ANNClassifier, Pipeline or search, or dict of str to such
-            Fitted: the classifier, a Pipeline that ends in it, or a search with such a
-            `best_estimator_`; several by their names.
+            Fitted classifier, Pipeline that ends in one, or search with such a
+            `best_estimator_`. For several of them, a dict by name.
         panels : sequence of {"loss", "score", "learning_rate"}, default=None
-            What to draw. None: the loss, and the score where there is validation data and all
-            networks have the same `scoring`: different ones have no axis in common.
+            Quantities to draw. None for the loss, and the score if there is validation data and
+            all networks have the same `scoring`, so that their scores can share an axis.
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several panels, each of which needs some four
-            inches in width. None for a new figure.
+            Axes to draw on. They are divided if there are several panels, each of which should be
+            about four inches wide. None for a new figure.
 
         Returns
         -------
         TrainingCurveDisplay
-            After its `plot`.
+            The display, after its `plot` method was called.
         """
         named = estimator if isinstance(estimator, Mapping) else {"ANNClassifier": estimator}
         networks = {str(name): fitted_network(e, cls.__name__) for name, e in named.items()}
@@ -130,15 +131,15 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several panels, each of which needs some four
-            inches in width. None for a new figure.
+            Axes to draw on. They are divided if there are several panels, each of which should be
+            about four inches wide. None for a new figure.
         panels : sequence of {"loss", "score", "learning_rate"}, default=None
-            What to draw. None: the loss, and the score where there is one.
+            Quantities to draw. None for the loss, and the score if there is one.
 
         Returns
         -------
         self : TrainingCurveDisplay
-            With its attributes set.
+            The display, with its attributes set.
         """
         panels = self._check_panels(panels)
         width = 5.5 + (_LEGEND_WIDTH if len(self.histories) > _MAX_INSIDE else 0)
@@ -152,17 +153,17 @@ class TrainingCurveDisplay:
         return self
 
     def _check_panels(self, panels: Sequence[str] | None) -> Sequence[str]:
-        """Return what to draw, all of which some network has."""
-        there = [panel for panel in _CURVES if any(map(self._has, _CURVES[panel]))]
-        panels = panels or [panel for panel in there if panel != "learning_rate"] or ["loss"]
+        """Return the panels to draw; raise an error if no network has the data for one."""
+        available = [panel for panel in _CURVES if any(map(self._has, _CURVES[panel]))]
+        panels = panels or [panel for panel in available if panel != "learning_rate"] or ["loss"]
         for panel in panels:
-            if panel not in there:
-                why = _WHY_NONE.get(panel, f"panels are some of {', '.join(_CURVES)}.")
+            if panel not in available:
+                why = _WHY_NONE.get(panel, f"panels can be {', '.join(_CURVES)}.")
                 raise ValueError(f"There is no {panel} to draw: {why}")
         return panels
 
     def _has(self, key: str) -> bool:
-        """Whether any network has recorded something, on an axis that all have in common."""
+        """Tell whether any network has recorded a quantity, and whether it can share an axis."""
         epochs = [epoch for history in self.histories.values() for epoch in history]
         has_axis = key != "validation_score" or self.score_name is not None
         return has_axis and any(epoch[key] is not None for epoch in epochs)
@@ -190,7 +191,7 @@ class TrainingCurveDisplay:
                     (self.best_[name, key],) = axes.plot(best, value, **mark, **look)
 
     def _describe(self, axes: Any, panel: str) -> None:
-        """Set the scale and the names of the axes, and add the legend."""
+        """Set the scale and the labels of the axes, and add the legend."""
         curves = [line.get_ydata() for line in axes.lines]
         label = self.score_name if panel == "score" else in_words(panel)
         axes.set_xlabel("Epoch" if self._has("learning_rate") else "Iteration")
@@ -206,7 +207,7 @@ class TrainingCurveDisplay:
             add_legend(axes, artists, **(beside if len(self.histories) > _MAX_INSIDE else {}))
 
     def _legend(self, panel: str) -> list[Any]:
-        """Return what the legend of a panel names: what is what, in few lines."""
+        """Return the artists for the legend of a panel."""
         from matplotlib.lines import Line2D
 
         several = len(self.histories) > 1
@@ -226,31 +227,33 @@ class TrainingCurveDisplay:
 
 
 def _leave_out_the_rise(axes: Any, curves: list[Any]) -> None:
-    """Let the axis begin where scores have stopped rising fast: what differs is above."""
-    # From where a curve is first as high as it is for most of the epochs.
+    """Start the axis where scores stop rising fast, so that later differences are visible."""
+    # Each curve from the first epoch on that reaches the level of most epochs.
     after = [curve[np.argmax(curve >= np.nanquantile(curve, _RISE)) :] for curve in curves]
     low, high = min(map(np.nanmin, after)), max(map(np.nanmax, curves))
     if low < high < low + (high - min(map(np.nanmin, curves))) / 3:
         margin = 0.1 * (high - low)
         axes.set_ylim(low - margin, high + margin)
         where = {"transform": axes.transAxes, "ha": "right", "va": "bottom"}
-        axes.text(0.99, 0.01, "first epochs: below", color=GREY, fontsize="small", **where)
+        axes.text(
+            0.99, 0.01, "first epochs are below the axis", color=GREY, fontsize="small", **where
+        )
 
 
 def _scored(network: Any) -> list[dict[str, Any]]:
-    """Return the epochs that have a validation score."""
+    """Return the epochs with a validation score."""
     return [epoch for epoch in network.history_ if epoch["validation_score"] is not None]
 
 
 def _score_name(network: Any) -> str:
-    """Return what to call the validation score; class weights weigh the accuracy as well."""
+    """Return the name of the validation score; class weights also weight the accuracy."""
     if network.scoring is None and network.class_weight is not None:
         return "Accuracy (weighted)"
     return name_of_score(network.scoring)
 
 
 def _best_epoch(network: Any) -> int | None:
-    """Return the first epoch with the highest score, where early stopping keeps its weights."""
+    """Return the first epoch with the best score, if early stopping keeps its weights."""
     scored = _scored(network) if network.early_stopping else []
     best = max(scored, key=lambda epoch: epoch["validation_score"], default=None)
     return best["epoch"] if best else None

@@ -1,4 +1,4 @@
-"""The weights of the first layer."""
+"""Plot of the weights of the first layer."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,52 +26,52 @@ from skann.plotting.common import (
     strongest,
 )
 
-# Inches of an image at least, and of one with the longest name above it.
+# Minimum width of an image in inches, and width of an image with the longest name above it.
 _IMAGE, _WIDE_IMAGE = 1.1, 1.8
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class WeightsDisplay:
-    """The weights of a network's first layer, as images or as a heat map.
+    """Plot of the weights of a network's first layer, as images or as a heat map.
 
-    Made by `from_estimator`.
+    Created by `from_estimator`.
 
     Parameters
     ----------
     weights : ndarray of shape (n_features, n_units)
-        The weights. They belong to the inputs as the network sees them: after the steps of a
-        Pipeline and after `input_scaling`.
+        The weights. They apply to the inputs as the network sees them: after the earlier steps of
+        a Pipeline and after `input_scaling`.
     feature_names : sequence of str
         Names of the features.
     image_shape : tuple of int, default=None
-        Height and width, and 3 for colours, of the images that the features are. None: a heat
-        map.
+        Shape of the images that the features form: ``(height, width)``, or ``(height, width, 3)``
+        for colour images. None for a heat map.
     unit_names : sequence of str, default=None
-        Names of the units; None for their numbers. Units with names keep their order, the
-        others are drawn by strength, the strongest first.
+        Names of the units; None for units without names. Units with names keep their order.
+        Other units are ordered by the norm of their weights, largest first.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where `plot` has drawn; with images it is divided into `axes_`.
+        The axes that `plot` has drawn on; with images they are divided into `axes_`.
     axes_ : ndarray of matplotlib Axes
         The panels, one for each image.
     figure_ : matplotlib Figure
         The figure of `ax_`.
     images_ : list of matplotlib AxesImage
-        The image of each unit, or the one heat map.
+        The image of each unit, or the single heat map.
     colorbar_ : matplotlib Colorbar or None
-        What the colours mean; None for images in colours of their own.
+        Legend of the colours; None for colour images.
     title_ : matplotlib Text
         The title.
     units_ : ndarray of int
-        The units drawn, in their order.
+        Indices of the units drawn, in this order.
     features_ : ndarray of int
-        The features of a heat map, the strongest first.
+        Indices of the features in a heat map, largest norm of their weights first.
 
     See Also
     --------
-    MisclassifiedDisplay : What the network gets wrong.
+    MisclassifiedDisplay : Samples that a classifier gets wrong.
 
     Examples
     --------
@@ -101,37 +101,37 @@ class WeightsDisplay:
         max_features: int = 30,
         ax: Any = None,
     ) -> Self:
-        """Draw the first layer of a network; of one without hidden layers, the outputs.
+        """Draw the first layer of a network; without hidden layers, that is the output layer.
 
         Of several members, it is the first that is drawn.
 
         Parameters
         ----------
         estimator : ANNClassifier, Pipeline or search
-            Fitted: the classifier, a Pipeline that ends in it, or a search with such a
+            Fitted classifier, Pipeline that ends in one, or search with such a
             `best_estimator_`.
         image_shape : tuple of int, default=None
-            Height and width, and 3 for colours, of the images that the features are. None:
-            a heat map.
+            Shape of the images that the features form: ``(height, width)``, or
+            ``(height, width, 3)`` for colour images. None for a heat map.
         feature_names : sequence of str, default=None
-            Names for the heat map. None: those that the classifier has seen or that the steps
-            before it give.
+            Names of the features for the heat map. None for the names that the classifier was
+            fitted with, or that the earlier steps return.
         feature_scale : array-like of shape (n_features,), default=None
-            Multiplied with the weights of each feature. The standard deviation of the
-            features makes of weights what the features have to say: one that hardly ever
-            varies keeps the weights it had at random.
+            Factor for the weights of each feature. With the standard deviations of the features,
+            the plot shows how much each of them contributes. Without it, a feature that hardly
+            varies shows its random initial weights.
         max_units : int, default=60
-            How many units to draw, at most.
+            Maximum number of units to draw.
         max_features : int, default=30
-            How many features to draw in a heat map, at most.
+            Maximum number of features to draw in a heat map.
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several images, so that they are as large as they
-            can be. None for a new figure.
+            Axes to draw on. With several images they are divided, so that the images are as large
+            as possible. None for a new figure.
 
         Returns
         -------
         WeightsDisplay
-            After its `plot`.
+            The display, after its `plot` method was called.
         """
         network = fitted_network(estimator, cls.__name__)
         if network._model.network.architecture.embedding is not None:
@@ -162,17 +162,17 @@ class WeightsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; divided if there are several images, so that they are as large as they
-            can be. None for a new figure.
+            Axes to draw on. With several images they are divided, so that the images are as large
+            as possible. None for a new figure.
         max_units : int, default=60
-            How many units to draw, at most.
+            Maximum number of units to draw.
         max_features : int, default=30
-            How many features to draw in a heat map, at most.
+            Maximum number of features to draw in a heat map.
 
         Returns
         -------
         self : WeightsDisplay
-            With its attributes set.
+            The display, with its attributes set.
         """
         check_scalar(max_units, "max_units", Integral, min_val=1)
         check_scalar(max_features, "max_features", Integral, min_val=1)
@@ -194,12 +194,12 @@ class WeightsDisplay:
         return self
 
     def _names(self, n_letters: int) -> list[str]:
-        """Return the names of the units to draw, where they have some."""
+        """Return the names of the units to draw, or empty names."""
         names = self.unit_names or [""] * self.weights.shape[1]
         return [shorten(names[int(unit)], n_letters) for unit in self.units_]
 
     def _plot_images(self, ax: Any, image_shape: tuple[int, ...]) -> None:
-        # Each by its own greatest weight: the pattern counts, the order tells the strength.
+        # Scale each image by its own largest weight; the order shows the strength.
         weights = self.weights[:, self.units_]
         pictures = (weights / np.maximum(np.abs(weights).max(axis=0), np.finfo(float).tiny)).T
         in_colours = len(image_shape) == 3
@@ -211,7 +211,7 @@ class WeightsDisplay:
         self.ax_, self.axes_, self.images_ = draw_images(
             ax, pictures, self._names, size, cmap=DIVERGING, clim=(-1, 1)
         )
-        if not in_colours:  # Those are their own: grey is zero.
+        if not in_colours:  # Colour images show their own colours, with grey for zero.
             self.colorbar_ = self.ax_.figure.colorbar(self.images_[0], ax=list(self.axes_))
             self.colorbar_.set_ticks([-1, 0, 1], labels=["inhibits", "0", "excites"])
 
@@ -219,7 +219,7 @@ class WeightsDisplay:
         weights = self.weights[np.ix_(self.features_, self.units_)]
         n_features, n_units = weights.shape
         labels = [shorten(self.feature_names[f], MAX_NAME) for f in self.features_]
-        # Names side by side need room for a line each.
+        # Names of units are written vertically: each of them takes the height of a line.
         width = 2.7 + LETTER * max(map(len, labels)) + max(3, 0.16 * n_units)
         self.ax_, self.axes_ = divide(ax, 1, 1, (width, 1.5 + 0.22 * n_features))
         limit = np.abs(weights).max() or 1.0
@@ -235,10 +235,10 @@ class WeightsDisplay:
 
 
 def _feature_names(estimator: Any, network: Any) -> Sequence[str]:
-    """Return the names of the features that a network sees."""
+    """Return the names of the features that the network sees."""
     if hasattr(network, "feature_names_in_"):
         return network.feature_names_in_
-    # Not of what is no Pipeline, or has a step without names.
+    # This fails for estimators other than pipelines, and for steps without feature names.
     with suppress(AttributeError, TypeError, ValueError):
         return getattr(estimator, "best_estimator_", estimator)[:-1].get_feature_names_out()
     return [f"x{number}" for number in range(network.n_features_in_)]

@@ -1,10 +1,10 @@
 """The inner operations of training that are worth compiling, in two implementations.
 
-`numpy_kernels` is always there and says what each operation is; `numba_kernels` has the same
-names and is used where Numba is installed. What trains asks `active` for the one in use. The
-environment variable ``SKANN_KERNELS`` chooses one: "numpy" or "numba".
+`numpy_kernels` is always available and documents each operation. `numba_kernels` has the same
+functions and is used if Numba is installed. Training code calls `active` to get the implementation
+in use. The environment variable ``SKANN_KERNELS`` selects one of them: "numpy" or "numba".
 
-Predictions do not depend on it: they are computed in NumPy.
+Predictions do not depend on this choice: they are always computed with NumPy.
 """
 
 import os
@@ -21,18 +21,19 @@ _NAMES = ("numpy", "numba")
 
 
 def active_name() -> str:
-    """Return which implementation is in use.
+    """Return the name of the implementation in use.
 
     Returns
     -------
     {"numpy", "numba"}
+        Name of the implementation.
 
     Raises
     ------
     ValueError
         If the environment variable has another value.
     ImportError
-        If it asks for Numba, which cannot be imported or does not work.
+        If the variable selects Numba, but Numba cannot be imported or does not work.
     """
     wanted = os.environ.get(VARIABLE, "")
     if wanted not in ("", *_NAMES):
@@ -47,8 +48,8 @@ def active_name() -> str:
         return "numba"
     if wanted == "numba":
         raise ImportError(
-            f"The environment variable {VARIABLE} asks for Numba, which does not work here:"
-            f" {error}. Install it (pip install numba), or unset the variable."
+            f"The environment variable {VARIABLE} selects Numba, which does not work here:"
+            f" {error}. Install Numba (pip install numba) or unset the variable."
         )
     return "numpy"
 
@@ -62,16 +63,16 @@ def active() -> ModuleType:
 
 @cache
 def _error_of_numba() -> str | None:
-    """Import and try Numba, once; return why it cannot be used, None if it can."""
+    """Import and test Numba once; return why it cannot be used, or None if it can."""
     if find_spec("numba") is None:
         return "it is not installed"
     try:
         import_module("skann.engine.kernels.numba_kernels").try_out()
-    except Exception as error:  # Whatever it is, NumPy can do the work.
+    except Exception as error:  # Whatever the error is, fall back to NumPy.
         reason = f"{type(error).__name__}: {error}"
         warnings.warn(
             f"Numba is installed but does not work ({reason}). Training uses NumPy, which is"
-            f" slower. Set {VARIABLE}=numpy to be rid of this warning.",
+            f" slower. Set {VARIABLE}=numpy to silence this warning.",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -1,6 +1,6 @@
-"""Activations compiled by Numba, each pass in one go with the bias of its layer.
+"""Activations compiled by Numba, with each pass and the bias of the layer in a single loop.
 
-Those that are not here pay no better than in NumPy.
+Other activations gain nothing from compilation.
 """
 
 import math
@@ -15,7 +15,7 @@ from scipy.special import erfcx
 from skann.engine.kernels import numpy_kernels
 from skann.engine.kernels.numba_math import exp, expm1, inline, kernel, polynomial
 
-# Where the normal density is zero, even as a double.
+# From here on the normal density is zero in double precision.
 _DENSITY_END = 40.0
 _ROOT_HALF = math.sqrt(0.5)
 _INVERSE_ROOT_2_PI = 1 / math.sqrt(2 * math.pi)
@@ -26,7 +26,7 @@ _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 def _fit_erfcx() -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return E and O with ``erfcx(a) (1 + 2 a) = E(t^2) + t O(t^2)``, ``t = (a - 2) / (a + 2)``.
 
-    For a >= 0; coefficients from the highest power down.
+    This holds for a >= 0. Coefficients are ordered from the highest power down.
     """
     t = np.cos((np.arange(400) + 0.5) * np.pi / 400)
     a = 2 * (1 + t) / (1 - t)
@@ -38,7 +38,7 @@ def _fit_erfcx() -> tuple[tuple[float, ...], tuple[float, ...]]:
 _ERFCX_EVEN, _ERFCX_ODD = _fit_erfcx()
 
 
-# Activations whose derivative follows from the output y: each of a number x, and the derivative.
+# Activations whose derivative follows from the output y: the function of x, and the derivative.
 
 
 @inline
@@ -90,8 +90,8 @@ _FORMULAS: dict[str, tuple[Callable, Callable]] = {
 }
 
 
-# Activations that keep their inputs, and the derivative, of x. What both compute the compiler
-# computes once: here it is the derivative that is kept.
+# Activations whose derivative follows from the input x. The compiler shares common subexpressions
+# of the two functions, so the forward pass keeps the derivative instead of the input.
 
 
 @inline

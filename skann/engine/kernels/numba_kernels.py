@@ -1,7 +1,7 @@
-"""The inner operations of training, compiled by Numba; what `numpy_kernels` says of them holds.
+"""The inner operations of training, compiled by Numba; `numpy_kernels` documents them.
 
-A kernel goes over its arrays once and allocates nothing. It runs in the thread that calls it:
-threads of Numba's would take the cores from those of BLAS.
+A kernel passes over its arrays once and allocates nothing. It runs in the calling thread, because
+Numba's own threads would compete with those of BLAS for the cores.
 """
 
 import math
@@ -19,7 +19,7 @@ from skann.engine.kernels.numpy_kernels import AdamStep
 __all__ = ["make_activation"]
 
 
-# The types of X that rows are gathered from; Numba does not know half precision.
+# Types of X that rows are gathered from by the compiled kernel; Numba lacks half precision.
 _KNOWN = frozenset(np.dtype(name) for name in "bBhHiIlLqQfd")
 
 
@@ -49,7 +49,7 @@ def _gather(X, indices, shift, factor, batch):
             elif shift is None:
                 batch[i, j] = value * factor[j]
             else:
-                # In the precision of NumPy's two passes.
+                # Round as the two passes of NumPy do.
                 batch[i, j] = batch.dtype.type(value - shift[j]) * factor[j]
 
 
@@ -146,7 +146,7 @@ def drop(words, threshold, scale, mask, values):
 
 @kernel
 def undo_drop(mask, scale, outputs, grad):
-    """Bring outputs and gradient back before dropout; see `numpy_kernels.undo_drop`."""
+    """Propagate outputs and gradient back through dropout; see `numpy_kernels.undo_drop`."""
     inverse = outputs.dtype.type(1 / scale)
     for i in range(len(mask)):
         grad[i] *= mask[i]
@@ -231,7 +231,7 @@ def make_logistic_cross_entropy(
 
 @inline
 def _adam_of_one(value, g, m, v, decays, step):
-    """Return a parameter and its two sums after a step, in the precision of the parameter."""
+    """Return a parameter and its two sums after a step, computed in the parameter's precision."""
     kind = type(value)
     if decays:
         g += kind(step[4]) * value
@@ -334,7 +334,7 @@ def _interpolate(images, coordinates, padded, indices):
     stride = width + 2
     for i in range(n_images):
         rows, columns = coordinates[0, i], coordinates[1, i]
-        # A pass of its own, as the compiler makes no vector instructions of loads at indices.
+        # A separate loop, because the compiler does not vectorise loads at computed indices.
         for p in range(len(indices)):
             row = min(max(rows[p] + number(1), first), last_row)
             column = min(max(columns[p] + number(1), first), last_column)
@@ -348,7 +348,7 @@ def _interpolate(images, coordinates, padded, indices):
             p = 0
             for r in range(height):
                 for c in range(width):
-                    # Without a sign, as indices that may be negative take longer.
+                    # Unsigned, because indices that may be negative take longer.
                     k = np.uintp(indices[p])
                     below = k + np.uintp(stride)
                     upper = padded[k] + columns[p] * (padded[k + np.uintp(1)] - padded[k])
@@ -373,5 +373,5 @@ def make_interpolation(
 
 
 def try_out() -> None:
-    """Compile and run one kernel; an error says that Numba does not work here."""
+    """Compile and run one kernel; this raises an error if Numba does not work here."""
     _average(np.zeros(1), np.ones(1), 0.5)

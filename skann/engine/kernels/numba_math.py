@@ -1,7 +1,7 @@
-"""What compiled kernels are made with: the compiler's options, and functions of a number.
+"""Tools for compiled kernels: the compiler's options, and elementary functions.
 
-The functions work in double precision on polynomials, which the compiler turns into vector
-instructions. In single precision their results are right to the last digit.
+The functions evaluate polynomials in double precision, which the compiler turns into vector
+instructions. Rounded to single precision, their results are exact to the last digit.
 """
 
 import math
@@ -12,33 +12,33 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
-# Products and sums may be contracted to one instruction; nothing else may be reordered.
+# Multiplications and additions may be fused; no other reordering is allowed.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 
 def kernel(function: Callable) -> Callable:
-    """Compile at the first call for the types of that call; keep the code for other processes."""
+    """Compile a function at its first call, for the types of that call; cache the code on disk."""
     try:
         return njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # No folder for the compiled code can be written to.
+    except RuntimeError:  # There is no writeable folder for the compiled code.
         return njit(**_OPTIONS)(function)
 
 
-# Loops are turned into vector instructions where nothing is called in them.
+# Loops become vector instructions only if all functions in them are inlined.
 inline = register_jitable(forceinline=True)
 
 _LOG2_E = 1 / math.log(2)
-# log(2) as a sum of which the first term has trailing zeros: its multiples are exact.
+# log(2) as a sum. Its first term ends in zero bits, so that multiples of it are exact.
 _LOG_2, _LOG_2_REST = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
 _EXP_SERIES = tuple(1 / math.factorial(k) for k in range(13, 0, -1))
 _LOG_SERIES = tuple(1 / k for k in range(31, 0, -2))
-# Powers of two with exponents from here to here are normal numbers.
+# Powers of two are normal numbers for arguments of exp in this range.
 _LOWEST_EXP, _HIGHEST_EXP = -708.0, 709.0
 
 
 @inline
 def polynomial(coefficients, x):
-    """Return a polynomial of x; coefficients from the highest power down."""
+    """Evaluate a polynomial at x; coefficients are ordered from the highest power down."""
     value = coefficients[0]
     for k in range(1, len(coefficients)):
         value = value * x + coefficients[k]
@@ -47,8 +47,8 @@ def polynomial(coefficients, x):
 
 @inline
 def _exp_parts(x):
-    """Return a power of two s, and s times r with e^x = s + s r, both to the last digit."""
-    x = _LOWEST_EXP if x < _LOWEST_EXP else x  # Unlike max, this leaves NaN.
+    """Return a power of two s, and s r with e^x = s + s r, both exact to the last digit."""
+    x = _LOWEST_EXP if x < _LOWEST_EXP else x  # Unlike max, this preserves NaN.
     x = _HIGHEST_EXP if x > _HIGHEST_EXP else x
     n = np.floor(x * _LOG2_E + 0.5)
     rest = (x - n * _LOG_2) - n * _LOG_2_REST
@@ -66,7 +66,7 @@ def exp(x):
 
 @inline
 def expm1(x):
-    """Return e^x - 1, to the last digit also near zero."""
+    """Return e^x - 1, exact to the last digit also near zero."""
     power, rest = _exp_parts(x)
     return rest + (power - 1)
 

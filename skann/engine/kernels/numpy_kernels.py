@@ -1,7 +1,7 @@
-"""The inner operations of training in NumPy and BLAS.
+"""The inner operations of training with NumPy and BLAS: the reference implementation.
 
-They work in place on arrays of one computing dtype. Those that need scratch arrays or functions
-of the dtype are made for a fit by a function `make_...`.
+They work in place on arrays of one computing dtype. A function `make_...` returns an operation
+that needs scratch arrays, or functions for its dtype; it is made once for each fit.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ from scipy.special import expit
 
 from skann.engine.memory import aligned_empty
 
-# SciPy's BLAS may be another than NumPy's, with threads of its own that would take the cores from
-# those of the products. OpenBLAS leaves vectors of up to 10,000 numbers to the calling thread.
+# SciPy may have a BLAS of its own, whose threads would compete with those of NumPy's products.
+# OpenBLAS computes on vectors of up to 10,000 numbers in the calling thread.
 _BLAS_PIECE = 10_000
-# Numbers of rows that are gathered and updated at once: three buffers of them stay in cache.
+# Numbers that are gathered and updated at once, so that three buffers of them stay in cache.
 _GATHERED_BLOCK = 32_768
 
 LossFunction = Callable[[NDArray, NDArray, NDArray | None, float], float]
@@ -37,15 +37,15 @@ def gather(
     Parameters
     ----------
     X : ndarray of shape (n_all, n_features), C-contiguous
-        Any numeric dtype.
+        Array of all rows, of any numeric dtype.
     indices : ndarray of shape (n_rows,), intp
-        Which rows, each from 0 to n_all - 1.
+        Indices of the rows, each from 0 to n_all - 1.
     shift, factor : ndarray of shape (n_features,) or None
-        See `skann.engine.rows.Scaling`; with no factor there is no shift.
+        See `skann.engine.rows.Scaling`. Without a factor there is no shift.
     raw : ndarray of shape (n_rows, n_features), dtype of X
-        May be overwritten; `batch` itself where nothing is cast or scaled.
+        Buffer, which may be overwritten. It is `batch` itself if nothing is cast or scaled.
     batch : ndarray of shape (n_rows, n_features)
-        Overwritten.
+        Overwritten by the result.
     """
     X.take(indices, axis=0, out=raw, mode="clip")
     if raw is not batch:
@@ -53,7 +53,7 @@ def gather(
 
 
 def scale(rows: NDArray, shift: NDArray | None, factor: NDArray | None, out: NDArray) -> None:
-    """Cast and scale rows: ``(rows - shift) * factor``; parameters as in `gather`."""
+    """Cast and scale rows: ``(rows - shift) * factor``; the parameters are those of `gather`."""
     if factor is None:
         np.copyto(out, rows, casting="unsafe")
     elif shift is None:
@@ -64,23 +64,23 @@ def scale(rows: NDArray, shift: NDArray | None, factor: NDArray | None, out: NDA
 
 
 def make_activation(name: str, function: Callable, backpropagate: Callable) -> tuple[Any, Any]:
-    """Return the two passes of an activation, each with the bias of its layer.
+    """Return the forward and backward pass of an activation, including the bias of its layer.
 
     Parameters
     ----------
     name : str
-        Its name.
+        Name of the activation.
     function, backpropagate : callable
         See `skann.engine.activations.Activation`.
 
     Returns
     -------
     forward : callable (outputs, bias, kept) -> None
-        Adds the bias, None for none, to the outputs, of shape (n_rows, width), copies the sum
-        to `kept`, if that is not None, and applies the function in place.
+        Adds the bias, unless it is None, to the outputs, of shape (n_rows, width). Copies the
+        sum to `kept`, unless that is None, and applies the function in place.
     backward : callable (kept, outputs, grad, ones, grad_bias) -> None
-        Multiplies `grad` by the derivative; overwrites `grad_bias`, if that is not None, by its
-        sum over the rows. `kept` and `outputs` may be overwritten.
+        Multiplies `grad` by the derivative and overwrites `grad_bias`, unless it is None, by the
+        sum of `grad` over the rows. `kept` and `outputs` may be overwritten.
     """
 
     def forward(outputs: NDArray, bias: NDArray | None, kept: NDArray | None) -> None:
@@ -99,7 +99,7 @@ def make_activation(name: str, function: Callable, backpropagate: Callable) -> t
     ) -> None:
         backpropagate(kept, outputs, grad)
         if grad_bias is not None:
-            # A product with ones sums over rows faster than a reduction does.
+            # A product with ones sums over rows faster than np.sum.
             ones.dot(grad, out=grad_bias)
 
     return forward, backward
@@ -116,23 +116,23 @@ def multiply_sparse(inputs: csr_array, weights: NDArray, outputs: NDArray) -> No
 
 
 def touch(indices: NDArray, place: NDArray) -> tuple[NDArray, NDArray]:
-    """Find the features that sparse rows have.
+    """Find the features that occur in sparse rows.
 
     Parameters
     ----------
     indices : ndarray of shape (n_entries,)
-        The feature of each entry.
+        Feature of each entry.
     place : ndarray of shape (n_features,), int32
-        All -1, before and after.
+        Scratch array. It must hold -1 everywhere, and does so again afterwards.
 
     Returns
     -------
     rows : ndarray of shape (n_touched,), intp
-        The features, sorted.
+        The features that occur, sorted.
     columns : ndarray of shape (n_entries,), int32
-        For each entry the position of its feature in `rows`.
+        Position in `rows` of the feature of each entry.
     """
-    # Marking and counting is several times faster than sorting the indices.
+    # Marking and counting are several times faster than sorting the indices.
     place[indices] = 0
     rows = np.flatnonzero(place == 0)
     place[rows] = np.arange(len(rows))
@@ -144,42 +144,43 @@ def touch(indices: NDArray, place: NDArray) -> tuple[NDArray, NDArray]:
 def sparse_gradient(
     inputs: csr_array, columns: NDArray, grad_outputs: NDArray, buffer: NDArray
 ) -> NDArray:
-    """Return ``inputs.T @ grad_outputs`` in the rows of the features that `touch` found.
+    """Return the rows of ``inputs.T @ grad_outputs`` for the features that `touch` found.
 
     Parameters
     ----------
     inputs : CSR array of shape (n_rows, n_features)
-        Sparse rows.
+        Sparse rows of a batch.
     columns : ndarray of shape (n_entries,), int32
-        What `touch` returned for them.
+        Result of `touch` for these rows.
     grad_outputs : ndarray of shape (n_rows, width)
-        Gradient with respect to their products with the weights.
+        Gradient with respect to the products of the rows with the weights.
     buffer : ndarray of shape (n_touched, width)
-        The result may be written there.
+        Array that the result may be written to.
 
     Returns
     -------
     ndarray of shape (n_touched, width)
+        The nonzero rows of the gradient.
     """
     shape = inputs.shape[0], len(buffer)
     return csr_array((inputs.data, columns, inputs.indptr), shape=shape).T @ grad_outputs
 
 
 def drop(words: NDArray, threshold: int, scale: float, mask: NDArray, values: NDArray) -> None:
-    """Set values to zero where their random word is small, and scale the others up.
+    """Set values to zero if their random number is small, and scale up the others.
 
     Parameters
     ----------
     words : ndarray of shape (n,), uint16
-        A random number for each value.
+        One random number for each value.
     threshold : int
-        The least that keeps a value.
+        Smallest random number that keeps a value.
     scale : float
-        What those are multiplied by.
+        Factor of the values that are kept.
     mask : ndarray of shape (n,), dtype of the values
-        Overwritten by what each value was multiplied by.
+        Overwritten by the factor of each value: zero or `scale`.
     values : ndarray of shape (n,)
-        Changed in place.
+        The values, changed in place.
     """
     np.greater_equal(words, threshold, out=mask)
     mask *= scale
@@ -187,16 +188,16 @@ def drop(words: NDArray, threshold: int, scale: float, mask: NDArray, values: ND
 
 
 def undo_drop(mask: NDArray, scale: float, outputs: NDArray, grad: NDArray) -> None:
-    """Bring the gradient with respect to outputs back before `drop`, and the outputs too.
+    """Propagate a gradient back through `drop`, and rescale the outputs.
 
-    Where they were dropped the outputs stay zero: so is the gradient there.
+    Outputs that were dropped stay zero, and so does the gradient there.
 
     Parameters
     ----------
     mask, scale : ndarray of shape (n,), float
-        As in `drop`.
+        The same as in `drop`.
     outputs, grad : ndarray of shape (n,)
-        Changed in place.
+        Outputs and the gradient with respect to them, changed in place.
     """
     grad *= mask
     outputs *= 1 / scale
@@ -205,14 +206,14 @@ def undo_drop(mask: NDArray, scale: float, outputs: NDArray, grad: NDArray) -> N
 def make_softmax_cross_entropy(
     n_outputs: int, max_rows: int, dtype: DTypeLike, on_each: float, on_truth: float
 ) -> LossFunction:
-    """Return the multinomial log-loss with its gradient.
+    """Return a function that computes the multinomial log-loss and its gradient.
 
     Parameters
     ----------
     n_outputs, max_rows, dtype : int, int, dtype-like
-        Classes, rows of the largest batch, computing dtype.
+        Number of classes, number of rows of the largest batch, and computing dtype.
     on_each, on_truth : float
-        What a target has on each of the other classes, and on the true one.
+        Probability that a target assigns to each of the wrong classes, and to the true class.
 
     Returns
     -------
@@ -222,15 +223,15 @@ def make_softmax_cross_entropy(
     row_buffer, scale_buffer, log_buffer = np.empty((3, max_rows), dtype)
     wanted_buffer = np.empty(n_outputs * max_rows, dtype)
     columns = np.arange(max_rows, dtype=np.intp)
-    # A product with ones sums faster than a reduction does.
+    # A product with ones sums faster than np.sum.
     one_by_row, one_by_class = np.ones(max_rows, dtype), np.ones(n_outputs, dtype)
 
     def loss(logits: NDArray, targets: NDArray, weights: NDArray | None, divisor: float) -> float:
         n_rows = logits.shape[1]
         row, scale, log = row_buffer[:n_rows], scale_buffer[:n_rows], log_buffer[:n_rows]
-        # Divided in their own precision: their scale may be beyond the computing dtype.
+        # Divide in the precision of the weights, which may exceed the range of the logits' dtype.
         np.multiply(one_by_row[:n_rows] if weights is None else weights, 1.0 / divisor, out=scale)
-        # The distribution that each row is to have, times its weight.
+        # The target distribution of each row, multiplied by its weight.
         wanted = wanted_buffer[: logits.size].reshape(logits.shape)
         wanted.fill(on_each)
         wanted[targets, columns[:n_rows]] = on_truth
@@ -254,14 +255,14 @@ def make_softmax_cross_entropy(
 def make_logistic_cross_entropy(
     n_outputs: int, max_rows: int, dtype: DTypeLike, smoothing: float
 ) -> LossFunction:
-    """Return the sum of binary log-losses with its gradient.
+    """Return a function that computes the sum of binary log-losses and its gradient.
 
     Parameters
     ----------
     n_outputs, max_rows, dtype : int, int, dtype-like
-        Outputs, rows of the largest batch, computing dtype.
+        Number of outputs, number of rows of the largest batch, and computing dtype.
     smoothing : float
-        Share of a target spread evenly over its two values.
+        Share of a target that is spread evenly over its two values.
 
     Returns
     -------
@@ -279,7 +280,7 @@ def make_logistic_cross_entropy(
         scratch *= logits
         value = 0.0
         if smoothing:
-            # A target nearer to 1/2 by h makes the loss less by h s.
+            # Moving a target towards 1/2 by h lowers the loss by h s.
             value -= smoothing / 2 * _weighted_sum(scratch, weights)
         np.logaddexp(0, scratch, out=scratch)
         value += _weighted_sum(scratch, weights)
@@ -298,17 +299,18 @@ def make_logistic_cross_entropy(
 
 
 def _weighted_sum(values: NDArray, weights: NDArray | None) -> float:
-    """Return the sum of `values`, of shape (n_outputs, n_rows), each row times its weight."""
+    """Return the sum of `values`, of shape (n_outputs, n_rows), with each row weighted."""
     return float(np.add.reduce(values if weights is None else values.dot(weights), axis=None))
 
 
 def vector_functions(vector: NDArray) -> tuple[Callable, Callable]:
-    """Return ``y[:n] += a * x[:n]`` and ``x[:n] *= a``, as BLAS computes them in place.
+    """Return functions for ``y[:n] += a * x[:n]`` and ``x[:n] *= a``, computed in place by BLAS.
 
-    One pass instead of two, and for vectors so short that the call is all there is to it a third
-    of the time of a ufunc. As `add_scaled(x, y, n, a)` and `scale(a, x, n)`, for aligned,
-    contiguous vectors of the type and at most the length of `vector`: f2py would copy others, and
-    the result be lost.
+    BLAS takes one pass where NumPy takes two. For very short vectors, where the overhead of the
+    call dominates, it takes a third of the time of a ufunc. The functions are
+    `add_scaled(x, y, n, a)` and `scale(a, x, n)`. Vectors must be aligned and contiguous, have the
+    dtype of `vector`, and be no longer than it: f2py would copy others, and the result would be
+    lost.
     """
     axpy, scal = get_blas_funcs(("axpy", "scal"), (vector,))
     if vector.size <= _BLAS_PIECE:
@@ -325,20 +327,20 @@ def vector_functions(vector: NDArray) -> tuple[Callable, Callable]:
 
 
 class AdamStep(NamedTuple):
-    """The numbers of one step of Adam, the same for all parameters.
+    """Coefficients of one step of Adam, which are the same for all parameters.
 
     Attributes
     ----------
     rate : float
-        What the quotient of the two sums is multiplied by.
+        Factor of the quotient of the two sums.
     epsilon : float
-        What is added to the root of the second sum.
+        Number that is added to the root of the second sum.
     first_term, second_term : float
-        What the gradient and its square are multiplied by as terms of the sums.
+        Factors of the gradient and of its square when they are added to the sums.
     penalty : float
-        Share of the weights in their gradient.
+        Factor of the weights in the gradient of the penalty.
     shrinkage : float
-        What decoupled decay multiplies the weights by.
+        Factor by which decoupled decay multiplies the weights.
     """
 
     rate: float
@@ -350,19 +352,19 @@ class AdamStep(NamedTuple):
 
 
 def make_adam(like: NDArray) -> Callable[..., None]:
-    """Return the update of Adam.
+    """Return the update function of Adam.
 
     Parameters
     ----------
     like : ndarray of shape (n_parameters,)
-        Of the dtype of the vectors to update, and no shorter.
+        Vector with the dtype of the vectors to update, and no shorter than they are.
 
     Returns
     -------
     callable (values, grad, first, second, n_weights, step) -> None
-        Updates parameters and the sums of gradients and of squared gradients by an `AdamStep`.
-        The first `n_weights` parameters decay. The gradient may be overwritten. The vectors are
-        aligned and contiguous.
+        Updates the parameters, the sum of gradients and the sum of squared gradients by an
+        `AdamStep`. The first `n_weights` parameters decay. The gradient may be overwritten. All
+        vectors must be aligned and contiguous.
     """
     add_scaled, scale = vector_functions(like)
 
@@ -391,17 +393,17 @@ def make_adam(like: NDArray) -> Callable[..., None]:
 
 
 def make_adam_rows(matrices: Sequence[NDArray]) -> Callable[[NDArray, NDArray, AdamStep], None]:
-    """Return the update of Adam in some rows of a weight matrix.
+    """Return the update function of Adam for some rows of a weight matrix.
 
     Parameters
     ----------
     matrices : sequence of ndarray of shape (n_features, width)
-        Weights and the two sums, as in `make_adam`; updated in place.
+        The weights and the two sums of `make_adam`, which are updated in place.
 
     Returns
     -------
     callable (rows, grad, step) -> None
-        Updates the rows at `rows`, which all decay, by the gradient in them, which may be
+        Updates the rows at `rows`, all of which decay, by their gradient, which may be
         overwritten.
     """
     dtype, width = matrices[0].dtype, matrices[0].shape[1]
@@ -414,7 +416,7 @@ def make_adam_rows(matrices: Sequence[NDArray]) -> Callable[[NDArray, NDArray, A
             some = rows[start : start + n_at_once]
             gathered = buffers[:, : len(some) * width]
             for matrix, values in zip(matrices, gathered, strict=True):
-                # Clipping, which never happens, spares the copy that a check would need.
+                # No index is out of range, but mode="clip" avoids a copy that a check would need.
                 matrix.take(some, axis=0, out=values.reshape(-1, width), mode="clip")
             part = grad[start : start + n_at_once].ravel()
             update(gathered[0], part, gathered[1], gathered[2], part.size, step)
@@ -425,19 +427,19 @@ def make_adam_rows(matrices: Sequence[NDArray]) -> Callable[[NDArray, NDArray, A
 
 
 def make_sgd(like: NDArray, momentum: float, is_nesterovs: bool) -> Callable[..., None]:
-    """Return the update of stochastic gradient descent with momentum.
+    """Return the update function of stochastic gradient descent with momentum.
 
     Parameters
     ----------
     like : ndarray of shape (n_parameters,)
-        Of the dtype of the vectors to update, and no shorter.
+        Vector with the dtype of the vectors to update, and no shorter than they are.
     momentum, is_nesterovs : float, bool
         See `skann.engine.optimizers.SGD`.
 
     Returns
     -------
     callable (values, grad, velocity, n_weights, rate, decay) -> None
-        Updates parameters and velocity; otherwise as what `make_adam` returns.
+        Updates the parameters and the velocity. Otherwise it is like the result of `make_adam`.
     """
     add_scaled, scale = vector_functions(like)
 
@@ -464,17 +466,17 @@ def make_sgd(like: NDArray, momentum: float, is_nesterovs: bool) -> Callable[...
 
 
 def make_average(like: NDArray) -> Callable[[NDArray, NDArray, float], None]:
-    """Return the update of a moving average.
+    """Return the update function of a moving average.
 
     Parameters
     ----------
     like : ndarray of shape (n_parameters,)
-        Gives length and dtype.
+        Vector that gives the length and dtype.
 
     Returns
     -------
     callable (average, values, share) -> None
-        Moves the average by a share of the way to the values.
+        Moves the average towards the values by a share of the distance.
     """
     scratch = np.empty_like(like)
 
@@ -489,24 +491,24 @@ def make_average(like: NDArray) -> Callable[[NDArray, NDArray, float], None]:
 def make_interpolation(
     n_images: int, height: int, width: int, dtype: DTypeLike
 ) -> Callable[[NDArray, NDArray], None]:
-    """Return a function that replaces images by their values at other coordinates.
+    """Return a function that resamples images at given coordinates.
 
-    Values are interpolated bilinearly and zero outside of the image.
+    Values are interpolated bilinearly. Outside of the image they are zero.
 
     Parameters
     ----------
     n_images, height, width : int
-        Of the images, whose pixels and the zeros between them are fewer than 2**24: indices are
-        calculated in `dtype`.
+        Size of the images. Their pixels and the zeros between them must be fewer than 2**24,
+        because indices are computed in `dtype`.
     dtype : dtype-like
-        Of the images and the coordinates.
+        Dtype of the images and the coordinates.
 
     Returns
     -------
     callable (images, coordinates) -> None
-        `images`, of shape (n_images, height, width, n_channels), are replaced. `coordinates`, of
-        shape (2, n_images, height * width), are the row and the column from where each pixel
-        comes; they are used up.
+        Overwrites `images`, of shape (n_images, height, width, n_channels). `coordinates`, of
+        shape (2, n_images, height * width), gives the row and the column that each pixel is
+        sampled from; it is overwritten, too.
     """
     return _Interpolation(n_images, height, width, dtype)
 
@@ -514,15 +516,15 @@ def make_interpolation(
 class _Interpolation:
     def __init__(self, n_images: int, height: int, width: int, dtype: DTypeLike) -> None:
         shape = n_images, height * width
-        # The zero after a row is the one before the next row, and so for images.
+        # A single zero separates each row from the next; a row of zeros separates the images.
         self._stride = width + 1
         size = (height + 1) * self._stride
-        # Every image with zeros around it, one after the other, and the view of it that is these.
+        # Buffer for all images with zeros around each of them, and a view of the images in it.
         self._padded = np.zeros(n_images * size + 2 * self._stride + 2, dtype)
         framed = self._padded[: n_images * size].reshape(n_images, height + 1, self._stride)
         self._inner = framed[:, 1:, 1:]
         self._slopes = np.empty(len(self._padded) - 1, dtype)
-        # Where the first pixel of an image is, for each of its pixels.
+        # Index of the first pixel of its image, for each pixel.
         first = np.arange(n_images, dtype=dtype) * size + self._stride + 1
         self._first = np.repeat(first, shape[1]).reshape(shape)
         self._values = np.empty((3, *shape), dtype)
@@ -532,7 +534,7 @@ class _Interpolation:
     def __call__(self, images: NDArray, coordinates: NDArray) -> None:
         _, height, width, n_channels = images.shape
         rows, columns = coordinates
-        # What is further away than a pixel is as zero as the frame.
+        # More than one pixel outside of the image, everything is zero, as in the frame.
         np.clip(rows, -1, height, out=rows)
         np.clip(columns, -1, width, out=columns)
         top, left, spare = self._values
@@ -543,7 +545,7 @@ class _Interpolation:
         top *= self._stride
         top += left
         top += self._first
-        # By way of int32, as processors have no fast conversion from float32 to int64.
+        # Convert through int32, because processors convert float32 to int64 slowly.
         np.copyto(self._narrow, top, casting="unsafe")
         np.copyto(self._indices, self._narrow)
 
@@ -561,8 +563,8 @@ class _Interpolation:
     def _interpolate_across(
         self, distance: int, columns: NDArray, out: NDArray, spare: NDArray
     ) -> None:
-        """Look up values at the columns' fractions, `distance` behind the indices."""
-        # No index is out of range; mode="wrap" is the fastest, as it needs no copy to fall back to.
+        """Interpolate between columns for the pixels `distance` behind the indices."""
+        # No index is out of range. mode="wrap" is the fastest, because it needs no backup copy.
         self._padded[distance:].take(self._indices, out=out, mode="wrap")
         self._slopes[distance:].take(self._indices, out=spare, mode="wrap")
         spare *= columns
