@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from skann import ANNClassifier
 from skann.callbacks import Checkpoint
 from skann.engine.activations import ACTIVATIONS
+from skann.engine.embeddings import EMBEDDINGS
 from skann.export import _ACTIVATIONS, TRUSTED_TYPES, register_onnx
 from tests.data import KINDS, problem, quick
 
@@ -152,6 +153,15 @@ class TestMatrix:
         if kind == "binary":
             expected = np.column_stack([-expected, expected])
         np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("opset", [OPSETS[0], OPSETS[-1]])
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("embedding", EMBEDDINGS)
+    def test_numerical_embedding(self, embedding, dtype, opset):
+        X, y = problem()
+        settings = {"numerical_embedding": embedding, "n_members": 2, "input_scaling": "standard"}
+        model = outspoken(quick(dtype=dtype, max_iter=40, **settings).fit(X, y), X)
+        assert_same_predictions(model, X.astype(dtype), target_opset=opset)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_no_hidden_layer(self, kind):

@@ -79,9 +79,10 @@ class NumericalEmbedding:
     shape : Embedding
         What is embedded, and how.
     weights : ndarray of shape (n_numbers, n_functions, width)
-        V, a view of the network's parameter vector, like `places` and `slopes`.
+        The weights :math:`V`, a view of the network's parameter vector, like `places` and
+        `slopes`.
     places, slopes : ndarray of shape (n_numbers, n_functions)
-        p and s.
+        The places :math:`p` and the slopes :math:`s` of the functions.
 
     References
     ----------

@@ -118,7 +118,8 @@ class LbfgsRun(Run):
         self._gradient *= self.settings.alpha / (n_rows * batches.mean_weight)
         for inputs, targets, weights in batches.in_order():
             value += self.backpropagation.run(inputs, targets, weights, n_rows, self.loss)
-            self._gradient += self.backpropagation.gradient
+            # What is not trained keeps a gradient of zero.
+            self._gradient[: network.trainable.size] += self.backpropagation.gradient
         return value, self._gradient.copy()
 
 
