@@ -1,8 +1,7 @@
 """The gradient of a network's loss, batch by batch, with dropout and noise."""
 
 import math
-from collections.abc import Iterator
-from itertools import chain, repeat
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -51,7 +50,7 @@ class _Gradients(NamedTuple):
 
 
 class _Arrays(NamedTuple):
-    """What a batch of one size is computed in, all views of the arrays of one layer.
+    """What a layer computes batches of one size in; members use the same, one after the other.
 
     Attributes
     ----------
@@ -73,7 +72,19 @@ class _Arrays(NamedTuple):
 
 
 def _allocate(layer: Layer, activation: str, outputs: NDArray, n_last: int) -> _Arrays:
-    """Return arrays for the largest batch; parameters as of `TrainingLayer`."""
+    """Return the arrays of a layer for the largest batch.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    activation : str
+        Name of its activation.
+    outputs : ndarray of shape (max_rows, fan_out)
+        Array for its outputs; the transpose of a C-contiguous array for the last layer.
+    n_last : int
+        Number of inputs, the last ones, that need a gradient.
+    """
     keeps = ACTIVATIONS[activation].keeps_inputs
     return _Arrays(
         outputs,
@@ -97,12 +108,8 @@ class TrainingLayer:
         Where the gradients with respect to its parameters go.
     dropout : Dropout or None
         Of its outputs.
-    outputs : ndarray of shape (max_rows, fan_out)
-        For its outputs; the transpose of a C-contiguous array for the last layer.
-    n_last : int
-        How many of its inputs, the last ones, need a gradient.
-    shares : TrainingLayer or None
-        The same layer of a member that runs at other times: the two use the same arrays.
+    arrays : _Arrays
+        What it computes the largest batch in.
     """
 
     def __init__(
@@ -111,19 +118,15 @@ class TrainingLayer:
         activation: str,
         gradients: _Gradients,
         dropout: Dropout | None,
-        outputs: NDArray,
-        n_last: int,
-        shares: "TrainingLayer | None" = None,
+        arrays: _Arrays,
     ) -> None:
         self.dense, self.normalization, _ = layer
         self._activate, self._backpropagate = passes(activation)
         self._multiply_sparse = active().multiply_sparse
         self.dropout = dropout
         self._gradients = gradients
-        self._full: _Arrays = (
-            _allocate(layer, activation, outputs, n_last) if shares is None else shares._full
-        )
-        self._by_rows = {len(outputs): self._full}
+        self._full = arrays
+        self._by_rows = {len(arrays.outputs): arrays}
 
     def _arrays_for(self, n_rows: int) -> _Arrays:
         if n_rows not in self._by_rows:
@@ -203,23 +206,14 @@ class TrainingEmbedding:
         The embedding; its parameters are read.
     grad_weights : ndarray of shape (n_numbers, n_functions, width)
         Where the gradient with respect to its weights goes.
-    shape : (int, int)
-        Rows of the largest batch, and features.
-    shares : TrainingEmbedding or None
-        That of a member that runs at other times: the two use the same arrays.
+    arrays : EmbeddingArrays
+        What it computes the largest batch in.
     """
 
     def __init__(
-        self,
-        embedding: NumericalEmbedding,
-        grad_weights: NDArray,
-        shape: tuple[int, int],
-        shares: "TrainingEmbedding | None" = None,
+        self, embedding: NumericalEmbedding, grad_weights: NDArray, arrays: EmbeddingArrays
     ) -> None:
-        self._embedding, self._grad_weights = embedding, grad_weights
-        self._full: EmbeddingArrays = (
-            embedding.arrays(shape, aligned_empty) if shares is None else shares._full
-        )
+        self._embedding, self._grad_weights, self._full = embedding, grad_weights, arrays
 
     def forward(self, inputs: NDArray) -> NDArray:
         """Embed a batch; keep what the backward pass needs."""
@@ -280,29 +274,44 @@ class Backpropagation:
         if rng is not None and (input_dropout or input_noise):
             self._corruption = Corruption(input_noise, input_dropout, dtype, rng)
         rates = (*dropout, *[0.0] * len(architecture.layer_sizes))
-        buffers = network.output_buffers(max_rows)
-        self._members: list[list[TrainingEmbedding | TrainingLayer]] = []
+        arrays = self._allocate(max_rows)
+        self._members = []
         for number in range(architecture.n_members):
             drawn = [Dropout(rate, dtype, rng) if rate and rng else None for rate in rates]
-            self._members.append(self._layers_of(number, buffers, drawn))
+            self._members.append(self._layers_of(number, arrays, drawn))
+
+    def _allocate(self, max_rows: int) -> tuple[EmbeddingArrays | None, list[_Arrays]]:
+        """Return the arrays of the embedding and of each layer."""
+        network, architecture = self.network, self.network.architecture
+        embedding, layers = network.members[0]
+        n_features, names = architecture.layer_sizes[0], (*architecture.activations, "identity")
+        of_embedding = None
+        if embedding is not None:
+            of_embedding = embedding.arrays((max_rows, n_features), aligned_empty)
+        of_layers, n_last = [], architecture.weight_shapes[0][0] - n_features
+        buffers = network.output_buffers(max_rows)
+        for layer, activation, outputs in zip(layers, names, buffers, strict=True):
+            of_layers.append(_allocate(layer, activation, outputs, n_last))
+            n_last = outputs.shape[1]
+        return of_embedding, of_layers
 
     def _layers_of(
-        self, number: int, buffers: list[NDArray], dropout: list[Dropout | None]
-    ) -> list["TrainingEmbedding | TrainingLayer"]:
-        """Return the layers of a member in training, with the arrays of the first member."""
-        architecture, (embedding, layers) = self.network.architecture, self.network.members[number]
-        first: Iterator[Any] = iter(self._members[0]) if number else repeat(None)
+        self,
+        number: int,
+        arrays: tuple[EmbeddingArrays | None, list[_Arrays]],
+        dropout: list[Dropout | None],
+    ) -> list[TrainingEmbedding | TrainingLayer]:
+        """Return the layers of a member in training."""
+        embedding, layers = self.network.members[number]
+        names = (*self.network.architecture.activations, "identity")
+        of_embedding, of_layers = arrays
         own: list[TrainingEmbedding | TrainingLayer] = []
-        n_features, names = architecture.layer_sizes[0], (*architecture.activations, "identity")
-        if embedding is not None:
+        if embedding is not None and of_embedding is not None:
             gradient = self._views[number].embedding_weights[0]
-            shape = len(buffers[0]), n_features
-            own.append(TrainingEmbedding(embedding, gradient, shape, next(first)))
-        n_last = architecture.weight_shapes[0][0] - n_features
-        for depth, (layer, outputs) in enumerate(zip(layers, buffers, strict=True)):
-            given = self._gradients_of(number, depth), dropout[depth], outputs, n_last
-            own.append(TrainingLayer(layer, names[depth], *given, next(first)))
-            n_last = outputs.shape[1]
+            own.append(TrainingEmbedding(embedding, gradient, of_embedding))
+        for depth, (layer, array) in enumerate(zip(layers, of_layers, strict=True)):
+            gradients = self._gradients_of(number, depth)
+            own.append(TrainingLayer(layer, names[depth], gradients, dropout[depth], array))
         return own
 
     def _gradients_of(self, member: int, depth: int) -> _Gradients:
