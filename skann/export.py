@@ -235,15 +235,14 @@ def _add_member(graph: _Graph, member: Member, activations: list[str], x: str) -
 
 def _embed(graph: _Graph, embedding: NumericalEmbedding, x: str) -> str:
     """Add what `NumericalEmbedding.forward` computes."""
-    kind, n_numbers, _, width = embedding.shape
+    kind, n_numbers, width, _ = embedding.shape
     numbers = graph("Gather", x, np.arange(n_numbers), axis=1)
     numbers = graph("Transpose", numbers, perm=[1, 0])
-    by_number = graph("Reshape", numbers, np.array([n_numbers, -1, 1]))
-    values = graph("Sub", by_number, embedding.places[:, np.newaxis])
-    values = graph("Mul", values, embedding.slopes[:, np.newaxis])
-    values = _EMBEDDINGS[kind](graph, values)
-    values = graph("Mul", values, embedding.function.amplitude)
-    mixed = graph("Transpose", graph("MatMul", values, embedding.weights), perm=[1, 0, 2])
+    by_number = graph("Reshape", numbers, np.array([n_numbers, 1, -1]))
+    values = graph("Sub", by_number, embedding.places[:, :, np.newaxis])
+    values = graph("Mul", values, embedding.slopes[:, :, np.newaxis])
+    values = graph("Mul", _EMBEDDINGS[kind](graph, values), embedding.function.amplitude)
+    mixed = graph("Transpose", graph("MatMul", embedding.weights, values), perm=[2, 0, 1])
     return graph("Concat", x, graph("Reshape", mixed, np.array([-1, n_numbers * width])), axis=1)
 
 

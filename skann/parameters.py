@@ -232,7 +232,7 @@ def _embedding(parameters: Mapping[str, Any], n_numbers: int) -> Embedding | Non
     kind = parameters["numerical_embedding"]
     if kind is None or not n_numbers:
         return None
-    return Embedding(kind, n_numbers, _N_FUNCTIONS, parameters["embedding_width"])
+    return Embedding(kind, n_numbers, int(parameters["embedding_width"]), _N_FUNCTIONS)
 
 
 def check_memory(architecture: Architecture, dtype: str) -> None:

@@ -29,7 +29,7 @@ EVERY_KIND = pytest.mark.parametrize("embedding", EMBEDDINGS)
 
 def make(kind, n_numbers=N_NUMBERS, n_functions=N_FUNCTIONS, inputs=None, scale=0.3):
     """Return an embedding at the begin of training."""
-    shape = Embedding(kind, n_numbers, n_functions, WIDTH)
+    shape = Embedding(kind, n_numbers, WIDTH, n_functions)
     weights = np.empty(shape[1:])
     places, slopes = np.empty((2, n_numbers, n_functions))
     embedding = NumericalEmbedding(shape, weights, places, slopes)
@@ -57,7 +57,7 @@ class TestValues:
                     values = 0.1 * np.clip(z, 0, 1)
                 begin = N_FEATURES + number * WIDTH
                 np.testing.assert_allclose(
-                    outputs[row, begin : begin + WIDTH], values @ embedding.weights[number]
+                    outputs[row, begin : begin + WIDTH], embedding.weights[number] @ values
                 )
 
     def test_frequencies_have_the_scale_and_phases_are_everywhere(self):
@@ -98,7 +98,7 @@ class TestGradient:
         network = random_network(
             N_OUTPUTS[kind],
             normalization=normalization,
-            embedding=Embedding(embedding, N_NUMBERS, N_FUNCTIONS, WIDTH),
+            embedding=Embedding(embedding, N_NUMBERS, WIDTH, N_FUNCTIONS),
         )
         backpropagation = Backpropagation(network, N_ROWS)
         loss = LOSSES[kind](N_OUTPUTS[kind], N_ROWS, np.float64)
@@ -117,7 +117,7 @@ class TestGradient:
 
     @EVERY_KIND
     def test_a_short_batch_is_that_of_its_rows(self, embedding):
-        shape = Embedding(embedding, N_NUMBERS, N_FUNCTIONS, WIDTH)
+        shape = Embedding(embedding, N_NUMBERS, WIDTH, N_FUNCTIONS)
         network = random_network(4, embedding=shape)
         loss = LOSSES["multiclass"](4, N_ROWS, np.float64)
         few = 5

@@ -221,7 +221,7 @@ def growth(
         (activation,) * len(hidden),
         normalization,
         n_members,
-        embedding=embedding and Embedding(embedding, shape["n_features"], 16, 3),
+        embedding=embedding and Embedding(embedding, shape["n_features"], 3, 16),
     )
     network = Network.random(architecture, np.float32, rng)
     for member in network.members:

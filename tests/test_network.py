@@ -88,7 +88,7 @@ class TestParameters:
         assert [intercept.shape for intercept in intercepts] == [(4,), (2,)]
         np.testing.assert_array_equal(intercepts[1], [24, 25])
 
-    @pytest.mark.parametrize("embedding", [None, Embedding("periodic", 2, 7, 3)])
+    @pytest.mark.parametrize("embedding", [None, Embedding("periodic", 2, 3, 7)])
     @pytest.mark.parametrize("normalization", NORMALIZATIONS)
     def test_parts_of_the_vector_are_in_the_order_of_who_changes_them(
         self, normalization, embedding

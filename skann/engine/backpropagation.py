@@ -204,7 +204,7 @@ class TrainingEmbedding:
     ----------
     embedding : NumericalEmbedding
         The embedding; its parameters are read.
-    grad_weights : ndarray of shape (n_numbers, n_functions, width)
+    grad_weights : ndarray of shape (n_numbers, width, n_functions)
         Where the gradient with respect to its weights goes.
     arrays : EmbeddingArrays
         What it computes the largest batch in.

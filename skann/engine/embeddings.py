@@ -47,21 +47,23 @@ class EmbeddingArrays(NamedTuple):
     ----------
     outputs : ndarray of shape (n_rows, n_inputs)
         The rows, then the embedded numbers.
-    basis : ndarray of shape (n_numbers, n_rows, n_functions)
+    numbers : ndarray of shape (n_numbers, 1, n_rows)
+        What is embedded.
+    basis : ndarray of shape (n_numbers, n_functions, n_rows)
         Values of the functions of each number.
-    mixed : ndarray of shape (n_numbers, n_rows, width)
+    mixed : ndarray of shape (n_numbers, width, n_rows)
         Their combinations, or the gradient with respect to them.
     """
 
     outputs: NDArray
+    numbers: NDArray
     basis: NDArray
     mixed: NDArray
 
     def first(self, n_rows: int) -> "EmbeddingArrays":
         """Return views for fewer rows."""
-        return EmbeddingArrays(
-            self.outputs[:n_rows], self.basis[:, :n_rows], self.mixed[:, :n_rows]
-        )
+        outputs, *others = self
+        return EmbeddingArrays(outputs[:n_rows], *(array[:, :, :n_rows] for array in others))
 
 
 class NumericalEmbedding:
@@ -78,7 +80,7 @@ class NumericalEmbedding:
     ----------
     shape : Embedding
         What is embedded, and how.
-    weights : ndarray of shape (n_numbers, n_functions, width)
+    weights : ndarray of shape (n_numbers, width, n_functions)
         The weights :math:`V`, a view of the network's parameter vector, like `places` and
         `slopes`.
     places, slopes : ndarray of shape (n_numbers, n_functions)
@@ -132,12 +134,11 @@ class NumericalEmbedding:
     def arrays(self, shape: tuple[int, int], empty: Callable) -> EmbeddingArrays:
         """Return what `forward` computes with, for inputs of a shape."""
         n_rows, n_features = shape
-        _, n_numbers, n_functions, width = self.shape
+        n_numbers, width, n_functions = self.weights.shape
         dtype = self.weights.dtype
         return EmbeddingArrays(
             empty((n_rows, n_features + n_numbers * width), dtype),
-            empty((n_numbers, n_rows, n_functions), dtype),
-            empty((n_numbers, n_rows, width), dtype),
+            *(empty((n_numbers, size, n_rows), dtype) for size in (1, n_functions, width)),
         )
 
     def forward(self, inputs: NDArray, arrays: EmbeddingArrays) -> NDArray:
@@ -155,18 +156,22 @@ class NumericalEmbedding:
         ndarray of shape (n_rows, n_inputs)
             ``arrays.outputs``.
         """
-        outputs, basis, mixed = arrays
-        n_rows, n_features = inputs.shape
-        numbers = inputs.T[: self.shape.n_numbers, :, np.newaxis]
-        np.subtract(numbers, self.places[:, np.newaxis], out=basis)
-        basis *= self.slopes[:, np.newaxis]
+        outputs, numbers, basis, mixed = arrays
+        n_features = inputs.shape[1]
+        numbers[:, 0] = inputs[:, : self.shape.n_numbers].T
+        # Rows last, so that NumPy's loops over them are long.
+        np.subtract(numbers, self.places[:, :, np.newaxis], out=basis)
+        basis *= self.slopes[:, :, np.newaxis]
         self.function.apply(basis)
-        basis *= self.function.amplitude
-        np.matmul(basis, self.weights, out=mixed)
+        np.matmul(self.weights, basis, out=mixed)
+        mixed *= self.function.amplitude
         outputs[:, :n_features] = inputs
-        by_row = outputs[:, n_features:].reshape(n_rows, *self.weights.shape[::2])
-        by_row[...] = mixed.transpose(1, 0, 2)
+        self._by_number(outputs[:, n_features:])[...] = mixed
         return outputs
+
+    def _by_number(self, embedded: NDArray) -> NDArray:
+        """View embedded numbers of rows in shape (n_numbers, width, n_rows)."""
+        return embedded.T.reshape(*self.weights.shape[:2], len(embedded))
 
     def backward(self, arrays: EmbeddingArrays, grad: NDArray, grad_weights: NDArray) -> None:
         """Compute the gradient of the last forward pass.
@@ -177,9 +182,9 @@ class NumericalEmbedding:
             As `forward` left them; partly overwritten.
         grad : ndarray of shape (n_rows, n_numbers * width)
             Gradient with respect to the embedded numbers.
-        grad_weights : ndarray of shape (n_numbers, n_functions, width)
+        grad_weights : ndarray of shape (n_numbers, width, n_functions)
             Overwritten by the gradient with respect to the weights.
         """
-        mixed = arrays.mixed
-        mixed[...] = grad.reshape(len(grad), *self.weights.shape[::2]).transpose(1, 0, 2)
-        np.matmul(arrays.basis.transpose(0, 2, 1), mixed, out=grad_weights)
+        arrays.mixed[...] = self._by_number(grad)
+        np.matmul(arrays.mixed, arrays.basis.transpose(0, 2, 1), out=grad_weights)
+        grad_weights *= self.function.amplitude

@@ -368,7 +368,8 @@ def parameter_views(
     functions: list[tuple[int, ...]] = []
     if architecture.embedding is not None:
         mixing = [architecture.embedding[1:]]
-        functions = [architecture.embedding[1:3]] * 2 if has_all else []
+        _, n_numbers, _, n_functions = architecture.embedding
+        functions = [(n_numbers, n_functions)] * 2 if has_all else []
     kinds = [
         *(matrices[skip_first:], mixing, vectors, norms, norms),
         *(averages, averages, functions[:1], functions[1:]),

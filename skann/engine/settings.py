@@ -15,16 +15,16 @@ class Embedding(NamedTuple):
         A name in `skann.engine.embeddings.EMBEDDINGS`.
     n_numbers : int
         Inputs that are embedded, the first ones.
+    width : int
+        Combinations of functions of each number.
     n_functions : int
         Functions of each number.
-    width : int
-        Combinations of the functions of each number.
     """
 
     kind: str
     n_numbers: int
-    n_functions: int
     width: int
+    n_functions: int
 
     @property
     def n_weights(self) -> int:
