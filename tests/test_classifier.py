@@ -39,7 +39,13 @@ ONE_MINIMUM = {
 class TestEqualsLogisticRegression:
     """No hidden layer and L-BFGS minimise the same function as scikit-learn's model."""
 
-    settings = {"hidden_layer_sizes": (), "solver": "lbfgs", "tol": 1e-9, "max_fun": 100_000}
+    settings = {
+        "hidden_layer_sizes": (),
+        "solver": "lbfgs",
+        "tol": 1e-9,
+        "max_fun": 100_000,
+        "random_state": 0,
+    }
 
     @pytest.mark.parametrize("alpha", [1e-2, 1.0, 10.0])
     @pytest.mark.parametrize("weighted", [False, True])
