@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from functools import partial
 from pathlib import Path
 
 import joblib
@@ -62,8 +61,6 @@ def start(*arguments, home, **variables):
         encoding="utf-8",
         env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
         start_new_session=True,
-        # A test run in the background ignores Ctrl-C, and its children inherit that.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
