@@ -121,6 +121,7 @@ CONTESTANTS = {
     "keras on tensorflow": _keras("tensorflow", "tensorflow"),
     "keras on torch": _keras("torch", "torch"),
     "skann, strong": Contestant(),
+    "skann, strongest": Contestant(),
     "logistic regression": Contestant(),
     "hist gradient boosting": Contestant(),
     "realmlp": Contestant(packages=("pytabkit", "torch")),

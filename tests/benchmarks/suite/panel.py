@@ -23,14 +23,21 @@ def strong_classifier(seed: int, n_rows: int) -> ANNClassifier:
     return ANNClassifier(
         (256, 256),
         normalization="batch",
-        dropout=[0.4, 0.3] if few else [0.2, 0.1],
+        numerical_embedding="periodic",
+        input_clip=3.0,
+        dropout=[0.5, 0.4] if few else [0.2, 0.1],
         label_smoothing=0.05,
-        alpha=0.05,
+        alpha=0.1,
         batch_size=256,
         learning_rate_init=0.02,
         max_iter=60 if few else 120,
         random_state=seed,
     )
+
+
+def strongest_classifier(seed: int, n_rows: int) -> ANNClassifier:
+    """Return five of the strong networks in one."""
+    return strong_classifier(seed, n_rows).set_params(n_members=5)
 
 
 def _realmlp(seed: int, n_rows: int) -> ClassifierMixin:
@@ -42,6 +49,7 @@ def _realmlp(seed: int, n_rows: int) -> ClassifierMixin:
 _MAKERS = {
     "skann": lambda seed, n_rows: ANNClassifier(random_state=seed),
     "skann, strong": strong_classifier,
+    "skann, strongest": strongest_classifier,
     "sklearn": lambda seed, n_rows: MLPClassifier(random_state=seed),
     "logistic regression": lambda seed, n_rows: LogisticRegression(
         max_iter=1000, random_state=seed

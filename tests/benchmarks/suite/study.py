@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from skann import ANNClassifier
 from skann.defaults import resolve
 from tests.benchmarks import panel_data
 from tests.benchmarks.base import Benchmark, Case, Options, Turn
-from tests.benchmarks.suite.panel import quality, strong_classifier
+from tests.benchmarks.suite.panel import quality, strong_classifier, strongest_classifier
 
 # Makes a classifier from a seed and the number of training rows.
 _Maker = Callable[[int, int], ANNClassifier]
@@ -36,9 +36,9 @@ def _times(factor: float, *names: str) -> _Maker:
     return make
 
 
-def _strong(dropout: Sequence[float]) -> _Maker:
-    """Return the maker of the strong recipe with the same dropout for all."""
-    return lambda seed, n_rows: strong_classifier(seed, n_rows).set_params(dropout=dropout)
+def _strong(**changes: Any) -> _Maker:
+    """Return the maker of a classifier that differs from the strong recipe in this."""
+    return lambda seed, n_rows: strong_classifier(seed, n_rows).set_params(**changes)
 
 
 _DEFAULTS = "defaults"
@@ -69,10 +69,17 @@ _VARIANTS: dict[str, _Maker] = {
     "batch normalisation": _with(normalization="batch"),
     "layer normalisation": _with(normalization="layer"),
     "averaged weights (0.99)": _with(ema_decay=0.99),
+    "inputs scaled by quantiles": _with(input_scaling="robust"),
+    "periodic embedding": _with(numerical_embedding="periodic"),
+    "piecewise-linear embedding": _with(numerical_embedding="piecewise_linear"),
     "five members": _with(n_members=5),
+    "five members and periodic embedding": _with(n_members=5, numerical_embedding="periodic"),
     "strong recipe": strong_classifier,
-    "strong, dropout 0.2 and 0.1": _strong([0.2, 0.1]),
-    "strong, dropout 0.4 and 0.3": _strong([0.4, 0.3]),
+    "strong, no embedding": _strong(numerical_embedding=None),
+    "strong, inputs not clipped": _strong(input_clip=None),
+    "strong, dropout 0.2 and 0.1": _strong(dropout=[0.2, 0.1]),
+    "strong, dropout 0.5 and 0.4": _strong(dropout=[0.5, 0.4]),
+    "strongest recipe": strongest_classifier,
 }
 _QUICK = (_DEFAULTS, "epochs halved", "strong recipe")
 
