@@ -3,6 +3,7 @@
 import inspect
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from sphinx_gallery.scrapers import figure_rst
 from threadpoolctl import threadpool_limits
 
 import skann
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 # Small products take longer in several threads, all the more where other processes run.
 threadpool_limits(1, user_api="blas")
@@ -27,13 +30,19 @@ extensions = [
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
+    "extensions.display_pictures",
+    "extensions.examples",
+    "extensions.executed_blocks",
+    "extensions.names",
+    "extensions.parameter_topics",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 default_role = "literal"  # as docstrings are written: `X` is code
 suppress_warnings = ["config.cache"]  # functions in this file; no build reads another one's cache
 
-# There is no intersphinx, which would fetch inventories: what lives elsewhere stays plain text.
+# There is no intersphinx, which would fetch inventories: extensions/names.py links what the text
+# names of scikit-learn, and other references to elsewhere stay plain text.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(sklearn|numpy|scipy|matplotlib|optuna|joblib)\..*")]
 
@@ -138,6 +147,7 @@ sphinx_gallery_conf = {
     "reset_argv": arguments,
     "ignore_repr_types": r"Display|matplotlib",  # the picture is there already
     "doc_module": ("skann",),
+    "backreferences_dir": "generated/backreferences",  # "Examples using" of the API pages
     "download_all_examples": False,
     "write_computation_times": False,
 }
