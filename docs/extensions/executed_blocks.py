@@ -21,7 +21,7 @@ FIGURES = "generated/figures"
 def show_output(app: Any, docname: str, source: list[str]) -> None:
     """Insert the output of each block of a page, but for builds without the gallery."""
     is_quick = str(app.config.plot_gallery) in {"0", "False"}
-    if is_quick or not Path(app.env.doc2path(docname)).suffix == ".md":
+    if is_quick or Path(app.env.doc2path(docname)).suffix != ".md":
         return
     namespace = {"__name__": "__main__"}
 

@@ -1,4 +1,4 @@
-"""Lay out the page of `ANNClassifier`: a short signature, an example first, topics of parameters."""
+"""Lay out the page of `ANNClassifier`: short signature, example first, parameters by topic."""
 
 from typing import Any
 
