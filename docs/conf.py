@@ -61,11 +61,11 @@ html_static_path = ["_static"]
 html_css_files = ["skann.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {page: [] for page in ("index", "get_started", "draw_a_digit", "changelog")}
+html_sidebars = {page: [] for page in ("index", "install", "get_started", "draw_a_digit", "changelog")}
 html_theme_options = {
     "logo": {"text": "skann"},
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
