@@ -27,6 +27,7 @@ version = release = skann.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
@@ -59,11 +60,18 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skann"
 html_static_path = ["_static"]
 html_css_files = ["skann.css"]
+html_favicon = "_static/logo.svg"
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {page: [] for page in ("index", "install", "get_started", "draw_a_digit", "changelog")}
+html_sidebars = {
+    page: [] for page in ("index", "install", "get_started", "draw_a_digit", "changelog")
+}
 html_theme_options = {
-    "logo": {"text": "skann"},
+    "logo": {
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+        "text": f"skann {version}",
+    },
     "navbar_align": "left",
     "header_links_before_dropdown": 7,
     "show_toc_level": 2,
@@ -104,6 +112,14 @@ def shorten_inherited(
         summary = " ".join(lines[: lines.index("")] if "" in lines else lines)
         summary = re.sub(r":\w+:`([^<`]+?)(?: <[^>]+>)?`", r"\1", summary)  # links to its pages
         lines[:] = [summary, "", "Inherited: see scikit-learn's documentation.", ""]
+
+
+def source_module(app: Any, module: str, name: str) -> str | None:
+    """Leave one function without a link to its code, which would break those of its module.
+
+    viewcode links back from a module's code by the first name under which it is imported.
+    """
+    return module if (module, name) == ("skann", "show_versions") else None
 
 
 # Gallery ----------------------------------------------------------------------------------------
@@ -170,4 +186,5 @@ html_math_renderer = "mathml"
 def setup(app: Any) -> None:
     """Register what shortens docstrings, to run before numpydoc does, and what draws formulas."""
     app.connect("autodoc-process-docstring", shorten_inherited, priority=100)
+    app.connect("viewcode-follow-imported", source_module)
     app.add_html_math_renderer("mathml", (render_math, None), (render_math, None))

@@ -37,8 +37,10 @@ def draw(app: Any) -> None:
     displays = [
         TrainingCurveDisplay.from_estimator(network),
         SearchDisplay.from_estimator(search),
-        MisclassifiedDisplay.from_estimator(network, X_test, y_test),
-        WeightsDisplay.from_estimator(network),
+        MisclassifiedDisplay.from_estimator(
+            network, X_test, y_test, image_shape=(8, 8), max_samples=12
+        ),
+        WeightsDisplay.from_estimator(network, image_shape=(8, 8)),
         rate.plot(),
     ]
     for display in displays:
