@@ -3,6 +3,7 @@
 import inspect
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from sphinx_gallery.scrapers import figure_rst
 from threadpoolctl import threadpool_limits
 
 import skann
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 # Small products take longer in several threads, all the more where other processes run.
 threadpool_limits(1, user_api="blas")
@@ -24,16 +27,23 @@ version = release = skann.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
+    "extensions.display_pictures",
+    "extensions.examples",
+    "extensions.executed_blocks",
+    "extensions.names",
+    "extensions.parameter_topics",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 default_role = "literal"  # as docstrings are written: `X` is code
 suppress_warnings = ["config.cache"]  # functions in this file; no build reads another one's cache
 
-# There is no intersphinx, which would fetch inventories: what lives elsewhere stays plain text.
+# There is no intersphinx, which would fetch inventories: extensions/names.py links what the text
+# names of scikit-learn, and other references to elsewhere stay plain text.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(sklearn|numpy|scipy|matplotlib|optuna|joblib)\..*")]
 
@@ -50,13 +60,20 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skann"
 html_static_path = ["_static"]
 html_css_files = ["skann.css"]
+html_favicon = "_static/logo.svg"
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {page: [] for page in ("index", "get_started", "draw_a_digit", "changelog")}
+html_sidebars = {
+    page: [] for page in ("index", "install", "get_started", "draw_a_digit", "changelog")
+}
 html_theme_options = {
-    "logo": {"text": "skann"},
+    "logo": {
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+        "text": f"skann {version}",
+    },
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -95,6 +112,14 @@ def shorten_inherited(
         summary = " ".join(lines[: lines.index("")] if "" in lines else lines)
         summary = re.sub(r":\w+:`([^<`]+?)(?: <[^>]+>)?`", r"\1", summary)  # links to its pages
         lines[:] = [summary, "", "Inherited: see scikit-learn's documentation.", ""]
+
+
+def source_module(app: Any, module: str, name: str) -> str | None:
+    """Leave one function without a link to its code, which would break those of its module.
+
+    viewcode links back from a module's code by the first name under which it is imported.
+    """
+    return module if (module, name) == ("skann", "show_versions") else None
 
 
 # Gallery ----------------------------------------------------------------------------------------
@@ -138,6 +163,7 @@ sphinx_gallery_conf = {
     "reset_argv": arguments,
     "ignore_repr_types": r"Display|matplotlib",  # the picture is there already
     "doc_module": ("skann",),
+    "backreferences_dir": "generated/backreferences",  # "Examples using" of the API pages
     "download_all_examples": False,
     "write_computation_times": False,
 }
@@ -160,4 +186,5 @@ html_math_renderer = "mathml"
 def setup(app: Any) -> None:
     """Register what shortens docstrings, to run before numpydoc does, and what draws formulas."""
     app.connect("autodoc-process-docstring", shorten_inherited, priority=100)
+    app.connect("viewcode-follow-imported", source_module)
     app.add_html_math_renderer("mathml", (render_math, None), (render_math, None))

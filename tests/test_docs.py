@@ -118,6 +118,13 @@ def test_every_block_is_in_a_language_that_is_tested(page):
     assert {block.language for block in blocks(page)} <= LANGUAGES
 
 
+@EVERY_PAGE
+def test_links_lead_somewhere_in_the_repository(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if python_blocks(page)],
