@@ -113,6 +113,7 @@ sphinx_gallery_conf = {
     # Pages of the documentation show what these write.
     "ignore_pattern": r"(mnist_record|draw_digits|read_digits)\.py",
     "minigallery_sort_order": place_in_index,
+    "remove_config_comments": True,
     "ignore_repr_types": r"Display|matplotlib",  # the picture is there already
     "doc_module": ("skann",),
     "download_all_examples": False,
