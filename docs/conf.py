@@ -2,14 +2,12 @@
 
 import inspect
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
-from sphinx_gallery.scrapers import figure_rst
 from threadpoolctl import threadpool_limits
 
 import skann
@@ -124,43 +122,23 @@ def source_module(app: Any, module: str, name: str) -> str | None:
 
 # Gallery ----------------------------------------------------------------------------------------
 
-_PICTURES = ("scores", "learning_curves", "confusion_matrix", "mistakes", "first_layer")
+_INDEX = Path(__file__).parents[1].joinpath("examples", "index.rst").read_text()
 
 
-def arguments(gallery_conf: dict[str, Any], script_vars: dict[str, Any]) -> list[str]:
-    """Return the command line of an example: the long one takes small images, of no network."""
-    if Path(script_vars["src_file"]).name != "mnist_grid.py":
-        return []
-    return ["--data", "digits", "--quick", "--epochs", "20", "--output", str(_folder(script_vars))]
-
-
-def saved_pictures(
-    block: Any, script_vars: dict[str, Any], gallery_conf: dict[str, Any], **_: Any
-) -> str:
-    """Show the pictures that an example writes to files."""
-    paths = []
-    for name in _PICTURES:
-        picture = _folder(script_vars) / f"{name}.png"
-        if picture.exists():
-            paths.append(str(next(script_vars["image_path_iterator"])))
-            shutil.move(picture, paths[-1])
-    # Each by itself: side by side they would be too small to read.
-    return "".join(figure_rst([path], gallery_conf["src_dir"]) for path in paths)
-
-
-def _folder(script_vars: dict[str, Any]) -> Path:
-    return Path(script_vars["target_file"]).with_suffix(".output")
+def place_in_index(path: str) -> int:
+    """Return where ``examples/index.rst`` lists an example: all galleries have its order."""
+    return _INDEX.index(Path(path).name)
 
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
+    "copyfile_regex": r"index\.rst",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"/(plot_\w+|mnist_grid)\.py",
-    # These train for long, on MNIST; pages of the documentation show what they write.
+    "filename_pattern": r"/plot_\w+\.py",  # mnist_grid.py downloads: its page has stored pictures
+    # Pages of the documentation show what these write.
     "ignore_pattern": r"(mnist_record|draw_digits|read_digits)\.py",
-    "within_subsection_order": "FileNameSortKey",
-    "image_scrapers": ("matplotlib", saved_pictures),
-    "reset_argv": arguments,
+    "minigallery_sort_order": place_in_index,
+    "remove_config_comments": True,
     "ignore_repr_types": r"Display|matplotlib",  # the picture is there already
     "doc_module": ("skann",),
     "backreferences_dir": "generated/backreferences",  # "Examples using" of the API pages

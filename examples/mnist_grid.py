@@ -6,11 +6,20 @@ Search the layer sizes of a network that reads handwritten digits, and plot the 
 
 This example is a complete job on MNIST. A Pipeline scales the pixels, a GridSearchCV on all cores
 compares layer sizes, the best setting is refitted on all training images, and the result is
-evaluated on the test images. If MNIST cannot be downloaded, the example uses the small digits that
-come with scikit-learn. Run it from the top of the repository::
+evaluated on the test images: 98.6 % of them are read correctly. The pictures that it writes are at
+the end of this page. If MNIST cannot be downloaded, the example uses the small digits that come
+with scikit-learn. Run it from the top of the repository::
 
     python -m pip install ".[examples]" && python examples/mnist_grid.py
 """
+
+# %%
+# Command line
+# ------------
+#
+# Every option has a default: the script runs as it is. ``--quick`` shows in seconds that it works.
+
+# sphinx_gallery_thumbnail_path = "images/mnist_grid/mistakes.png"
 
 import argparse
 import socket
@@ -75,6 +84,13 @@ def layer_sizes(text: str) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
+# %%
+# Data
+# ----
+#
+# MNIST has 60,000 training images and 10,000 test images of 28x28 pixels.
+
+
 def load_images(data: str) -> tuple[str, tuple[int, int], list]:
     """Return the name and shape of the images, and the training and test sets of X and y."""
     before = socket.getdefaulttimeout()
@@ -94,6 +110,15 @@ def load_images(data: str) -> tuple[str, tuple[int, int], list]:
         socket.setdefaulttimeout(before)
     X, y = load_digits(return_X_y=True)
     return "8x8 digits", (8, 8), train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
+
+
+# %%
+# Search
+# ------
+#
+# The scaler and the network are one pipeline, so that every fold scales its own training rows. The
+# search fits each of six layer sizes on three folds, one fit on each core. It does not refit the
+# best one yet: the next step does so, with the learning curves of the test images.
 
 
 def search_layers(name: str, images: list, options: argparse.Namespace) -> GridSearchCV:
@@ -121,6 +146,14 @@ def search_layers(name: str, images: list, options: argparse.Namespace) -> GridS
     title = f"{name}: accuracy by layer sizes, and the time it takes"
     save(display, options.output / "scores.png", title)
     return search
+
+
+# %%
+# Refit and evaluation
+# --------------------
+#
+# The best layer sizes are fitted to all training images. Metadata routing passes the test images
+# through the pipeline, which scales them.
 
 
 def fit_best(search: GridSearchCV, images: list) -> Pipeline:
@@ -187,6 +220,11 @@ def save(display, path: Path, title: str = "") -> None:
     plt.close(display.figure_)
 
 
+# %%
+# The whole job
+# -------------
+
+
 def main() -> None:
     """Search, fit and evaluate; write each result as soon as it is available."""
     options = read_options()
@@ -219,3 +257,33 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("Stopped. What was finished is in the output folder.", file=sys.stderr)
         sys.exit(130)
+
+# %%
+# The pictures of a run
+# ---------------------
+#
+# These are pictures of runs on MNIST with the default options, on two cores. In the search, the
+# largest network has the highest accuracy and takes the longest to fit:
+#
+# .. image:: /images/search.png
+#    :alt: Accuracy on held-out folds for six layer sizes, and the time of a fit
+#
+# The best setting is fitted to all training images, in ten epochs:
+#
+# .. image:: /images/mnist_grid/learning_curves.png
+#    :alt: Loss of the training and test images, and accuracy on the test images, by epoch
+#
+# It reads 137 of the 10,000 test images wrongly. Many of these are hard to read for people, too:
+#
+# .. image:: /images/mnist_grid/mistakes.png
+#    :alt: The 24 misclassified test images with the highest probabilities
+#
+# It most often takes a four for a nine:
+#
+# .. image:: /images/mnist_grid/confusion_matrix.png
+#    :alt: Confusion matrix of the test images
+#
+# The units of the first layer react to short strokes at certain places:
+#
+# .. image:: /images/mnist_grid/first_layer.png
+#    :alt: Weights of sixty units of the first layer, drawn as images

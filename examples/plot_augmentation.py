@@ -37,8 +37,8 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.4, stratify=y, random_state=0)
 
 rng = np.random.default_rng(0)
-samples = X_train[[np.flatnonzero(y_train == digit)[0] for digit in range(10)]]
-figure, axes = plt.subplots(3, 10, figsize=(8, 2.9), layout="constrained")
+samples = X_train[[np.flatnonzero(y_train == digit)[0] for digit in range(0, 10, 2)]]
+figure, axes = plt.subplots(3, 5, figsize=(4.6, 3.3), layout="constrained")
 for row, name in zip(axes, ["original", "distorted", "distorted again"], strict=True):
     images = samples if name == "original" else move(samples.copy(), rng)
     row[0].set_title(name, loc="left", fontsize="medium")
@@ -54,7 +54,7 @@ networks = {
     name: ANNClassifier(
         input_scaling="maxabs", max_iter=160, augmentation=augmentation, random_state=0
     ).fit(X_train, y_train)
-    for name, augmentation in {"without": None, "with augmentation": distort}.items()
+    for name, augmentation in {"without augmentation": None, "with augmentation": distort}.items()
 }
 for name, network in networks.items():
     print(f"{name}: accuracy {network.score(X_test, y_test):.1%} on undistorted test images")
@@ -91,12 +91,13 @@ accuracy = {
     for name, network in networks.items()
 }
 
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.4), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(9, 3.6), sharey=True, layout="constrained")
 for ax, (label, (_, amounts)) in zip(axes, DISTORTIONS.items(), strict=True):
     for name in networks:
         ax.plot(amounts, accuracy[name, label], label=name)
     ax.set_xlabel(label)
     ax.grid(alpha=0.3)
-axes[0].set(ylabel="Accuracy on the test images", ylim=(0, 1.02))
-axes[0].legend(loc="lower center")
+axes[0].set(ylabel="accuracy on the test images", ylim=(0, 1.02))
+lines, names = axes[0].get_legend_handles_labels()
+figure.legend(lines, names, loc="outside upper center", ncols=2, frameon=False)
 plt.show()

@@ -43,21 +43,28 @@ print(f"log-loss before: {losses['before']:.3f}, after: {losses['after']:.3f}")
 print(f"all labels the same: {same_labels}")
 
 # %%
-# On the diagonal, the predicted probabilities equal the observed frequencies. The histogram shows
-# that the uncalibrated network predicts nearly 0 or nearly 1 for most rows.
+# On the diagonal, the predicted probabilities equal the observed frequencies.
 
 COLORS = {"before": "#D55E00", "after": "#0072B2"}
 
-figure, (curve, counts) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
-curve.plot([0, 1], [0, 1], ":", color="black", label="perfectly calibrated")
+figure, ax = plt.subplots(figsize=(5.6, 4.2), layout="constrained")
+ax.plot([0, 1], [0, 1], ":", color="black", label="perfectly calibrated")
 for name, p in probabilities.items():
     observed, predicted = calibration_curve(y_test, p, n_bins=10)
     label = f"{name}: log-loss {losses[name]:.2f}"
-    curve.plot(predicted, observed, "o-", color=COLORS[name], label=label)
-    counts.hist(p, np.linspace(0, 1, 21), color=COLORS[name], alpha=0.6, label=name)
-curve.set(xlabel="predicted probability of class 1", ylabel="share of class 1 among those rows")
-counts.set(xlabel="predicted probability of class 1", ylabel="test rows")
-for ax in (curve, counts):
-    ax.legend(frameon=False)
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.plot(predicted, observed, "o-", color=COLORS[name], label=label)
+ax.set(xlabel="predicted probability of class 1", ylabel="share of class 1 among those rows")
+ax.set_title("Reliability before and after calibration")
+ax.legend(frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
+
+# %%
+# The histogram shows that the uncalibrated network predicts nearly 0 or nearly 1 for most rows.
+
+figure, ax = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
+for name, p in probabilities.items():
+    ax.hist(p, 20, range=(0, 1), color=COLORS[name], alpha=0.6, label=name)
+ax.set(xlabel="predicted probability of class 1", ylabel="number of test rows")
+ax.legend(frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
 plt.show()

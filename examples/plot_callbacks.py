@@ -97,22 +97,25 @@ resumed = network.loss_curve_
 print(f"All {len(resumed)} losses equal those of the uninterrupted fit: {resumed == undisturbed}")
 
 # %%
-# The left plot shows the recalls: the network reads some digits after a few epochs and others
-# later. The right plot shows the losses of both fits, which are the same.
+# The recalls show that the network reads some digits after a few epochs and others later.
 
-figure, (recalls, losses) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
-picture = recalls.imshow(
+figure, ax = plt.subplots(figsize=(5.6, 4), layout="constrained")
+picture = ax.imshow(
     np.transpose(recorder.recalls), aspect="auto", cmap="cividis", extent=(0.5, 30.5, 9.5, -0.5)
 )
-recalls.set(xlabel="epoch", ylabel="digit", yticks=range(10), title="Recall on the test images")
+ax.set(xlabel="epoch", ylabel="digit", yticks=range(10), title="Recall of each digit")
 figure.colorbar(picture, format=lambda share, _: f"{share:.0%}")
 
+# %%
+# The losses of both fits are the same.
+
 epochs = np.arange(1, 31)
-losses.plot(epochs, undisturbed, lw=8, color="#0072B2", alpha=0.3, label="uninterrupted")
-losses.plot(epochs, resumed, color="#D55E00", label="interrupted and resumed")
-losses.axvline(12, color="black", linestyle=":")
-losses.annotate("power cut", (12, max(undisturbed)), (6, -4), textcoords="offset points")
-losses.set(xlabel="epoch", ylabel="training loss", title="Both fits have the same losses")
-losses.legend(frameon=False)
-losses.spines[["top", "right"]].set_visible(False)
+figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
+ax.plot(epochs, undisturbed, lw=8, color="#0072B2", alpha=0.3, label="uninterrupted")
+ax.plot(epochs, resumed, color="#D55E00", label="interrupted and resumed")
+ax.axvline(12, color="black", linestyle=":")
+ax.annotate("power cut", (12, max(undisturbed)), (6, -4), textcoords="offset points")
+ax.set(xlabel="epoch", ylabel="training loss")
+ax.legend(frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
 plt.show()

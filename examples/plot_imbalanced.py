@@ -62,24 +62,29 @@ print(f"tuned threshold: {tuned.best_threshold_:.3f}")
 
 COLORS = dict(zip(models, ("#0072B2", "#D55E00", "#009E73"), strict=True))
 
-figure, (bars, curves) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+figure, ax = plt.subplots(figsize=(5.8, 4), layout="constrained")
 for place, name in enumerate(models):
     positions = np.arange(len(METRICS)) + 0.27 * (place - 1)
-    drawn = bars.bar(positions, scores[name], 0.25, color=COLORS[name], label=name)
-    bars.bar_label(drawn, fmt="%.2f", padding=2)
-bars.set_xticks(range(len(METRICS)), list(METRICS))
-bars.set(title="Test rows, rare class", ylim=(0, 1.25), yticks=np.linspace(0, 1, 6))
-bars.legend(loc="upper center", frameon=False, ncols=3, fontsize="small")
+    drawn = ax.bar(positions, scores[name], 0.25, color=COLORS[name], label=name)
+    ax.bar_label(drawn, fmt="%.2f", padding=2)
+ax.set_xticks(range(len(METRICS)), list(METRICS))
+ax.set(ylabel="score on the test rows", ylim=(0, 1), yticks=np.linspace(0, 1, 6))
+ax.spines[["top", "right"]].set_visible(False)
+figure.legend(loc="outside upper center", ncols=3, frameon=False)
 
+# %%
+# The lines show every threshold, the diamonds the three classifiers.
+
+figure, ax = plt.subplots(figsize=(5.8, 4), layout="constrained")
 for name, model in (("defaults", plain), ('class_weight="balanced"', balanced)):
     precision, recall, _ = precision_recall_curve(y_test, model.predict_proba(X_test)[:, 1])
-    curves.plot(recall, precision, color=COLORS[name], alpha=0.6)
+    ax.plot(recall, precision, color=COLORS[name], alpha=0.6)
 for name in models:
-    curves.plot(*scores[name][:2], "D", ms=11, color=COLORS[name], mec="white")
-curves.set(xlabel="recall: share of the rare rows that are found", ylim=(0, 1.05))
-curves.set(ylabel="precision: share of the alarms that are right", title="Every threshold")
-for ax in (bars, curves):
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.plot(*scores[name][:2], "D", ms=11, color=COLORS[name], mec="white", label=name)
+ax.set(xlabel="recall: share of the rare rows that are found", ylim=(0, 1.05))
+ax.set(ylabel="precision: share of the alarms that are right")
+ax.legend(frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
 
 # %%
 # Class weights distort the probabilities: the mean probability that the weighted network predicts

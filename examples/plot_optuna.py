@@ -68,30 +68,52 @@ test_accuracy = best.score(X_test, y_test)
 print(f"accuracy on the test images: {test_accuracy:.1%}")
 
 # %%
-# In the left plot, every line is a trial; grey lines are pruned trials. The right plot shows the
-# last loss of each trial against its learning rate.
+# Every line is a trial. The diamond marks the best one, and crosses mark the pruned ones.
 
-figure, (curves, rates) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
+MARKERS = {
+    "best": ("D", "#D55E00"),
+    "run to the end": ("o", "#56B4E9"),
+    "pruned": ("x", "#999999"),
+}
+
+
+def fate(trial: optuna.trial.FrozenTrial) -> str:
+    """Return how a trial ended."""
+    if trial.number == study.best_trial.number:
+        return "best"
+    return "pruned" if trial in pruned else "run to the end"
+
+
+figure, ax = plt.subplots(figsize=(5.8, 4), layout="constrained")
 for trial in study.trials:
     values = list(trial.intermediate_values.values())
-    is_pruned, is_best = trial in pruned, trial.number == study.best_trial.number
-    color = "#D55E00" if is_best else "#999999" if is_pruned else "#56B4E9"
-    marker = "D" if is_best else "x" if is_pruned else "o"
-    curves.plot(np.arange(1, len(values) + 1), values, color=color, zorder=2 + is_best)
-    curves.plot(len(values), values[-1], marker, color=color, zorder=3 + is_best)
-    rate = trial.params["learning_rate_init"]
-    rates.plot(rate, values[-1], marker, ms=8, color=color, zorder=2 + is_best)
-for label, color, marker in (
-    ("best", "#D55E00", "D"),
-    ("run to the end", "#56B4E9", "o"),
-    ("pruned", "#999999", "x"),
-):
-    curves.plot([], [], marker, color=color, label=label)
-curves.set(xlabel="epoch", ylabel="validation loss (log scale)", yscale="log")
-curves.xaxis.get_major_locator().set_params(integer=True)
-curves.legend(frameon=False)
-rates.set(xlabel="learning_rate_init (log scale)", xscale="log", title="Last loss of each trial")
-curves.set_title("Loss after every epoch")
-for ax in (curves, rates):
-    ax.spines[["top", "right"]].set_visible(False)
+    marker, color = MARKERS[fate(trial)]
+    is_best = trial.number == study.best_trial.number
+    ax.plot(np.arange(1, len(values) + 1), values, color=color, zorder=2 + is_best)
+    ax.plot(len(values), values[-1], marker, color=color, zorder=3 + is_best)
+for label, (marker, color) in MARKERS.items():
+    ax.plot([], [], marker, color=color, label=label)
+ax.set(
+    xlabel="epoch",
+    ylabel="validation loss (log scale)",
+    yscale="log",
+    xticks=range(0, EPOCHS + 1, 5),
+)
+ax.set_title("Validation loss of thirty trials")
+ax.legend(frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
+
+# %%
+# The next plot shows the last loss of each trial against its learning rate.
+
+figure, ax = plt.subplots(figsize=(5.8, 4), layout="constrained")
+for label, (marker, color) in MARKERS.items():
+    trials = [trial for trial in study.trials if fate(trial) == label]
+    rates = [trial.params["learning_rate_init"] for trial in trials]
+    last = [trial.intermediate_values[max(trial.intermediate_values)] for trial in trials]
+    ax.plot(rates, last, marker, ms=8, color=color, label=label)
+ax.set(xlabel="learning_rate_init (log scale)", xscale="log")
+ax.set(ylabel="last validation loss (log scale)", yscale="log")
+ax.legend(frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
 plt.show()

@@ -79,7 +79,7 @@ surest = {
     for column, subject in enumerate(network.classes_)
 }
 
-figure, axes = plt.subplots(2, 4, figsize=(11, 4.6), layout="constrained", sharex=True)
+figure, axes = plt.subplots(4, 2, figsize=(7.5, 7.5), layout="constrained", sharex=True)
 for ax, (column, subject) in zip(axes.flat, enumerate(network.classes_), strict=True):
     sure = np.sort(probabilities[:, column])[::-1][:5]
     ax.barh(surest[subject], 100 * sure, color="#56B4E9")

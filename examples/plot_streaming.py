@@ -82,16 +82,15 @@ print(f"Peak memory of streaming: {peak / 1e6:.1f} MB")
 
 by_photograph = list(stream(X_train, y_train))
 
-figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 LINES = {
     "rows in random order": (shuffled, "#0072B2", "o-"),
     "one photograph after the other": (by_photograph, "#D55E00", "s--"),
 }
 for name, (points, color, style) in LINES.items():
     seen, accuracy = np.transpose(points)
-    ax.plot(seen, 100 * accuracy, style, color=color, ms=4)
-    ax.annotate(name, (seen[-1], 100 * accuracy[-1]), (0, 10), textcoords="offset points")
-    ax.texts[-1].set(color=color, ha="right")
+    ax.plot(seen, 100 * accuracy, style, color=color, ms=4, label=name)
+ax.legend(frameon=False, loc="center left")
 ax.set(xlabel="rows seen", ylabel="accuracy on the test patches (%)", ylim=(40, 105))
 ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 ax.spines[["top", "right"]].set_visible(False)

@@ -104,11 +104,14 @@ for name, model in models.items():
     losses.append(log_loss(y_test, probabilities))
     print(f"{name:<24} accuracy {accuracies[-1]:.3f}, log-loss {losses[-1]:.3f}")
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.6), layout="constrained", sharey=True)
-for ax, values, label in zip(axes, (accuracies, losses), ("accuracy", "log-loss"), strict=True):
+for values, label in (
+    (losses, "log-loss on test rows, lower is better"),
+    (accuracies, "accuracy on test rows, higher is better"),
+):
+    figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
     bars = ax.barh(list(models), values, color=["#0072B2", "#0072B2", "#D55E00", "#D55E00"])
     ax.bar_label(bars, fmt="%.3f", padding=3)
-    ax.set(xlabel=f"{label} on test rows", xlim=(0, 1.25 * max(values)))
+    ax.set(xlabel=label, xlim=(0, 1.15 * max(values)))
     ax.spines[["top", "right"]].set_visible(False)
-axes[0].invert_yaxis()
+    ax.invert_yaxis()
 plt.show()

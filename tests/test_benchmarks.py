@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -20,15 +21,17 @@ from sklearn.metrics import log_loss
 
 from tests.benchmarks import panel_data, suite
 from tests.benchmarks.base import CannotTakePartError, Options
+from tests.benchmarks.contestants import CONTESTANTS as ALL_CONTESTANTS
 from tests.benchmarks.contestants import Recipe, make_trainer
 from tests.benchmarks.data import blobs, documents, read_images, write_images
-from tests.benchmarks.runner import ContestantError, Process, Row, Runner, totals
+from tests.benchmarks.runner import ContestantError, Process, Results, Row, Runner, totals
 from tests.benchmarks.suite import grid, panel, time_to_accuracy
 from tests.benchmarks.writing import replace_file
 
 image = pytest.importorskip("matplotlib.image")
 
-from tests.benchmarks.__main__ import main  # noqa: E402  draws with matplotlib
+from tests.benchmarks import chart  # noqa: E402  draws with matplotlib
+from tests.benchmarks.__main__ import main  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,6 +110,37 @@ class TestQuickRun:
         assert np.ptp(picture[..., :3]) > 0.5
         svg = (folder / f"{name}.svg").read_text()
         assert suite.load(name).title in svg
+
+
+class TestCharts:
+    def text_of(self, name, rows, folder):
+        results = Results(suite.load(name), "", rows, {}, failed=False)
+        svg, _ = chart.save_chart(results, folder)
+        return re.findall(r"<text[^>]*>([^<]*)</text>", svg.read_text())
+
+    def bars(self, contestants, folder):
+        rounds = [{"seconds": 0.2, "accuracy": 0.9}, {"seconds": 0.3, "accuracy": 0.9}]
+        return self.text_of("epoch", [Row("a", name, {}, rounds) for name in contestants], folder)
+
+    def test_contestants_have_the_names_of_their_projects(self, tmp_path):
+        text = self.bars(["floor", "skann", "sklearn", "jax", "torch", "skorch"], tmp_path)
+        names = {"skann", "scikit-learn MLPClassifier", "JAX", "PyTorch", "skorch"}
+        assert names < set(text)
+
+    def test_every_contestant_is_named_in_words(self):
+        names = {chart._name(name) for name in ALL_CONTESTANTS.keys() - {"skann", "skorch"}}
+        variants = {name for name in names if name.startswith("skann, ")}
+        assert not (names - variants) & ALL_CONTESTANTS.keys()
+
+    def test_variants_of_skann_are_left_out_unless_they_are_alone(self, tmp_path):
+        variant = "skann, NumPy alone"
+        assert variant not in self.bars(["skann", variant, "sklearn"], tmp_path)
+        assert variant in self.bars([variant], tmp_path)
+
+    @pytest.mark.parametrize("name", suite.NAMES)
+    def test_says_which_direction_is_better(self, name, output):
+        folder, _ = output
+        assert "lower is better" in (folder / f"{name}.svg").read_text()
 
 
 def test_writes_nothing_else(output):

@@ -1,5 +1,6 @@
 """The examples of the gallery run, and what their texts say is so."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from threadpoolctl import threadpool_limits
 plt = pytest.importorskip("matplotlib.pyplot")
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+SCRIPTS = {path.stem for path in EXAMPLES.glob("plot_*.py")}
 
 pytestmark = [
     pytest.mark.slow,
@@ -40,9 +42,16 @@ def run(monkeypatch, tmp_path):
 
 def test_every_script_is_tested():
     tests = {name for name in globals() if name.startswith("test_")}
-    tests.remove("test_every_script_is_tested")
-    scripts = {path.stem for path in EXAMPLES.glob("plot_*.py")}
-    assert {name.replace("test_", "plot_", 1) for name in tests} == scripts
+    tests -= {"test_every_script_is_tested", "test_the_index_lists_every_page_with_its_picture"}
+    assert {name.replace("test_", "plot_", 1) for name in tests} == SCRIPTS
+
+
+def test_the_index_lists_every_page_with_its_picture():
+    index = (EXAMPLES / "index.rst").read_text()
+    pictures = re.findall(r"^    \.\./examples/(\w+)\.py$", index, re.MULTILINE)
+    pages = re.findall(r"^    (\w+)$", index, re.MULTILINE)
+    assert pictures == pages
+    assert sorted(pages) == sorted(SCRIPTS | {"mnist_grid"})
 
 
 def test_compare_mlp(run):
@@ -79,6 +88,18 @@ def test_tables(run):
     assert losses["network, penalty chosen"] < losses["trees, rate chosen"] + 0.01
     assert min(script["accuracies"]) > 0.74
     assert script["network"].predict_proba(script["traveller"]).shape == (1, 2)
+
+
+def test_embeddings(run):
+    script = run("plot_embeddings")
+    plain, periodic, piecewise = script["accuracy"].values()
+    assert plain < 0.7
+    assert min(periodic, piecewise) > 0.95
+    means = {key: losses.mean() for key, losses in script["losses"].items()}
+    gains = {(data, name): means[data, "defaults"] - mean for (data, name), mean in means.items()}
+    spread = np.ptp(script["losses"]["digits", "defaults"])
+    assert 0.01 < gains["digits", "five members"] < spread
+    assert all(gains["breast cancer", name] < 0.003 for name in script["SETTINGS"])
 
 
 def test_calibration(run):

@@ -15,9 +15,16 @@ _SKANN, _FLOOR, _PEERS = "#0072B2", "#999999", "#E69F00"
 _MARKERS = {"skann": ("o-", _SKANN), "floor": ("s:", "#666666"), "sklearn": ("^--", "#D55E00")}
 # As their projects write them.
 _NAMES = {
-    "sklearn": "MLPClassifier",
-    "logistic regression": "LogisticRegression",
-    "hist gradient boosting": "HistGradientBoosting",
+    "floor": "matrix products alone",
+    "sklearn": "scikit-learn MLPClassifier",
+    "sklearn, column-major": "scikit-learn MLPClassifier, column-major",
+    "jax": "JAX",
+    "torch": "PyTorch",
+    "keras on jax": "Keras on JAX",
+    "keras on tensorflow": "Keras on TensorFlow",
+    "keras on torch": "Keras on PyTorch",
+    "logistic regression": "scikit-learn LogisticRegression",
+    "hist gradient boosting": "scikit-learn HistGradientBoosting",
     "realmlp": "RealMLP",
     "xgboost": "XGBoost",
 }
@@ -59,7 +66,7 @@ def save_chart(results: Results, folder: Path) -> list[Path]:
 def _draw_bars(results: Results) -> Figure:
     """Draw a bar for each contestant, a picture for each case; skann and the floor stand out."""
     cases: dict[str, list[Row]] = {}
-    for row in results.rows:
+    for row in _without_variants(results):
         cases.setdefault(row.case, []).append(row)
     n_columns = min(len(cases), _MAX_COLUMNS)
     n_rows = -(-len(cases) // n_columns)
@@ -75,7 +82,7 @@ def _draw_bars(results: Results) -> Figure:
         axes.set_ylim(len(rows) - most_bars - 0.6, len(rows) - 0.4)
     for axes in pictures[len(cases) :]:
         axes.set_axis_off()
-    figure.suptitle(f"{results.benchmark.title} (median, with range)")
+    figure.suptitle(f"{results.benchmark.title}\n(median and range; lower is better)")
     return figure
 
 
@@ -94,7 +101,7 @@ def _draw_case(axes: Axes, case: str, rows: list[Row], results: Results) -> None
         text = f"{number(value)} {results.benchmark.unit}"
         accuracy = medians(row)["accuracy"]
         if accuracy >= 0:
-            text += f" ({accuracy:.1%} right)"
+            text += f", accuracy {accuracy:.1%}"
         axes.annotate(
             text,
             (max(*values, value), place),
@@ -103,7 +110,7 @@ def _draw_case(axes: Axes, case: str, rows: list[Row], results: Results) -> None
             va="center",
             fontsize=9,
         )
-    axes.set_yticks(range(len(rows)), [row.contestant for row in rows])
+    axes.set_yticks(range(len(rows)), [_name(row.contestant) for row in rows])
     axes.set_title(case, fontsize=11)
     axes.margins(x=0)
     # Room for the numbers beside the bars.
@@ -117,12 +124,13 @@ def _draw_case(axes: Axes, case: str, rows: list[Row], results: Results) -> None
 
 def _draw_lines(results: Results) -> Figure:
     """Draw the measure over the setting that varies; all scales are logarithmic."""
-    names = list(dict.fromkeys(row.settings["axis"] for row in results.rows))
+    all_rows = _without_variants(results)
+    names = list(dict.fromkeys(row.settings["axis"] for row in all_rows))
     figure = Figure(figsize=(3.2 * len(names) + 1, 4.3), layout="constrained")
     pictures = figure.subplots(1, len(names), squeeze=False, sharey=True).ravel()
     measure = results.benchmark.measure
     for axes, name in zip(pictures, names, strict=True):
-        rows = [row for row in results.rows if row.settings["axis"] == name]
+        rows = [row for row in all_rows if row.settings["axis"] == name]
         for contestant in dict.fromkeys(row.contestant for row in rows):
             style, colour = _MARKERS.get(contestant, ("d-.", "#CC79A7"))
             points = [
@@ -130,13 +138,13 @@ def _draw_lines(results: Results) -> Figure:
                 for row in rows
                 if row.contestant == contestant
             ]
-            axes.plot(*zip(*points, strict=True), style, color=colour, label=contestant)
+            axes.plot(*zip(*points, strict=True), style, color=colour, label=_name(contestant))
         axes.set(xscale="log", yscale="log", xlabel=name)
         values = sorted({row.settings[name] for row in rows})
         axes.set_xticks(values, [f"{value:,}" for value in values], rotation=30, ha="right")
         axes.xaxis.set_minor_locator(NullLocator())
         _tidy(axes)
-    pictures[0].set_ylabel(measure)
+    pictures[0].set_ylabel(f"{measure} (log scale, lower is better)")
     pictures[0].yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     pictures[0].yaxis.set_minor_formatter(NullFormatter())
     # Outside: inside it would hide a line sooner or later.
@@ -165,7 +173,7 @@ def _draw_differences(results: Results) -> Figure:
                 colour = _SKANN if value * better > 0 else _PEERS
             axes.errorbar(value, place, xerr=error, fmt="o", ms=5, color=colour, capsize=2)
         axes.axvline(0, color="black", lw=0.8)
-        axes.set_title(f"{name.replace('_', '-')}, {'more' if better > 0 else 'less'} is better")
+        axes.set_title(f"{name.replace('_', '-')}, {'higher' if better > 0 else 'lower'} is better")
         axes.set_xlabel("difference to the defaults")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         _tidy(axes)
@@ -196,21 +204,22 @@ def _draw_front(results: Results) -> Figure:
             front.append(point)
     axes.step(*zip(*front, strict=True), where="post", color=_FLOOR, lw=1, zorder=0)
     for contestant, (seconds, accuracy) in points.items():
-        colour = _SKANN if contestant.startswith("skann") else _PEERS
-        axes.plot(seconds, accuracy, "o", ms=9, color=colour)
+        is_ours = contestant.startswith("skann")
+        axes.plot(seconds, accuracy, "o", ms=9, color=_SKANN if is_ours else _PEERS)
         is_right = seconds > max(seconds for seconds, _ in points.values()) / 3
+        # Ours above their points and the others below: the best are close to each other.
         axes.annotate(
-            _NAMES.get(contestant, contestant),
+            _name(contestant).replace("scikit-learn ", "scikit-learn\n"),
             (seconds, accuracy),
-            (-9 if is_right else 9, 5),
+            (-9 if is_right else 9, 5 if is_ours else -3),
             textcoords="offset points",
             ha="right" if is_right else "left",
-            va="bottom",
-            fontweight="bold" if contestant.startswith("skann") else "normal",
+            va="bottom" if is_ours else "top",
+            fontweight="bold" if is_ours else "normal",
         )
     axes.set(
         xscale="log",
-        xlabel="seconds to fit all sets (log scale; further left is faster)",
+        xlabel="seconds to fit all sets (log scale, lower is better)",
         ylabel="mean accuracy (higher is better)",
     )
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
@@ -221,6 +230,16 @@ def _draw_front(results: Results) -> Figure:
     n_sets = len({row.case for row in results.rows}) - 1
     figure.suptitle(f"{results.benchmark.title}: test accuracy and time to fit {n_sets} sets")
     return figure
+
+
+def _name(contestant: str) -> str:
+    return _NAMES.get(contestant, contestant)
+
+
+def _without_variants(results: Results) -> list[Row]:
+    """Leave the variants of skann to the table, unless nobody else took part."""
+    others = [row for row in results.rows if not row.contestant.startswith("skann, ")]
+    return others or results.rows
 
 
 def _tidy(axes: Axes) -> None:
