@@ -1,6 +1,6 @@
-"""What estimators share: `fit`, `partial_fit`, `resume`, and what they keep of a fit."""
+"""Base class of the estimators: `fit`, `partial_fit`, `resume` and the fitted attributes."""
 
-from __future__ import annotations  # help() then names types in place of what they stand for.
+from __future__ import annotations  # So that help() shows the names of type aliases.
 
 import copy
 import os
@@ -80,22 +80,23 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
-            Training rows, of any numeric dtype. A row-major array is never copied whole. A
-            DataFrame may hold categories; missing values (NaN, None, NA) are filled, but sparse
-            rows must lack none.
+            Training rows, of any numeric dtype. A row-major array is never copied as a whole. A
+            DataFrame may contain categories. Missing values (NaN, None, NA) are allowed, except in
+            sparse rows.
         y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
-            Labels of any type, or zeros and ones with a column for each label.
+            Class labels of any type. For multilabel targets, zeros and ones with one column for
+            each label.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None for equal ones.
+            Weights of the rows; None for equal weights.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Rows to measure the network on after every epoch. They decide when to stop if
-            ``early_stopping=True``, in place of a split of the training rows; otherwise the
-            curves are only recorded. In a `Pipeline`, ``transform_input=["X_val"]``
-            transforms them as `X`.
+            Validation rows, on which the network is evaluated after every epoch. With
+            ``early_stopping=True``, they decide when to stop, and no training rows are held out.
+            Otherwise their score and loss are only recorded. In a `Pipeline`, set
+            ``transform_input=["X_val"]`` to transform them in the same way as `X`.
         y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
-            Labels of `X_val`.
+            Labels of the validation rows.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Weights of the rows of `X_val`.
+            Weights of the validation rows; None for equal weights.
 
         Returns
         -------
@@ -105,12 +106,12 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter or the data cannot be used, or if the loss is not a finite number
-            from the first epoch on. Raised before training, but for the last.
+            If a parameter or the data is invalid, before training starts, or if the loss is not
+            finite in the first epoch.
         MemoryError
-            If `hidden_layer_sizes` asks for a network larger than memory. Raised before training.
+            If the network does not fit into memory, before training starts.
         KeyboardInterrupt
-            After Ctrl-C. What was learned in the epochs until then is kept.
+            After Ctrl-C. The classifier keeps what it has learned until then.
         """
         return self._fit(Given(X, y, sample_weight, X_val, y_val, sample_weight_val))
 
@@ -126,33 +127,33 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Go on with an interrupted `fit` from the file of a `skann.callbacks.Checkpoint`.
+        """Continue an interrupted `fit` from the file of a `skann.callbacks.Checkpoint`.
 
-        The result has the same bits as if the fit had not been interrupted, but for the seconds
-        in `history_`. That takes the same parameters, data, versions and number of BLAS threads.
-        A fit that had ended is returned as it ended.
+        With the same parameters, data, versions and number of BLAS threads, the result is exactly
+        the same as without the interruption, except for the seconds in `history_`. If the fit had
+        already ended, nothing more is trained.
 
         Parameters
         ----------
         path : str or path-like
-            The file.
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            As given to `fit`, like all that follows.
+            Path of the file.
+        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
+            Training rows. Pass the same data as to the interrupted `fit`, in all arguments.
         y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
-            Labels.
+            Labels of the training rows.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Weights of the training rows.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Validation rows.
         y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
-            Their labels.
+            Labels of the validation rows.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights.
+            Weights of the validation rows.
 
         Returns
         -------
         self : ANNClassifier
-            The fitted classifier. What it had learned before is forgotten.
+            The fitted classifier. An earlier fit of this estimator is replaced.
 
         Raises
         ------
@@ -160,11 +161,12 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             If the file cannot be read.
         ValueError
             If the file is damaged, or if a parameter, the data or the number of BLAS threads
-            differs from that of the interrupted fit. `verbose` may differ, and `random_state` if
-            neither is an int. Functions are compared by name, X by its shape, its dtype and up to
-            1000 rows spread evenly over it, in any memory order, labels and weights in full.
+            differs from the interrupted fit. `verbose` may differ, and so may `random_state` if
+            neither value is an int. Functions are compared by name. Rows are compared by shape,
+            dtype and the values of up to 1000 evenly spread rows; the memory order may differ.
+            Labels and weights are compared completely.
         KeyboardInterrupt
-            After Ctrl-C, as by `fit`.
+            After Ctrl-C, as in `fit`.
         """
         saved = SavedFit.read(path)
         return self._fit(Given(X, y, sample_weight, X_val, y_val, sample_weight_val), saved)
@@ -178,26 +180,27 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Go on training with one epoch over the given rows.
+        """Train for one epoch on the given rows.
 
-        The rate is constant: `learning_rate_init`, and for ``"auto"`` 0.001 with Adam, 0.01
-        with SGD. The rows of a call say nothing about those of the stream: with ``"auto"``,
-        `batch_size_` goes by the rows of the call, 32 at least, and `alpha_` is 0.05 for every
-        128 rows of it, so that the penalty of a step is the same in calls of any size. Weights,
-        moments of the optimizer, `t_` and the random stream are kept from call to call. Not
-        available with ``solver="lbfgs"``; callbacks are not run.
+        Repeated calls continue training: they keep the weights, the state of the optimizer, `t_`
+        and the random stream. Callbacks are not called. Not available with ``solver="lbfgs"``.
+
+        The learning rate is constant. If `learning_rate_init` is ``"auto"``, it is 0.001 with Adam
+        and 0.01 with SGD. If `batch_size` is ``"auto"``, it depends on the number of rows in the
+        call, with a minimum of 32. If `alpha` is ``"auto"``, it is 0.05 times the batch size
+        divided by 128, so that the penalty of a step does not depend on the batch size.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, of any numeric dtype.
+        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
+            Training rows, of any numeric dtype.
         y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
-            Their labels.
+            Labels of the rows.
         classes : array-like of shape (n_classes,), default=None
-            All labels that will ever come; needed in the first call, unless `y` is an
-            indicator matrix or the classifier is fitted.
+            All labels that can occur in any call. Required in the first call, unless `y` is an
+            indicator matrix or the classifier is already fitted.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None for equal ones.
+            Weights of the rows; None for equal weights.
 
         Returns
         -------
@@ -207,37 +210,36 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the data cannot be used, if `y` has labels that are not among the classes, or
-            with ``early_stopping=True`` or ``class_weight="balanced"``, which need all rows
-            at once.
+            If the data is invalid, if `y` contains labels that are not among the classes, or with
+            ``early_stopping=True`` or ``class_weight="balanced"``, which need all rows at once.
         KeyboardInterrupt
-            After Ctrl-C. Unless all rows were done, the classifier stays as it was.
+            After Ctrl-C. The classifier is not changed, unless all rows had been used.
         """
         return self._partial_fit(Given(X, y, sample_weight), classes)
 
     def summary(self) -> NetworkSummary:
-        """Describe the fitted network: layers, parameters, memory, cost.
+        """Describe the fitted network: its layers, parameters, memory and cost.
 
-        Of a classifier that is the last step of a Pipeline it is `pipeline[-1].summary()`, of
-        a search `search.best_estimator_.summary()`, or with a Pipeline
-        `search.best_estimator_[-1].summary()`.
+        For a classifier in a Pipeline, call `pipeline[-1].summary()`. For a search, call
+        `search.best_estimator_.summary()`, or `search.best_estimator_[-1].summary()` if it searched
+        over a Pipeline.
 
-        The cost of an epoch is an estimate. It counts the multiply-adds of the matrix products
-        for dense rows: forward one for each weight, backward two, one for the gradient of the
-        weight and one for that of the layer's input, which the first layer needs not compute.
-        Activations, normalisation, the steps of the optimizer and validation come on top, and
-        with "lbfgs" the further evaluations of a line search. Sparse rows cost less in the
-        first layer.
+        The cost of an epoch is an estimate. It counts the multiply-adds of the matrix products for
+        dense rows. For each row and weight, these are one in the forward pass and two in the
+        backward pass: one for the gradient of the weight, and one for the gradient of the layer's
+        input, which the first layer does not need. The estimate does not include activations,
+        normalisation, optimizer steps, validation and the line searches of "lbfgs". Sparse rows
+        cost less in the first layer.
 
         Returns
         -------
         NetworkSummary
-            Prints as a table, and holds the numbers as attributes.
+            Prints as a table and holds the numbers as attributes.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            If there is no network yet.
+            If the classifier is not fitted.
 
         Examples
         --------
@@ -260,19 +262,19 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         """
         check_is_fitted(
             self,
-            msg="This %(name)s has no network yet, because the data decide what its first and last"
-            " layer are. Call 'fit' before 'summary'.",
+            msg="This %(name)s has no network yet, because the sizes of its first and last layer"
+            " depend on the data. Call 'fit' before 'summary'.",
         )
         dropout = (self._model.input_dropout, *self.dropout_)
         return summarize(self._model, type(self).__name__, dropout)
 
-    # Where the diagram of scikit-learn links to.
+    # The documentation page that scikit-learn's HTML representation links to.
     _doc_link_module = "skann"
     _doc_link_template = f"{_DOCUMENTATION}generated/skann.{{estimator_name}}.html"
 
     @property
     def coefs_(self) -> ParameterViews:
-        """Weight matrices, views of the one parameter vector; assigning writes into it."""
+        """Weight matrices: views of the parameter vector, which assignments write to."""
         check_is_fitted(self)
         return self._model.network.coefs
 
@@ -282,7 +284,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
     @property
     def intercepts_(self) -> ParameterViews:
-        """Bias vectors, views of the one parameter vector; assigning writes into it."""
+        """Bias vectors: views of the parameter vector, which assignments write to."""
         check_is_fitted(self)
         return self._model.network.intercepts
 
@@ -294,7 +296,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         return "_model" in vars(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Pickled views of the parameter vector would be stored beside it.
+        # Pickling the views would store the parameters a second time.
         state = super().__getstate__()
         return state | {"_model": self._model.to_tree()} if "_model" in state else state
 
@@ -309,10 +311,10 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         return True
 
     def _parameters(self) -> dict[str, Any]:
-        """Return all parameters, also those that a subclass does not take."""
+        """Return all parameters, including those that a subclass does not accept."""
         return self.get_params(deep=False) | {name: getattr(self, name) for name in CONSTRAINTS}
 
-    # What a fit does, one after the other ---------------------------------------------------
+    # The steps of a fit ---------------------------------------------------------------------
 
     def _fit(self, given: Given, saved: SavedFit | None = None) -> Self:
         with self._unchanged_by_errors():
@@ -324,11 +326,11 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             self.__dict__.update(fitted_attributes(model, prepared.settings))
             try:
                 tasks.end_fit(lambda: _attributes_for_callbacks(model, prepared))
-            except KeyboardInterrupt:  # Too late to lose what was learned.
+            except KeyboardInterrupt:  # Training has ended: keep its result.
                 run = replace(run, reason="interrupted")
         try:
             warn_of(run, prepared.settings, prepared.data)
-        finally:  # Also where warnings are errors, which a search goes on after.
+        finally:  # Also if warnings are errors: a search would continue after an error.
             _stop_if_interrupted(run)
         return self
 
@@ -352,7 +354,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         return self
 
     def _prepare(self, given: Given, saved: SavedFit | None = None) -> Prepared:
-        """Validate everything that a fit is given; nothing is trained yet."""
+        """Validate the parameters and the data, and prepare the fit."""
         model = getattr(self, "_model", None) if self.warm_start and saved is None else None
         before = model if model is not None else saved
         encoding = None if before is None else before.encoding
@@ -360,16 +362,17 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         return prepare(self._parameters(), given, model, saved, self._as_fitted)
 
     def _train_only(self, given: Given, observer: Observer) -> None:
-        """Train new weights for an observer; the estimator keeps nothing of it."""
+        """Train new weights for an observer, without changing the estimator."""
         self._validate_params()
         prepared = self._prepare(given)
         fitting.fit(prepared.settings, prepared.data, prepared.start, observer)
 
     @contextmanager
     def _unchanged_by_errors(self) -> Iterator[None]:
-        """Give the estimator back the fitted attributes that it had, if there is an error.
+        """Restore the fitted attributes of the estimator if an error is raised.
 
-        Nothing else: scikit-learn's callbacks are torn down by what is noted during the fit.
+        Other attributes are not restored: scikit-learn sets some of them during the fit, and needs
+        them to tear down its callbacks.
         """
         before = self._fitted_state()
         try:
@@ -388,7 +391,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         }
 
     def _begin_tasks(self, prepared: Prepared) -> EpochTasks:
-        """Begin the callbacks' task of the fit."""
+        """Begin the "fit" task of the callbacks."""
         epochs = prepared.start.epochs
         return EpochTasks(
             self,
@@ -399,14 +402,14 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         )
 
     def _train(self, prepared: Prepared, observer: Observer) -> FittedRun:
-        """Train; raise an error where nothing was learned."""
+        """Train; raise an error if nothing was learned."""
         run = fitting.fit(prepared.settings, prepared.data, prepared.start, observer)
         if run.has_learned_nothing:
             _stop_if_interrupted(run)
             raise ValueError(f"{DIVERGED} Nothing was learned.")
         return run
 
-    # What scikit-learn validates ------------------------------------------------------------
+    # Validation of the data -----------------------------------------------------------------
 
     def _validated(self, given: Given, encoding: Encoding | None, *, reset: bool) -> Given:
         """Validate rows and labels."""
@@ -414,13 +417,13 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         there = [name for name in names if getattr(given, name) is not None]
         if there and not {"X_val", "y_val"} <= set(there):
             raise ValueError(
-                f"Validation data needs both X_val and y_val; given was only {' and '.join(there)}."
+                f"Validation data needs both X_val and y_val; got only {' and '.join(there)}."
             )
         with as_numpy():
             X, y, encoding = self._validated_pair(
                 given.X, given.y, "y", encoding, accept_sparse=("csr", "csc"), reset=reset
             )
-            # Callbacks predict the rows as they are given.
+            # Callbacks predict with the rows as they were passed to fit.
             table = X if encoding.keeps_columns else given.X
             given = given._replace(X=X, y=y, encoding=encoding, table=table)
             if not there:
@@ -445,9 +448,9 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         accept_sparse: Any = "csr",
         reset: bool = False,
     ) -> Any:
-        """Return encoded rows, labels if there are any, and the encoding.
+        """Return the encoded rows, the labels if there are any, and the encoding.
 
-        If no encoding is given, it is fitted to the rows.
+        Without an encoding, a new one is fitted to the rows.
         """
         X = as_objects(X)
         refuse_dates(X, "X")
@@ -474,14 +477,14 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
     def _validated_columns(
         self, X: Any, y: tuple, is_category: Any, reset: bool, options: dict[str, Any]
     ) -> Any:
-        """Return numbers, labels if there are any, and the columns of a table."""
+        """Return the numbers, the labels if there are any, and the columns of a table."""
         if y:
             options["multi_output"] = True
         has_categories = is_category is not None and any(is_category)
         if not (is_frame(X) or has_categories or holds_objects(X)):
             checked = validate_data(self, X, *y, reset=reset, **options)
             return *((checked[0], checked[1:]) if y else (checked, ())), None
-        # Names and number of columns are those of the table.
+        # Check the names and the number of the columns of the whole table.
         validate_data(self, X, *y, reset=reset, skip_check_array=True)
         columns = split(X, is_category)
         options |= {"estimator": self, "ensure_min_features": 0 if has_categories else 1}
@@ -489,17 +492,17 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             numbers, *labels = check_X_y(columns.numbers, *y, **options)
         else:
             numbers, labels = check_array(columns.numbers, input_name="X", **options), []
-        if has_categories and sparse.issparse(numbers):  # Sparse columns of a DataFrame.
+        if has_categories and sparse.issparse(numbers):  # From sparse columns of a DataFrame.
             numbers = numbers.toarray()
         return numbers, labels, columns
 
     def _validated_rows(self, X: Any) -> Any:
         """Validate rows to predict.
 
-        In a plain array of finite numbers there is nothing for `check_array` to find or convert,
-        and for a single row it takes longer than the network: such rows skip it.
+        A plain array of finite numbers skips `check_array`, which would not find or convert
+        anything. For a single row, it takes longer than the network.
         """
-        if "_model" not in vars(self):  # The check costs more than predicting a row.
+        if "_model" not in vars(self):  # The check takes longer than predicting a single row.
             check_is_fitted(self)
         encoding = self._model.encoding
         if encoding.keeps_columns and is_plain(X):
@@ -510,7 +513,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
     def _as_fitted(self, network: Network, labels: Labels, scaling: Scaling | None) -> Any:
         """Return a shallow copy that predicts with a network."""
         fitted = copy.copy(self)
-        # The rows have been encoded already, to arrays without names.
+        # The rows are already encoded, as arrays without column names.
         n_inputs = network.architecture.layer_sizes[0]
         model = FittedModel(network, labels, scaling, Encoding.of_numbers(n_inputs), [], 0, 0)
         fitted.__dict__.update(_model=model, classes_=labels.classes, n_features_in_=n_inputs)
@@ -519,14 +522,14 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
 
 def fitted_attributes(model: FittedModel, settings: Settings) -> dict[str, Any]:
-    """Return all that a fit sets, but for the names and the number of the features.
+    """Return the attributes that a fit sets, except the names and the number of the features.
 
     Parameters
     ----------
     model : FittedModel
-        What was learned.
+        The trained model.
     settings : Settings
-        What was done.
+        Settings of the fit.
 
     Returns
     -------
@@ -546,7 +549,7 @@ def fitted_attributes(model: FittedModel, settings: Settings) -> dict[str, Any]:
 
 
 def _model_of(run: Run | FittedRun, state: TrainingState, prepared: Prepared) -> FittedModel:
-    """Return what a run has learned by now, with all that it can go on from."""
+    """Return the current model of a run, with the state from which training can continue."""
     return FittedModel(
         network=run.network,
         labels=prepared.labels,
@@ -562,12 +565,12 @@ def _model_of(run: Run | FittedRun, state: TrainingState, prepared: Prepared) ->
 
 
 def _attributes_for_callbacks(model: FittedModel, prepared: Prepared) -> dict[str, Any]:
-    """Return fitted attributes with weights of their own."""
+    """Return fitted attributes with a copy of the weights."""
     copied = replace(model, network=model.network.copy())
     return fitted_attributes(copied, prepared.settings)
 
 
 def _stop_if_interrupted(run: FittedRun) -> None:
-    """Raise Ctrl-C again, so that whatever has called the fit stops as well."""
+    """Raise KeyboardInterrupt again after Ctrl-C, so that the caller of the fit stops as well."""
     if run.reason == "interrupted":
         raise KeyboardInterrupt

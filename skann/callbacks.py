@@ -147,7 +147,7 @@ class OptunaPruning:
     ...     return classifier.best_validation_score_
     """
 
-    def __init__(self, trial: Any, metric: str = "validation_score") -> None:
+    def __init__(self, trial: Any, *, metric: str = "validation_score") -> None:
         metrics = ("validation_score", "validation_loss", "loss")
         if metric not in metrics:
             raise ValueError(f"metric must be one of {metrics}; got {metric!r}.")

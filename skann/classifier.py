@@ -1,6 +1,6 @@
-"""`ANNClassifier`, the scikit-learn contract: parameters, validation, attributes, tags."""
+"""The classifier: its parameters and their documentation, and its prediction methods."""
 
-from __future__ import annotations  # help() then names types in place of what they stand for.
+from __future__ import annotations  # So that help() shows the names of type aliases.
 
 from typing import Any
 
@@ -16,299 +16,337 @@ from skann.targets import plain_labels
 
 
 class ANNClassifier(ClassifierMixin, BaseANN):
-    r"""Multi-layer perceptron classifier, trained by NumPy alone.
+    r"""Multi-layer perceptron classifier.
 
-    Minimises the mean log-loss plus an L2 penalty on the weights,
+    The network is trained with NumPy alone. Its training minimises the mean log-loss plus an L2
+    penalty on the weights,
 
     .. math::
 
         \frac{1}{\sum_i w_i} \left( \sum_i w_i \, \ell(y_i, f(x_i))
         + \frac{\alpha}{2} \lVert W \rVert^2 \right),
 
-    where :math:`f` is a stack of fully connected layers and :math:`\ell` the logistic loss of
-    one output (two classes), the cross-entropy of a softmax (more classes) or the sum of a
-    logistic loss for each output (multilabel indicator targets). With mini-batches the sum
-    runs over a batch of b rows, and its divisor is b times the mean weight of all training
-    rows, so that a batch of light rows makes a light step; the penalty's divisor is
-    `batch_size_` times that mean, also for a batch that is shorter.
+    where :math:`f` is a stack of fully connected layers, :math:`w_i` is the weight of row i, and
+    :math:`\ell` is the log-loss: binary cross-entropy for two classes, cross-entropy for more
+    classes, and the sum of the binary cross-entropies of all labels for multilabel targets.
 
-    Parameters mean what they mean in scikit-learn's `MLPClassifier` where they share its
-    names. Features should be on similar scales: put a `StandardScaler` before the classifier
-    or set `input_scaling`. The parameters are grouped by topic: the network, its inputs and
-    classes, regularisation, optimisation, the schedule, stopping, and all others.
+    A mini-batch solver sums over the b rows of a batch. It divides the sum by b times the mean
+    weight of all training rows, so a batch with small weights makes a small step. It divides the
+    penalty by `batch_size_` times that mean, even if the batch is shorter.
+
+    Parameters that `MLPClassifier` also has mean the same here. Features should have similar
+    scales: put a `StandardScaler` before the classifier or set `input_scaling`.
+
+    The parameters are grouped by topic:
+
+    - the network: from `hidden_layer_sizes` to `kernel_initializer`;
+    - inputs and classes: from `input_scaling` to `class_weight`;
+    - regularisation: from `alpha` to `max_norm`;
+    - optimisation: from `solver` to `max_fun`;
+    - the learning-rate schedule: from `learning_rate` to `max_iter`;
+    - stopping and validation: from `tol` to `scoring`;
+    - the fit itself: from `dtype` to `verbose`.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default=(128, 64)
-        Units of the hidden layers. An int is one layer, ``()`` none: logistic regression.
-        Raise them when the training loss stays high, lower them for speed.
+        Number of units in each hidden layer. An int means one layer. ``()`` means no hidden layer,
+        which is logistic regression. Use more units if the training loss stays high, and fewer
+        units for speed.
     activation : str or list of str, default="relu"
-        Activation of the hidden layers, or a list of one for each: "elu", "gelu",
-        "identity", "leaky_relu", "logistic", "mish", "relu", "selu", "silu", "softplus",
-        "tanh". "relu" is the fastest; the smooth ones ("gelu", "silu", "mish") may gain
-        accuracy on tables.
+        Activation of the hidden layers, or a list with one activation for each of them: "elu",
+        "gelu", "identity", "leaky_relu", "logistic", "mish", "relu", "selu", "silu", "softplus"
+        or "tanh". "relu" is the fastest. The smooth activations "gelu", "silu" and "mish" can be
+        more accurate on tables.
     n_members : int, default=1
-        Networks of these layers that are trained together and whose probabilities are averaged
-        [9]_. They differ in their initial weights and in dropout, see the same batches and learn
-        each from its own loss, as it would alone. Five give better probabilities, and mostly more
-        accuracy, in three to five times the time. With sparse X of many features they take far
-        longer: every step updates all weights. Not with "lbfgs".
+        Number of networks with these layers that are trained together. Predictions average their
+        probabilities [9]_. The members see the same batches, but differ in their initial weights
+        and in dropout, and each minimises its own loss. Five members give better probabilities
+        and usually a higher accuracy, and take three to five times as long. With sparse X of many
+        features they take much longer, because every step updates all weights. Cannot be used
+        with "lbfgs".
     normalization : {"batch", "layer"} or None, default=None
-        Normalisation of the hidden layers before their activation, over the rows of a batch
-        [7]_ or over the units of each row [8]_, with a scale and a shift that are learned.
-        Helps deep networks and high rates. With "batch", running averages serve prediction.
+        Normalisation of the hidden layers before the activation. "batch" normalises each unit over
+        the rows of a batch [7]_, and predicts with running averages. "layer" normalises each row
+        over the units of the layer [8]_. Both learn a scale and a shift for each unit.
+        Normalisation helps deep networks and high learning rates.
     kernel_initializer : str, default="auto"
         Distribution of the initial weights: "glorot_normal", "glorot_uniform", "he_normal",
-        "he_uniform", "lecun_normal", "lecun_uniform" or "orthogonal". "auto": what suits the
-        activation (He's for rectifiers, LeCun's for "selu", else Glorot's), Glorot's for the
-        outputs.
+        "he_uniform", "lecun_normal", "lecun_uniform" or "orthogonal". "auto" chooses the one that
+        suits the activation of the layer: He for rectifiers, LeCun for "selu", and Glorot for
+        other activations and the output layer.
     input_scaling : {"standard", "maxabs", "robust"} or None, default=None
-        Per-feature scaling measured on the training rows before training and applied as a
-        batch is cast, so that raw bytes or unscaled tables train without a copy in floating
-        point. "standard": zero mean, unit variance; "maxabs": largest absolute value 1;
-        "robust" [5]_: median 0, interquartile range 1 (a range of 2 where that is 0), measured on
-        100,000 rows at most, and clipped smoothly at 3, unless `input_clip` says otherwise.
-        Rows count by their weights. Sparse input is scaled, never shifted. `partial_fit` and
-        `warm_start` keep the first call's. Use "maxabs" for pixels and counts, "standard" for
-        tables.
+        Scaling of each feature. "standard" gives each feature mean 0 and variance 1. "maxabs"
+        divides by the largest absolute value. "robust" [5]_ subtracts the median, divides by the
+        interquartile range (by half the range if that is 0), and sets `input_clip` to 3 if it is
+        None. Use "maxabs" for pixels and counts, "standard" for tables.
+
+        The statistics come from the training rows, with their sample weights; those of "robust"
+        come from at most 100,000 rows. Each batch is scaled when it is cast to `dtype`, so X is
+        not copied: it can be unscaled or hold integers. Sparse X is scaled but not shifted.
+        `partial_fit` and `warm_start` keep the statistics of the first call.
     input_clip : float or None, default=None
-        Smooth limit c of the inputs, after `input_scaling`: ``x / sqrt(1 + (x / c)**2)`` [5]_.
-        Try 3 on standardised tables with heavy tails or outliers.
+        Smooth limit c of the inputs, applied after `input_scaling`:
+        ``x / sqrt(1 + (x / c)**2)`` [5]_. Try 3 for standardised tables with outliers or
+        heavy-tailed features.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
-        Which columns of X are categorical, given as for `HistGradientBoostingClassifier`: a mask,
-        indices or names of columns; None for no columns. "from_dtype" selects the columns of a
-        DataFrame (pandas, polars or any other that narwhals supports) with categories, strings,
-        booleans, or objects that are not numbers. In arrays of numbers it selects none, so give
-        the indices of columns that hold codes. Each level becomes an input of zeros and ones,
-        which is never scaled; missing values are a level. Levels seen once, levels beyond the 99
-        most frequent, and levels that `fit` has not seen share one input. A missing number is
-        replaced by the median of its column, and an indicator input marks where. Levels and
-        medians of the first call are kept by `partial_fit` and `warm_start`.
+        Categorical columns of X, as in `HistGradientBoostingClassifier`: a mask, indices or names
+        of columns, or None for no columns. "from_dtype" selects the columns of a DataFrame
+        (pandas, polars or any other library that narwhals supports) that hold categories, strings,
+        booleans, or objects other than numbers. It selects no column of a numeric array: if a
+        column holds codes, give its index.
+
+        Each level of a categorical column becomes an input of zeros and ones, which is not scaled.
+        Missing values are a level of their own. One more input stands for all rare levels: those
+        that occur once, those beyond the 99 most frequent, and those that were not in `fit`.
+        In numeric columns, the median replaces missing values, and an additional input of zeros
+        and ones marks them. `partial_fit` and `warm_start` keep the levels and medians of the
+        first call.
     numerical_embedding : {"periodic", "piecewise_linear"} or None, default=None
-        Further inputs for each number, which let the network bend sharply where single features
-        do: `embedding_width` combinations of 16 functions of it, whose weights are learned [10]_.
-        "periodic": cosines of random frequencies and phases; "piecewise_linear": ramps between
-        quantiles of the training rows. Numbers are embedded as scaled, so standardise them.
-        Dense X only; categories are not embedded. Try it on tables of few features whose classes
-        change abruptly.
+        Additional inputs for each number. They help the network to fit classes that change
+        abruptly along a feature. For each number, they are `embedding_width` combinations of 16
+        fixed functions, with trained weights [10]_. "periodic" uses cosines with random
+        frequencies and phases, "piecewise_linear" uses ramps between quantiles of the training
+        rows. The functions take the numbers after `input_scaling`, so standardise them. Categories
+        are not embedded, and X must be dense. Try it on tables with few features.
     embedding_width : int, default=3
-        Further inputs for each number. Without `numerical_embedding` it has no effect.
+        Number of additional inputs for each number. Without `numerical_embedding` it has no
+        effect.
     embedding_scale : float, default=0.1
-        Standard deviation of the frequencies of "periodic", in periods for each unit of the
-        scaled number. Larger values follow finer structure, and overfit sooner.
+        Standard deviation of the frequencies of "periodic", in periods per unit of the scaled
+        number. Larger values fit finer structure, but overfit sooner.
     class_weight : dict, "balanced", list of dict or None, default=None
-        Weights of the classes, as `sklearn.utils.class_weight.compute_class_weight` takes
-        them; for multilabel targets as `compute_sample_weight`. Classes that a dict lacks weigh 1.
-        They multiply the sample weights, of validation rows too. Use "balanced" when rare
-        classes matter as much as frequent ones.
+        Weights of the classes, in the form that `sklearn.utils.class_weight.compute_class_weight`
+        takes, or `compute_sample_weight` for multilabel targets. Classes that a dict does not
+        contain have weight 1. Class weights multiply the sample weights, also on validation data.
+        Use "balanced" if rare classes matter as much as frequent ones.
     alpha : float or "auto", default="auto"
-        Strength of the L2 penalty. "auto": 1 with "lbfgs"; else 0.4 below 500 rows, 0.1 below
-        2,500 and 0.05 from there on, times the mean of the rows' weights above 0 if that is below
-        1. Raise it against overfitting. As in the objective above, it is divided by the rows of a
-        batch (`batch_size_`), so that the weights are penalised more when batches are small. With
-        "adamw" there is no penalty in the loss: each step multiplies the weights by one minus the
-        learning rate times `alpha`; "auto" is 0.01 then.
+        Strength of the L2 penalty. Raise it to reduce overfitting. The penalty is divided by
+        `batch_size_`, as in the objective above, so it is stronger with small batches.
+
+        With "adamw", the loss has no penalty. Instead, each step multiplies the weights by
+        ``1 - learning_rate * alpha``.
+
+        "auto" is 0.4 below 500 training rows, 0.1 below 2,500 and 0.05 from there on; with "lbfgs"
+        it is 1. If the mean of the positive sample weights is below 1, "auto" is multiplied by
+        it. With "adamw", "auto" is 0.01.
     dropout : float, "auto" or list of float, default="auto"
-        Share of each hidden layer's outputs that is set to zero in training [6]_, or a list
-        of one for each layer. "auto": 0.1 in the first hidden layer, none in the others and
-        with "lbfgs". Raise it, with wider layers and more epochs, against overfitting.
+        Share of the outputs of each hidden layer that is set to zero in training [6]_, or a list
+        with one share for each hidden layer. "auto" is 0.1 in the first hidden layer and 0 in the
+        others; with "lbfgs" it is 0 in all. Raise it to reduce overfitting, together with wider
+        layers and more epochs.
     input_dropout : float, default=0.0
-        The same for the inputs. Useful up to 0.2 where neighbouring features are redundant,
-        as pixels are.
+        Share of the inputs that is set to zero in training. Values up to 0.2 help if neighbouring
+        features are redundant, as in images.
     input_noise : float, default=0.0
-        Standard deviation of Gaussian noise on the inputs in training, in units of the
-        scaled inputs. Not for sparse X, whose zeros it would fill. Try 0.1 to 0.3 against
-        overfitting.
+        Standard deviation of the Gaussian noise that is added to the scaled inputs in training.
+        Try 0.1 to 0.3 to reduce overfitting. Cannot be used with sparse X, because noise would
+        replace its zeros.
     augmentation : callable or None, default=None
-        Changes each training batch at random, ``(inputs, rng) -> inputs``: `inputs` has shape
-        (n_rows, n_features), is not scaled yet, is in `dtype` and may be overwritten; `rng` is the
-        generator of the fit. What it returns must have the same shape and be finite. Held-out rows
-        and predictions stay as they are. `input_scaling` is measured on the rows as they are, but
-        scales all features by the same factor then, that of the largest: a distortion moves values
-        from one feature to another. Not for sparse X and "lbfgs". For images, see `skann.images`.
+        Function that changes each training batch at random, ``(inputs, rng) -> inputs``. `inputs`
+        is an array of shape (n_rows, n_features) and dtype `dtype`, before scaling; the function
+        may overwrite it. `rng` is the random generator of the fit. The function must return finite
+        values of the same shape. Validation data and predictions are not changed. For images, see
+        `skann.images`.
+
+        With an augmentation, `input_scaling` uses one factor for all features, that of the
+        feature with the largest values, because distortions move values from one feature to
+        another. Cannot be used with sparse X or "lbfgs".
     label_smoothing : float or "auto", default="auto"
-        Share of each target that is spread evenly over all classes, in [0, 1). "auto": 0.02,
-        and none with "lbfgs". More of it (0.05) makes probabilities less extreme.
+        Share of each target that is spread evenly over all classes, in [0, 1). "auto" is 0.02, and
+        0 with "lbfgs". Larger values such as 0.05 make the probabilities less extreme.
     max_norm : float or None, default=None
-        Longest vector of weights into a hidden unit [6]_; longer ones are shortened after
-        every step. Try 2 to 4 with dropout.
+        Maximum norm of the weights into each hidden unit [6]_. After every step, larger weight
+        vectors are rescaled to this norm. Try 2 to 4 together with dropout.
     solver : {"adam", "adamw", "sgd", "lbfgs"}, default="adam"
-        How to minimise. "adam" [1]_, "adamw" (Adam with decoupled decay [4]_) and "sgd" work
-        on mini-batches; "lbfgs" [2]_ on all rows at once in float64, which suits up to some
-        thousand rows and smooth, strongly penalised problems.
+        Optimisation algorithm. "adam" [1]_, "adamw" (Adam with decoupled weight decay [4]_) and
+        "sgd" (stochastic gradient descent) use mini-batches. "lbfgs" [2]_ uses all rows at once,
+        in float64. It suits smooth, strongly penalised problems with up to a few thousand rows.
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch. "auto": the power of two next to three times the square root of
-        the number of training rows, from 32 to 128, and 256 from 10,000 rows on. Never more
-        than there are rows.
-        Where the rows are no multiple of it, the last two batches of an epoch share what is left.
-        "lbfgs" ignores it. Raise it for speed, with `learning_rate_init`; lower it when a
-        small data set gets too few steps.
+        Number of rows in a mini-batch, at most the number of training rows. "auto" is 256 from
+        10,000 rows on; below, it is the power of two closest to three times the square root of the
+        number of rows, between 32 and 128. If the number of rows is not a multiple of the batch
+        size, the last two batches of an epoch share the remaining rows. "lbfgs" ignores
+        `batch_size`. Raise it for speed, together with `learning_rate_init`. Lower it if a small
+        data set gets too few steps.
     shuffle : bool, default=True
-        Whether to draw the rows in a new order every epoch. Leave it on, unless their order
-        has to be kept.
+        Whether to shuffle the rows before every epoch. Disable it only if the rows must keep their
+        order.
     momentum : float, default=0.9
-        Momentum of "sgd", in [0, 1). Lower it when the loss swings.
+        Momentum of "sgd", in [0, 1). Lower it if the loss oscillates.
     nesterovs_momentum : bool, default=True
-        Whether it is Nesterov's. Leave it on, unless you repeat results without it.
+        Whether "sgd" uses Nesterov's momentum. Disable it only to reproduce results without it.
     beta_1 : float, default=0.9
-        Decay rate of Adam's first moment, in [0, 1). There is seldom a reason to change it.
+        Decay rate of the first moment in "adam" and "adamw", in [0, 1). It rarely needs to be
+        changed.
     beta_2 : float, default=0.999
-        Decay rate of Adam's second moment, in [0, 1). Lower it, say to 0.99, when gradients
-        change fast and the loss has spikes.
+        Decay rate of the second moment in "adam" and "adamw", in [0, 1). Lower it, for example to
+        0.99, if gradients change fast and the loss has spikes.
     epsilon : float, default=1e-8
-        Added to the root of Adam's second moment. Raise it when steps are too long where
-        gradients are tiny.
+        Number that "adam" and "adamw" add to the square root of the second moment. Raise it if
+        parameters with tiny gradients change too much.
     gradient_clip_norm : float or None, default=None
-        Longest gradient over all parameters of a network (of each member for itself); a longer
-        one is shortened before the step. Set it when the loss has spikes.
+        Maximum norm of the gradient with respect to all parameters of a network. A larger gradient
+        is rescaled to this norm before the step. Each member has its own gradient. Set it if the
+        loss has spikes.
     ema_decay : float or None, default=None
-        Decay of an exponential moving average of the parameters, in [0, 1), which takes the
-        place of the last parameters in validation and prediction. Try 0.99 to 0.999 with a
-        constant rate.
+        Decay of an exponential moving average of the parameters, in [0, 1). Validation and
+        prediction use the average in place of the last parameters. Try 0.99 to 0.999 with a
+        constant learning rate.
     max_fun : int, default=15000
-        Evaluations of the loss, at most, with "lbfgs". Raise it when its warning says so.
+        Maximum number of loss evaluations with "lbfgs". Raise it if a warning advises you to.
     learning_rate : str or callable, default="one_cycle"
-        Schedule of the learning rate, whose factors multiply `learning_rate_init`.
+        Schedule of the learning rate: a factor for every step, which multiplies
+        `learning_rate_init`. The first five schedules have an end: they run over all `max_iter`
+        epochs.
 
-        - "one_cycle": up along a cosine for three tenths of the steps, then down to a
-          ten-thousandth [3]_.
-        - "cosine": down along a cosine to zero.
-        - "linear": down in a straight line to zero.
-        - "exponential": down by the same share at every step, to a hundredth.
-        - a callable: takes the number of steps done, returns a factor of at least 0.
-        - "constant".
-        - "invscaling": ``(t + 1) ** -power_t`` with t the rows seen in this call.
-        - "adaptive": constant, divided by five when progress stops, until it is below 1e-6.
+        - "one_cycle": rises along a cosine for 30 % of the steps, then falls along a cosine to
+          1/10,000 [3]_.
+        - "cosine": falls along a cosine to 0.
+        - "linear": falls linearly to 0.
+        - "exponential": falls by the same ratio at every step, to 1/100.
+        - a callable: takes the number of completed steps and returns a factor of at least 0.
+        - "constant": always 1.
+        - "invscaling": ``(t + 1) ** -power_t``, where t is the number of rows seen in this fit.
+        - "adaptive": constant, but divided by five whenever progress stops; training ends when
+          the rate is below 1e-6.
 
-        All but the last three have an end: they run over all of `max_iter` epochs, and
-        reaching the end is convergence. Those three stop when there is no progress, and warn
-        if that is not within `max_iter`.
+        Training with the last three ends when there is no more progress (see `tol`). If it has not
+        ended after `max_iter` epochs, a warning is issued.
     learning_rate_init : float or "auto", default="auto"
-        The rate that the schedule multiplies. "auto": 0.01 with Adam and 0.05 with SGD for a
-        schedule with an end; else 0.001 and 0.01. Lower it when training diverges or the loss
-        curve is ragged.
+        Learning rate that the schedule multiplies. "auto" is 0.01 with Adam and 0.05 with SGD if
+        the schedule has an end, otherwise 0.001 and 0.01. Lower it if training diverges or the
+        loss curve is noisy.
     power_t : float, default=0.5
-        Exponent of "invscaling". Lower it when the rate falls too soon.
+        Exponent of "invscaling". Lower it if the learning rate falls too fast.
     warmup : float, default=0.0
-        Share of all steps during which the rate also rises in a straight line from zero. Try
-        0.05 when a schedule without a rise of its own diverges early.
+        Share of all steps during which a second factor rises linearly from 0 to 1. Try 0.05 if
+        training diverges early with a schedule that has no rise of its own.
     max_iter : int or "auto", default="auto"
-        Epochs, at most; iterations with "lbfgs". "auto": for a schedule with an end as many
-        epochs as show it 400,000 rows, but from 10 to 40; for the others 200; for "lbfgs" 2000.
-        Raise it, with more dropout, when accuracy counts more than time.
+        Maximum number of epochs, or of iterations with "lbfgs". It is also the length of a
+        schedule with an end. "auto" is 200 for a schedule without an end and 2000 for "lbfgs".
+        Otherwise it is the number of epochs in which the network sees 400,000 rows, between 10
+        and 40. Raise it, together with dropout, if accuracy matters more than time.
     tol : float, default=1e-4
-        Least improvement of the loss, or with `early_stopping` of the validation score, that
-        counts as progress. With "lbfgs" the largest entry of the gradient at which to stop.
-        Lower it when training stops too soon.
+        Smallest improvement of the loss that counts as progress, or of the validation score with
+        `early_stopping`. "lbfgs" stops when no entry of the gradient is larger than `tol`. Lower
+        it if training stops too early.
     n_iter_no_change : int or inf, default=10
-        Epochs without progress to wait for. Raise it when the curve is noisy.
+        Number of epochs without progress to tolerate. Raise it if the loss curve is noisy.
     early_stopping : bool, default=False
-        Whether to stop when the score on validation data has not improved by `tol` for
-        `n_iter_no_change` epochs, and to keep the weights of the best epoch. The data is
-        `X_val` if `fit` is given it, else a split of the training rows, stratified unless the
-        targets are multilabel. A class with one row is trained on only. Use it when epochs
-        are many.
+        Whether to stop when the score on validation data has not improved by at least `tol` for
+        `n_iter_no_change` epochs, and to keep the weights of the best epoch. The validation data
+        is `X_val` if you pass it to `fit`, otherwise a share of the training rows, stratified by
+        class except for multilabel targets. A class with a single row stays in the training part.
+        Use it when you train for many epochs.
     validation_fraction : float, default=0.1
-        Share of the rows that is split off, of those that have weight. Raise it where rows are few
-        and the score jumps.
+        Share of the training rows to hold out with `early_stopping`. Rows with weight 0 are not
+        held out. Raise it if there are few rows and the score is noisy.
     scoring : str, callable or None, default=None
-        What decides on the validation data: None for accuracy, "loss" for the least loss, a
-        name of `sklearn.metrics.get_scorer_names`, or a callable
-        ``scoring(estimator, X, y) -> float``, greater being better. A named metric of one
-        positive class takes 1, or ``classes_[1]`` where 1 is no class. Choose "loss" when
-        validation rows are few or probabilities count.
+        Score on the validation data: None for accuracy, "loss" for the lowest loss, a name from
+        `sklearn.metrics.get_scorer_names`, or a callable ``scoring(estimator, X, y) -> float``,
+        where greater is better. Metrics with a positive class use class 1, or ``classes_[1]`` if
+        there is no class 1. Choose "loss" if there are few validation rows or if probabilities
+        matter.
     dtype : {"float32", "float64"}, default="float32"
-        Computing dtype. "lbfgs" always computes in float64. Choose "float64", half as fast, when
-        digits beyond the sixth matter.
+        Data type of all computations. "float64" takes about twice as long; use it if more than six
+        digits matter. "lbfgs" always uses "float64".
     random_state : int, RandomState instance or None, default=None
-        Seed of the weights, the validation split and the order of the rows. With an int, the
-        same data, versions and number of threads give the same model, bit for bit. Set
-        it to compare settings.
+        Seed of the initial weights, the validation split, the order of the rows, dropout and
+        noise. With an int, the same data, versions and number of threads give exactly the same
+        model. Set an int to compare settings.
     warm_start : bool, default=False
-        Whether `fit` goes on from the last fit. Weights, moments of the optimizer, `t_` and
-        the random stream are kept, with "lbfgs" the weights; the schedule starts anew.
-        Use it to train on, or on rows like the former ones.
+        Whether `fit` continues from the previous fit. It then keeps the weights, the state of the
+        optimizer, `t_` and the random stream; with "lbfgs" it keeps the weights only. The
+        learning-rate schedule starts again. Use it to train for longer, or on new rows of the same
+        kind.
     verbose : bool, default=False
-        Whether to print a line for every epoch. Use it when fits take long.
+        Whether to print a line for every epoch.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels; for multilabel targets the column numbers.
+        Class labels; the column numbers for multilabel targets.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer, views of one vector; assigning writes into it. The first has a row
-        for each input: of a table with categories those are more than its columns. Of several
-        members the layers of the first come first, then those of the second, and so on.
+        Weights of each layer, in the order of the layers. With several members, all layers of the
+        first member come first. The first matrix has one row for each input; if columns are
+        encoded, there are more inputs than columns. The arrays are views of the parameter vector:
+        to change the weights, assign to an entry of the list.
     intercepts_ : list of ndarray of shape (fan_out,)
-        Biases of each layer, views of the same vector, in the same order.
+        Biases of each layer, in the same order. They are views of the parameter vector as well.
     n_features_in_ : int
-        Number of features, the columns of X as given.
+        Number of features: the columns of X.
     feature_names_in_ : ndarray of shape (n_features,)
-        Their names, where X has names that are all strings.
+        Names of the features. Defined only if X has feature names that are all strings.
     n_iter_ : int
-        Epochs, or iterations of "lbfgs", of the last call.
+        Number of epochs in the last call, or of iterations with "lbfgs".
     n_layers_ : int
-        Number of layers of a network, those of inputs and outputs included.
+        Number of layers, including the input and the output layer.
     n_outputs_ : int
-        Number of outputs: one for two classes.
+        Number of outputs: one for two classes, otherwise one for each class.
     out_activation_ : {"logistic", "softmax"}
-        Link of the outputs.
+        Activation of the output layer.
     t_ : int
-        Training rows seen since the weights were drawn; 0 with "lbfgs".
+        Number of training rows seen since the weights were initialised; 0 with "lbfgs".
     loss_ : float
-        Training loss of the last epoch, with the penalty; of several members the mean of theirs.
+        Training loss of the last epoch, including the penalty. With several members, the mean of
+        their losses.
     best_loss_ : float or None
-        The lowest of them; None with `early_stopping`.
+        Lowest training loss of all epochs; None with `early_stopping`.
     loss_curve_ : list of float
-        Training loss of each epoch of the last `fit`; `partial_fit` appends to it.
+        Training loss of each epoch. `fit` starts a new list; `partial_fit` appends to it.
     validation_scores_ : list of float or None
-        Accuracy on the validation data after each epoch, or what `scoring` measures, weighted
-        by class and sample weights; None without such data.
+        Score on the validation data after each epoch: accuracy, or the score that `scoring`
+        selects, with class and sample weights. None without validation data.
     best_validation_score_ : float or None
-        The highest of them.
+        Highest validation score; None without validation data.
     validation_loss_curve_ : list of float or None
-        Loss on the validation data after each epoch, without the penalty.
+        Loss on the validation data after each epoch, without the penalty. None without validation
+        data.
     history_ : list of dict
-        A record for each epoch of the last `fit`, to which `partial_fit` appends: "epoch",
-        "loss", "validation_score", "validation_loss", "learning_rate" and "gradient_norm" of
-        its last step (the norm before clipping, without the penalty), and "seconds" without
-        validation and callbacks. None where there is no such number.
+        Record of each epoch. `fit` starts a new list; `partial_fit` appends to it. The keys are
+        "epoch", "loss", "validation_score", "validation_loss", "learning_rate", "gradient_norm"
+        and "seconds". The learning rate and the gradient norm are those of the last step; the norm
+        is measured before clipping and without the penalty. The seconds do not include validation
+        and callbacks. A value that does not exist is None.
     alpha_ : float
-        What "auto" was resolved to, as in those that follow.
+        Value of `alpha` in the fit, in which "auto" has been replaced. The same holds for the
+        following attributes.
     batch_size_ : int
-        Rows of a batch.
+        Number of rows in a batch.
     learning_rate_init_ : float
-        The learning rate that the schedule multiplies.
+        Learning rate that the schedule multiplies.
     max_iter_ : int
-        Most epochs.
+        Maximum number of epochs.
     dropout_ : tuple of float
-        A rate for each hidden layer.
+        Dropout rate of each hidden layer.
     label_smoothing_ : float
-        Share of each target that is spread over the classes.
+        Share of each target that is spread over all classes.
 
     Raises
     ------
     ValueError
-        By `fit`, if a parameter or the data cannot be used or training diverges at once.
+        Raised by `fit` if a parameter or the data is invalid, or if training diverges in the first
+        epoch.
     MemoryError
-        By `fit`, if `hidden_layer_sizes` asks for a network larger than memory.
+        Raised by `fit` if the network does not fit into memory.
 
     See Also
     --------
-    sklearn.neural_network.MLPClassifier : The estimator whose parameters this one shares.
+    sklearn.neural_network.MLPClassifier : Scikit-learn's multi-layer perceptron.
 
     Notes
     -----
-    A callback set with `set_callbacks` sees the task "fit" with a subtask "epoch" for every
-    epoch; one whose `on_fit_task_end` returns True ends training.
+    Callbacks that you attach with `set_callbacks` receive a task "fit" with one subtask "epoch" for
+    every epoch. Training stops if the method `on_fit_task_end` of a callback returns True.
+    `skann.callbacks.Checkpoint` saves a fit at regular epochs; the method `resume` continues a
+    saved fit.
 
-    Ctrl-C in `fit`, `resume` or `partial_fit` ends training with a warning, keeps what was learned
-    and raises `KeyboardInterrupt` again, so that a search, a cross-validation or an ensemble stops
-    as well. Who calls `fit` directly, in a notebook or with ``except KeyboardInterrupt``, has a
-    fitted estimator. Before the first epoch has ended, nothing is learned: the estimator stays as
-    it was.
-
-    `skann.callbacks.Checkpoint` saves a fit as it goes, and `resume` goes on from there.
+    If you press Ctrl-C during `fit`, `resume` or `partial_fit`, training stops with a warning, the
+    estimator keeps what it has learned, and `KeyboardInterrupt` is raised again, so that a search,
+    a cross-validation or an ensemble stops as well. In a notebook, or if you catch
+    `KeyboardInterrupt`, you can use the fitted estimator. If the first epoch has not ended, the
+    estimator is not changed.
 
     References
     ----------
@@ -399,7 +437,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         self.n_members = n_members
         self.normalization = normalization
         self.kernel_initializer = kernel_initializer
-        # Its inputs and classes.
+        # Inputs and classes.
         self.input_scaling = input_scaling
         self.input_clip = input_clip
         self.categorical_features = categorical_features
@@ -427,51 +465,52 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         self.gradient_clip_norm = gradient_clip_norm
         self.ema_decay = ema_decay
         self.max_fun = max_fun
-        # Schedule.
+        # The learning-rate schedule.
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
         self.power_t = power_t
         self.warmup = warmup
         self.max_iter = max_iter
-        # Stopping.
+        # Stopping and validation.
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.scoring = scoring
-        # Other.
+        # The fit itself.
         self.dtype = dtype
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
 
     def predict(self, X: ArrayLike) -> NDArray:
-        """Predict labels.
+        """Predict class labels.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, of any numeric dtype.
+        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
+            Rows with the features that `fit` was given.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_labels)
-            The most probable label; for multilabel targets zeros and ones.
+            The most probable class of each row; for multilabel targets, zeros and ones.
         """
         X = self._validated_rows(X)
         return self._model.predict(X, self._model.labels.decode)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Compute the accuracy; for multilabel targets the share of rows without an error.
+        """Return the accuracy; for multilabel targets, the share of rows without any error.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, of any numeric dtype.
+        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
+            Rows with the features that `fit` was given.
         y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
-            Their labels. They may have another type than those of `fit`: 1 equals 1.0 and True.
+            True labels of the rows. They may have another type than in `fit`: 1 equals 1.0 and
+            True.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None for equal ones.
+            Weights of the rows; None for equal weights.
 
         Returns
         -------
@@ -483,53 +522,54 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         return super().score(X, plain_labels(y), sample_weight)
 
     def predict_proba(self, X: ArrayLike) -> NDArray:
-        """Predict probabilities, inside the open interval (0, 1).
+        """Predict class probabilities, which are always greater than 0 and less than 1.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, of any numeric dtype.
+        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
+            Rows with the features that `fit` was given.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes), in the computing dtype
-            Columns in the order of `classes_`. Rows sum to 1, but for multilabel targets,
-            where each column is a probability of its own.
+            Probabilities, in the order of `classes_`. Each row sums to 1, except for multilabel
+            targets, where each column is the probability of one label.
         """
         X = self._validated_rows(X)
         return self._model.predict(X, LOSSES[self._model.labels.kind].probabilities)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray:
-        """Predict logarithms of probabilities.
+        """Predict the logarithms of the class probabilities.
 
-        Computed from the raw scores, so that they are right also where `predict_proba` is
-        at the limit of the dtype.
+        They are computed from the raw scores, so they are accurate even for probabilities too
+        close to 0 or 1 for the dtype.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, of any numeric dtype.
+        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
+            Rows with the features that `fit` was given.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes), in the computing dtype
-            Columns in the order of `classes_`.
+            Logarithms of the probabilities, in the order of `classes_`.
         """
         X = self._validated_rows(X)
         return self._model.predict(X, LOSSES[self._model.labels.kind].log_probabilities)
 
     def decision_function(self, X: ArrayLike) -> NDArray:
-        """Compute raw scores (logits).
+        """Return the raw scores (logits).
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, of any numeric dtype.
+        X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
+            Rows with the features that `fit` was given.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes), in the computing dtype
-            For two classes one score, positive for ``classes_[1]``.
+            Raw scores, in the order of `classes_`. For two classes, there is one score per row; it
+            is positive for ``classes_[1]``.
         """
         X = self._validated_rows(X)
         return self._model.predict(X, _by_row)
@@ -545,5 +585,5 @@ class ANNClassifier(ClassifierMixin, BaseANN):
 
 
 def _by_row(logits: NDArray) -> NDArray:
-    """Return raw scores as scikit-learn has them: of one output a vector."""
+    """Return raw scores in scikit-learn's shape: a vector if there is a single output."""
     return logits[0] if len(logits) == 1 else logits.T.copy()

@@ -1,4 +1,4 @@
-"""What `fit` is given: rows that can be gathered, coded targets, weights."""
+"""Arguments of `fit`: checks of the rows, encoded targets, and weights."""
 
 import math
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from skann.targets import Labels, combine_weights, plain_labels
 
 
 class Given(NamedTuple):
-    """What `fit` is given.
+    """Arguments of `fit`.
 
-    After validation, X and X_val are the encoded rows, `encoding` tells how, and `table` holds the
-    rows that callbacks see.
+    After validation, `X` and `X_val` hold the encoded rows, `encoding` is their encoding, and
+    `table` holds the rows that callbacks receive.
     """
 
     X: Any
@@ -34,16 +34,16 @@ class Given(NamedTuple):
 
 
 def as_numpy() -> Any:
-    """Return a context in which scikit-learn makes arrays of any library those of NumPy."""
+    """Return a context in which scikit-learn converts arrays of any library to NumPy arrays."""
     return config_context(array_api_dispatch=False)
 
 
 def check_indices(matrix: Any, name: str) -> None:
-    """Raise an error if entries of a sparse matrix lie outside of it."""
-    # SciPy does not check the columns of lists of lists as it makes rows of them.
+    """Raise an error if a sparse matrix has indices outside of its shape."""
+    # SciPy does not check the column indices of a LIL matrix when it converts the matrix to CSR.
     rows = matrix.tocsr() if matrix.format == "lil" else matrix
     try:
-        # On a view: the check may change the dtype of the indices.
+        # Check a view, because the check may change the dtype of the indices.
         if rows.format == "coo":
             type(rows)((rows.data, rows.coords), shape=rows.shape)
         elif rows.format in ("csr", "csc", "bsr"):
@@ -52,13 +52,13 @@ def check_indices(matrix: Any, name: str) -> None:
     except ValueError as error:
         raise ValueError(
             f"{name} is a sparse {matrix.format.upper()} matrix of shape {matrix.shape} with"
-            f" invalid indices: {error}. Build it again, for example from rows, columns and values"
-            " with scipy.sparse.coo_array."
+            f" invalid indices: {error}. Create it again, for example with scipy.sparse.coo_array"
+            " from row indices, column indices and values."
         ) from error
 
 
 def is_plain(X: Any) -> bool:
-    """Tell whether `X` is an array of finite numbers, quickly; False where that is open."""
+    """Tell quickly whether `X` is an array of finite numbers; False if this is uncertain."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0:
         return False
     if X.dtype.kind != "f":
@@ -71,26 +71,27 @@ def is_plain(X: Any) -> bool:
 def make_examples(
     X: Any, y: Any, sample_weight: Any, class_weight: Any, labels: Labels, suffix: str = ""
 ) -> tuple[Examples, NDArray | None]:
-    """Encode targets and weights.
+    """Encode labels and combine weights.
 
     Parameters
     ----------
     X, y : array-like
         Validated rows and their labels.
     sample_weight : array-like of shape (n_samples,) or None
-        As given to `fit`.
+        Argument of `fit`.
     class_weight : dict, "balanced", list of dict or None
-        As given to the estimator.
+        Parameter of the estimator.
     labels : Labels
-        The labels of the codes.
+        Maps the class labels to integer codes.
     suffix : str
-        What follows "y" in the name of the argument, for error messages.
+        Suffix of the argument names in error messages: "" or "_val".
 
     Returns
     -------
     examples : Examples
+        Rows, codes and combined weights.
     sample_weight : ndarray of shape (n_samples,) or None
-        Checked, without the class weights.
+        The validated sample weights, without the class weights.
     """
     if sample_weight is not None:
         refuse_dates(sample_weight, f"sample_weight{suffix}")
@@ -104,16 +105,16 @@ def make_examples(
 
 @as_numpy()
 def labels_for_partial_fit(y: Any, classes: Any, known: Labels | None) -> Labels:
-    """Return the labels that a call of `partial_fit` works with.
+    """Return the labels for a call of `partial_fit`.
 
     Parameters
     ----------
     y : ndarray
         Validated labels.
     classes : array-like or None
-        As given to `partial_fit`.
+        Argument of `partial_fit`.
     known : Labels or None
-        Those of the calls before, if there were any.
+        Labels of earlier calls; None in the first call.
 
     Returns
     -------
@@ -122,13 +123,16 @@ def labels_for_partial_fit(y: Any, classes: Any, known: Labels | None) -> Labels
     Raises
     ------
     ValueError
-        If `classes` is missing, or contradicts `y` or an earlier call.
+        If `classes` is missing in the first call, or does not match `y` or an earlier call.
     """
     if known is None and type_of_target(y).startswith("multilabel"):
         known = Labels.of(y)
     if classes is None:
         if known is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
+            raise ValueError(
+                "classes must be passed on the first call to partial_fit: pass all labels that can"
+                " occur in any call."
+            )
         return known
     labels = np.unique(plain_labels(classes, "classes"))
     if known is None:
@@ -136,15 +140,16 @@ def labels_for_partial_fit(y: Any, classes: Any, known: Labels | None) -> Labels
     if labels.tolist() != known.classes.tolist():
         raise ValueError(
             f"classes={classes!r} is not the same as on last call to partial_fit, or as the"
-            f" columns of an indicator matrix: {known.classes.tolist()}. Leave classes out, or"
-            " start with a new classifier. Weights of rows are to be given as sample_weight=..."
+            f" columns of an indicator matrix: {known.classes.tolist()}. Leave out classes, or"
+            " start with a new classifier. If you meant weights of the rows, pass them as"
+            " sample_weight=..."
         )
     return known
 
 
 @contextmanager
 def naming_validation_data() -> Iterator[None]:
-    """Name the validation data in errors: scikit-learn's messages say X where X_val is meant."""
+    """Name the validation data in errors, because scikit-learn's messages call it X and y."""
     try:
         yield
     except (ValueError, TypeError) as error:

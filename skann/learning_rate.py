@@ -14,6 +14,8 @@ from skann.engine.run import Observer
 from skann.inputs import Given
 from skann.plotting.common import divide, ink
 
+__all__ = ["LearningRateDisplay", "find_learning_rate"]
+
 # Weight of the earlier batches in the smoothed loss, and the multiple of its minimum at which the
 # test ends. At the minimum of the loss, steps have just become too large. A tenth of the rate at
 # that point was among the best of a grid on small images and tables, with every solver.
@@ -71,14 +73,14 @@ def find_learning_rate(
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> from skann import ANNClassifier
-    >>> from skann.learning_rate import find_learning_rate
+    >>> from skann import ANNClassifier, find_learning_rate
     >>> X, y = load_digits(return_X_y=True)
     >>> classifier = ANNClassifier(input_scaling="maxabs", random_state=0)
     >>> display = find_learning_rate(classifier, X, y)
-    >>> 0.001 < display.suggested < 0.1
+    >>> 0.001 < display.suggested_rate < 0.1
     True
-    >>> classifier.set_params(learning_rate_init=display.suggested).fit(X, y).score(X, y) > 0.99
+    >>> classifier = classifier.set_params(learning_rate_init=display.suggested_rate)
+    >>> classifier.fit(X, y).score(X, y) > 0.99
     True
     """
     steps = np.geomspace(1e-5, 10, 100) if rates is None else np.asarray(rates, np.float64)
@@ -97,8 +99,12 @@ def find_learning_rate(
     if len(test.losses) < 2:
         raise ValueError(DIVERGED)
     steps = steps[: len(test.losses)]
-    suggested = float(steps[np.argmin(test.smoothed)] / _SAFETY)
-    return LearningRateDisplay(steps, np.array(test.losses), np.array(test.smoothed), suggested)
+    return LearningRateDisplay(
+        learning_rates=steps,
+        losses=np.array(test.losses),
+        smoothed_losses=np.array(test.smoothed),
+        suggested_rate=float(steps[np.argmin(test.smoothed)] / _SAFETY),
+    )
 
 
 def _check_range_test(estimator: Any, rates: NDArray) -> None:
@@ -117,7 +123,7 @@ def _check_range_test(estimator: Any, rates: NDArray) -> None:
         )
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class LearningRateDisplay:
     """Plot of the training loss against a rising learning rate.
 
@@ -131,7 +137,7 @@ class LearningRateDisplay:
         Loss of each mini-batch, measured before its step.
     smoothed_losses : ndarray of shape (n_steps,)
         Exponential moving average of the losses.
-    suggested : float
+    suggested_rate : float
         The suggested `learning_rate_init`.
 
     Attributes
@@ -149,7 +155,7 @@ class LearningRateDisplay:
     learning_rates: NDArray
     losses: NDArray
     smoothed_losses: NDArray
-    suggested: float
+    suggested_rate: float
 
     def plot(self, ax: Any = None) -> "LearningRateDisplay":
         """Draw the losses against the learning rates, and mark the suggestion.
@@ -168,8 +174,8 @@ class LearningRateDisplay:
         (line,) = ax.semilogx(self.learning_rates, self.smoothed_losses, label="smoothed")
         color = line.get_color()
         ax.semilogx(self.learning_rates, self.losses, color=color, alpha=0.3, label="batches")
-        label = f"suggested: {self.suggested:.2g}"
-        ax.axvline(self.suggested, color=ink(), linestyle="--", label=label)
+        label = f"suggested: {self.suggested_rate:.2g}"
+        ax.axvline(self.suggested_rate, color=ink(), linestyle="--", label=label)
         ax.set(xlabel="Learning rate", ylabel="Training loss")
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure

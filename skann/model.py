@@ -1,4 +1,4 @@
-"""What a fit has learned, as one value."""
+"""The fitted model: one value that holds everything a fit has learned."""
 
 import math
 from collections.abc import Callable
@@ -19,30 +19,32 @@ from skann.targets import Labels
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A trained network with all that prediction and further training need.
+    """A trained network with everything that prediction and further training need.
 
     Parameters
     ----------
     network : Network
         The network.
     labels : Labels
-        What its outputs stand for.
+        Maps the class labels to the outputs of the network.
     scaling : Scaling or None
-        Of the inputs.
+        Scaling of the inputs.
     encoding : Encoding
-        Of the given columns as inputs.
+        Encoding of the columns of X as inputs.
     history : list of Epoch
-        A record of each epoch.
+        Record of each epoch.
     n_rows : int
-        Training rows of an epoch.
+        Number of training rows in an epoch.
     n_rows_seen : int
-        Rows that steps have been made on.
+        Number of rows that the network has been trained on, counting repetitions.
     input_dropout : float
         Share of the inputs that training dropped.
     state : TrainingState or None
-        What a warm start, `partial_fit` or a checkpoint goes on from; None where it is not kept.
+        State from which a warm start, `partial_fit` or a checkpoint continues; None if it is not
+        kept.
     origin : object
-        While a fit runs, what its checkpoints note of its data (`skann.checkpoint.Origin`).
+        During a fit, the facts about its data that checkpoints store
+        (`skann.checkpoint.Origin`).
     """
 
     network: Network
@@ -57,14 +59,15 @@ class FittedModel:
     origin: Any = None
 
     def predict(self, X: Any, answer: Callable[[NDArray], NDArray]) -> NDArray:
-        """Return what `answer` makes of the raw scores of rows, chunk by chunk.
+        """Apply a function to the raw scores of the rows, chunk by chunk.
 
         Parameters
         ----------
         X : ndarray or CSR array of shape (n_samples, n_features)
             Validated rows.
         answer : callable (logits) -> ndarray
-            Takes raw scores of shape (n_outputs, n_rows) and returns an entry for each row.
+            Function that takes raw scores of shape (n_outputs, n_rows) and returns one entry for
+            each row.
 
         Returns
         -------
@@ -90,23 +93,24 @@ class FittedModel:
         return result
 
     def continuation(self, ema_decay: float | None, new_stream: Any) -> TrainingState:
-        """Return what a further training goes on from.
+        """Return the state from which further training starts.
 
         Parameters
         ----------
         ema_decay : float or None
-            Decay of the average that the training is to keep.
+            Decay of the moving average in the further training.
         new_stream : mapping
-            State of a random stream, for a model that has kept none.
+            State of a random stream, for a model that has not kept its own.
 
         Returns
         -------
         TrainingState
-            With the weights that the network has now, which may have been assigned to. Where
-            they are still the average that training left, it goes on from the last weights.
+            State with the current weights of the network, which the user may have changed. If they
+            are still the moving average of the previous training, the state has the weights of its
+            last step instead.
         """
         parameters, state = self.network.parameters, self.state
-        # The state of a run that goes on changes with it.
+        # The state of an unfinished run still changes.
         if state is None or state.epochs is not None:
             return TrainingState(parameters, new_stream, self.n_rows_seen)
         old = state.average
@@ -115,10 +119,10 @@ class FittedModel:
         return replace(state, parameters=parameters, average=None)
 
     def to_tree(self) -> dict[str, Any]:
-        """Return the model as arrays, numbers, strings and containers of them, to be pickled."""
+        """Return the model as containers of arrays, numbers and strings, for pickling."""
         is_kept = self.state is not None and self.state.epochs is None
         state = dict(vars(self.state)) if is_kept else None
-        # Stored once where the two are the same.
+        # Do not store the same array twice.
         if state is not None and state["parameters"] is self.network.parameters:
             state["parameters"] = None
         return {
@@ -136,7 +140,7 @@ class FittedModel:
 
     @classmethod
     def from_tree(cls, tree: dict[str, Any]) -> Self:
-        """Return the model that `to_tree` was called on."""
+        """Return the model from the result of `to_tree`."""
         state, scaling = tree["state"], tree["scaling"]
         if state is not None and state["parameters"] is None:
             state = {**state, "parameters": tree["parameters"]}
@@ -154,13 +158,13 @@ class FittedModel:
 
 
 def _finite(logits: NDArray) -> NDArray:
-    """Return raw scores, if they are finite."""
+    """Return raw scores; raise an error if they are not finite."""
     values = logits.ravel()
-    # A finite sum of squares tells it of a single row faster.
+    # For a single row, the sum of squares is a faster check.
     if not (math.isfinite(values.dot(values)) or np.isfinite(values).all()):
         raise ValueError(
-            f"X has values too large to compute with in {logits.dtype}. Were they scaled like the"
-            " training rows? If they are right, set dtype='float64' or input_scaling='standard'"
-            " and fit again."
+            f"X has values too large to compute with in {logits.dtype}. Check that X is scaled like"
+            " the training rows. If it is, set dtype='float64' or input_scaling='standard' and fit"
+            " again."
         )
     return logits

@@ -1,4 +1,4 @@
-"""What the parameters of `ANNClassifier` may be, alone and together."""
+"""The allowed values of the parameters of `ANNClassifier`, alone and in combination."""
 
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
@@ -22,14 +22,15 @@ _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 _SHARE = Interval(Real, 0, 1, closed="left")
 _COUNT = Interval(Integral, 1, None, closed="left")
 _AUTO = StrOptions({"auto"})
-# Training holds the parameters, their gradient, two earlier copies and the optimizer's state.
+# Vectors as long as the parameter vector that training holds: the parameters, their gradient, two
+# copies, and the state of the optimizer.
 _VECTORS = 5
-# Functions of each number that an embedding combines.
+# Number of functions of each number that an embedding combines.
 _N_FUNCTIONS = 16
 
 
 def _one_of(names: Iterable[str]) -> StrOptions:
-    """Return the constraint to some names, which its message lists in order: a set has none."""
+    """Return a constraint to some names, which error messages list in sorted order."""
     return StrOptions(dict.fromkeys(sorted(names)).keys())
 
 
@@ -81,21 +82,21 @@ CONSTRAINTS: dict[str, list] = {
 }
 
 
-_NOISE = "L-BFGS compares losses from step to step, which must not be random"
-_STEPS = "it belongs to the steps on mini-batches, which L-BFGS does not make"
-# Names that are for L-BFGS as well, beside numbers that are zero.
+_NOISE = "L-BFGS compares the losses of successive steps, so they must not be random"
+_STEPS = "it applies to steps on mini-batches, and L-BFGS does not use mini-batches"
+# Values that L-BFGS accepts, apart from zero.
 _HARMLESS = (None, "auto", "one_cycle", "layer")
 NOT_WITH_LBFGS: dict[str, str] = {
     **dict.fromkeys(("dropout", "input_dropout", "input_noise", "augmentation"), _NOISE),
-    "normalization": "'batch' needs the statistics of mini-batches, which L-BFGS does not make",
-    "n_members": "L-BFGS would take the networks for one and stop them all at once",
+    "normalization": "'batch' needs mini-batches, and L-BFGS does not use mini-batches",
+    "n_members": "L-BFGS would treat the members as one network and stop them at the same time",
     **dict.fromkeys(
         ("max_norm", "gradient_clip_norm", "learning_rate", "warmup", "ema_decay"), _STEPS
     ),
 }
 _NOT_WITH_PARTIAL_FIT: dict[str, tuple] = {
     "early_stopping": (True, "Set early_stopping=False."),
-    "class_weight": ("balanced", "Give a dict, as from scikit-learn's compute_class_weight."),
+    "class_weight": ("balanced", "Pass a dict, for example from compute_class_weight."),
 }
 
 
@@ -105,28 +106,28 @@ def check_together(parameters: Mapping[str, Any], of_stream: bool = False) -> No
     Parameters
     ----------
     parameters : mapping of str to object
-        All parameters, valid each for itself.
+        All parameters, each of them valid by itself.
     of_stream : bool
-        Whether they are to be used with `partial_fit`.
+        Whether they are used by `partial_fit`.
 
     Raises
     ------
     ValueError
-        If `NOT_WITH_LBFGS` or `partial_fit` excludes one.
+        If the solver or `partial_fit` does not support a parameter.
     """
     not_with_solver = NOT_WITH_LBFGS if parameters["solver"] == "lbfgs" else {}
     for name, because in not_with_solver.items():
         value = parameters[name]
         if _asks_for_something(name, value):
             raise ValueError(
-                f"{name}={value!r} cannot be used with solver='lbfgs': {because}. Leave {name} at"
-                " its default or choose another solver."
+                f"{name}={value!r} cannot be used with solver='lbfgs': {because}. Use the default"
+                f" of {name}, or choose another solver."
             )
     for name, (value, instead) in _NOT_WITH_PARTIAL_FIT.items():
         if of_stream and parameters[name] == value:
             raise ValueError(
-                f"partial_fit does not work with {name}={value!r}, which needs all rows at once:"
-                f" it sees a batch of them at a time. {instead}"
+                f"{name}={value!r} cannot be used with partial_fit: it needs all rows at once, but"
+                f" each call sees only some of them. {instead}"
             )
 
 
@@ -144,41 +145,41 @@ def check_rows(parameters: Mapping[str, Any], examples: Examples, batch_size: in
     parameters : mapping of str to object
         All parameters.
     examples : Examples
-        The rows, without those that are held out.
+        The training rows, without the rows that are held out.
     batch_size : int
-        Most of them in a batch.
+        Maximum number of rows in a batch.
 
     Raises
     ------
     ValueError
-        If `input_noise`, `augmentation` or robust scaling is to change a sparse X, or batch
-        normalisation has batches of one row.
+        If X is sparse and `input_noise`, `augmentation`, `numerical_embedding` or robust scaling
+        needs a dense X, or if batch normalisation would have batches of one row.
     """
     if parameters["input_noise"] and sparse.issparse(examples.X):
         raise ValueError(
-            f"input_noise={parameters['input_noise']!r} cannot be used with sparse X, whose zeros"
-            " it would fill. Set input_noise=0, or give X.toarray()."
+            f"input_noise={parameters['input_noise']!r} cannot be used with sparse X, because it"
+            " would replace the zeros. Set input_noise=0, or pass X.toarray()."
         )
     if parameters["input_scaling"] == "robust" and sparse.issparse(examples.X):
         raise ValueError(
-            "input_scaling='robust' subtracts medians, which would fill the zeros of sparse X. Set"
-            " input_scaling='maxabs', or give X.toarray()."
+            "input_scaling='robust' cannot be used with sparse X, because subtracting the medians"
+            " would replace the zeros. Set input_scaling='maxabs', or pass X.toarray()."
         )
     if parameters["augmentation"] is not None and sparse.issparse(examples.X):
         raise ValueError(
-            "augmentation changes dense rows, but X is sparse. Set augmentation=None, or give"
+            "augmentation needs dense rows, but X is sparse. Set augmentation=None, or pass"
             " X.toarray()."
         )
     if parameters["numerical_embedding"] is not None and sparse.issparse(examples.X):
         raise ValueError(
-            "numerical_embedding makes dense inputs, but X is sparse. Set"
-            " numerical_embedding=None, or give X.toarray()."
+            "numerical_embedding needs dense rows, but X is sparse. Set numerical_embedding=None,"
+            " or pass X.toarray()."
         )
     if parameters["normalization"] == "batch" and min(batch_size, len(examples)) == 1:
         raise ValueError(
-            "normalization='batch' needs the variance of several rows, but a batch has one, with"
-            f" batch_size={batch_size} and {len(examples)} row(s) to train on. Set"
-            " normalization='layer' or None, or give more rows a batch."
+            "normalization='batch' needs batches of at least two rows, but a batch has one row,"
+            f" with batch_size={batch_size} and {len(examples)} row(s) to train on. Use larger"
+            " batches, or set normalization='layer' or None."
         )
 
 
@@ -189,19 +190,18 @@ def make_architecture(
     loss: str = "multiclass",
     n_numbers: int = 0,
 ) -> Architecture:
-    """Return what a network is made of.
+    """Return the architecture of a network.
 
     Parameters
     ----------
     parameters : mapping of str to object
-        Gives `hidden_layer_sizes`, `activation`, `normalization` and `n_members`; `dropout` is
-        checked against them.
+        All parameters. The length of `dropout` is checked, too.
     n_features, n_outputs : int
-        Inputs and outputs of the network.
+        Number of inputs and outputs of the network.
     loss : str
         Name of the loss.
     n_numbers : int
-        Inputs that are numbers, the first ones.
+        Number of inputs that are numbers. They come first.
 
     Returns
     -------
@@ -210,8 +210,7 @@ def make_architecture(
     Raises
     ------
     ValueError
-        If `hidden_layer_sizes`, `activation` or `dropout` is a list of the wrong length or has
-        an entry that cannot be used.
+        If `hidden_layer_sizes`, `activation` or `dropout` has the wrong length or an invalid entry.
     """
     hidden = parameters["hidden_layer_sizes"]
     sizes = per_layer("hidden_layer_sizes", hidden, 1 if _is_one(hidden) else len(hidden))
@@ -241,50 +240,51 @@ def check_memory(architecture: Architecture, dtype: str) -> None:
     Parameters
     ----------
     architecture : Architecture
-        Of the network.
+        Architecture of the network.
     dtype : str
         Computing dtype.
 
     Raises
     ------
     MemoryError
-        If memory does not hold the parameters with what training needs beside them.
+        If the parameters and the other vectors of training do not fit into memory.
     """
     n_bytes = _VECTORS * architecture.n_parameters * np.dtype(dtype).itemsize
     try:
-        np.empty(n_bytes, np.uint8)  # Takes no memory as long as nothing is written to it.
+        np.empty(n_bytes, np.uint8)  # This takes no memory until something is written to it.
     except (MemoryError, ValueError) as error:
         n_features, *hidden, _ = architecture.layer_sizes
         n_members = architecture.n_members
         with_members = f" with n_members={n_members}" if n_members > 1 else ""
         raise MemoryError(
-            f"hidden_layer_sizes={tuple(hidden)!r}{with_members} makes a network of"
-            f" {architecture.n_parameters:,} parameters for {n_features:,} features; training takes"
-            f" at least {n_bytes / 1e9:,.0f} GB, more than there is. Choose smaller layers."
+            f"hidden_layer_sizes={tuple(hidden)!r}{with_members} gives a network of"
+            f" {architecture.n_parameters:,} parameters for {n_features:,} features. Training needs"
+            f" at least {n_bytes / 1e9:,.0f} GB of memory, more than is available. Choose smaller"
+            " layers."
         ) from error
 
 
 def per_layer(name: str, value: Any, n_hidden: int) -> list:
-    """Return the values of a parameter that has one for all hidden layers, or one for each.
+    """Return the value of a parameter for each hidden layer.
 
     Parameters
     ----------
     name : str
-        The parameter.
+        Name of the parameter.
     value : object or sequence
-        As given to the estimator.
+        Value of the parameter: one value for all hidden layers, or a list of one for each.
     n_hidden : int
         Number of hidden layers.
 
     Returns
     -------
     list
-        A value for each.
+        One value for each hidden layer.
 
     Raises
     ------
     ValueError
-        If there is not one value for each layer, or one that cannot be.
+        If the list has the wrong length or an invalid entry.
 
     Examples
     --------
@@ -295,8 +295,8 @@ def per_layer(name: str, value: Any, n_hidden: int) -> list:
     values = [value] * n_hidden if _is_one(value) else list(value)
     if len(values) != n_hidden:
         raise ValueError(
-            f"{name} must be one value for all hidden layers or a list of one for each; there are"
-            f" {n_hidden} hidden layers, but {name}={value!r} has {len(values)} values."
+            f"{name} must be one value for all hidden layers or a list of one value for each. There"
+            f" are {n_hidden} hidden layers, but {name}={value!r} has {len(values)} values."
         )
     names = _one_of(ACTIVATIONS)
     constraint = {"hidden_layer_sizes": _COUNT, "activation": names, "dropout": _SHARE}[name]
@@ -309,6 +309,6 @@ def per_layer(name: str, value: Any, n_hidden: int) -> list:
 
 
 def _is_one(value: Any) -> bool:
-    """Return whether a value is no sequence, whose entries have an order."""
+    """Tell whether a value is a single value, not a sequence with ordered entries."""
     unordered = isinstance(value, str | dict | set) or not hasattr(value, "__len__")
     return unordered or getattr(value, "ndim", 1) == 0

@@ -175,7 +175,7 @@ class TestRandomness:
 
 class TestRefused:
     def test_for_sparse_rows(self):
-        with pytest.raises(ValueError, match=r"augmentation changes dense rows, but X is sparse"):
+        with pytest.raises(ValueError, match=r"augmentation needs dense rows, but X is sparse"):
             ANNClassifier(augmentation=Noise()).fit(sparse.csr_array(X), y)
 
     def test_for_lbfgs(self):

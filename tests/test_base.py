@@ -16,10 +16,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skann import ANNClassifier
+from skann import ANNClassifier, find_learning_rate
 from skann.callbacks import Checkpoint
 from skann.engine.optimizers import Adam
-from skann.learning_rate import find_learning_rate
 from tests.data import SOLVERS, STOCHASTIC_SOLVERS, problem, quick
 from tests.results import assert_same, results
 

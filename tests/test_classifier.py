@@ -892,6 +892,10 @@ def test_the_package_says_its_version():
     assert "ANNClassifier" in skann.__all__
 
 
+def test_completion_offers_the_public_names_only():
+    assert dir(skann) == sorted(skann.__all__)
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_standard_scaling_keeps_what_lies_far_from_zero(order):
     X, y = problem()

@@ -399,7 +399,7 @@ class TestOptunaPruning:
     @pytest.mark.parametrize("metric", ["validation_score", "validation_loss", "loss"])
     def test_reports_every_epoch(self, metric, solver):
         trial = Trial()
-        model = fittable(solver).set_callbacks(OptunaPruning(trial, metric))
+        model = fittable(solver).set_callbacks(OptunaPruning(trial, metric=metric))
         model.fit(X, y, X_val=X, y_val=y)
         assert trial.reported == dict(enumerate(epoch[metric] for epoch in model.history_))
 
@@ -439,7 +439,7 @@ class TestOptunaPruning:
 
     def test_there_must_be_such_a_metric(self):
         with pytest.raises(ValueError, match=r"metric must be one of .*; got 'accuracy'"):
-            OptunaPruning(Trial(), "accuracy")
+            OptunaPruning(Trial(), metric="accuracy")
 
     def test_an_epoch_that_ctrl_c_has_cut_short_is_not_reported(self, monkeypatch):
         step = Adam.step
@@ -452,7 +452,7 @@ class TestOptunaPruning:
 
         monkeypatch.setattr(Adam, "step", interrupted)
         trial = Trial()
-        model = quick().set_callbacks(OptunaPruning(trial, "loss"))
+        model = quick().set_callbacks(OptunaPruning(trial, metric="loss"))
         fit_until_ctrl_c(model)
         assert list(trial.reported) == [0, 1]
 

@@ -26,9 +26,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skann import ANNClassifier
+from skann import ANNClassifier, find_learning_rate
 from skann.callbacks import Checkpoint
-from skann.learning_rate import find_learning_rate
 from tests.data import KINDS, SOLVERS, problem, quick
 
 X, y = problem()
@@ -310,7 +309,7 @@ class TestSubclassThatTakesFewerParameters:
         expected = find_learning_rate(same, X, y)
         found = find_learning_rate(subclass(), X, y)
         np.testing.assert_array_equal(found.losses, expected.losses)
-        assert found.suggested == expected.suggested
+        assert found.suggested_rate == expected.suggested_rate
 
     def test_is_searched(self, subclass, tmp_path):
         grid = {"width": [4, 8]} if subclass is OfOneWidth else {}

@@ -121,20 +121,20 @@ def documented_error(choice):
     except ValueError as error:
         return re.escape(str(error))
     if values["normalization"] == "batch" and values["batch_size"] == 1:
-        return "normalization='batch' needs the variance of several rows"
+        return "normalization='batch' needs batches of at least two rows"
     if values["input_noise"] and values["rows"] == "sparse":
         return "input_noise=.* cannot be used with sparse X"
     if values["input_scaling"] == "robust" and values["rows"] == "sparse":
-        return "input_scaling='robust' subtracts medians"
+        return "input_scaling='robust' cannot be used with sparse X"
     if values["augmentation"] is not None and values["rows"] == "sparse":
-        return "augmentation changes dense rows"
+        return "augmentation needs dense rows"
     if values["numerical_embedding"] is not None and values["rows"] == "sparse":
-        return "numerical_embedding makes dense inputs"
+        return "numerical_embedding needs dense rows"
     for name in ("activation", "dropout"):
         sizes = values["hidden_layer_sizes"]
         n_hidden = 1 if isinstance(sizes, int) else len(sizes)
         if isinstance(values[name], list) and n_hidden != 2:
-            return f"{name} must be one value .* there are {n_hidden} hidden layers"
+            return f"{name} must be one value .* There are {n_hidden} hidden layers"
     return None
 
 

@@ -79,7 +79,6 @@ PUBLIC_MODULES = (
     "skann.callbacks",
     "skann.export",
     "skann.images",
-    "skann.learning_rate",
     "skann.summary",
 )
 

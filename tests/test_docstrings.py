@@ -8,9 +8,8 @@ import pytest
 from numpydoc.validate import validate
 
 import skann
-from skann import ANNClassifier
+from skann import ANNClassifier, find_learning_rate
 from skann.export import register_onnx
-from skann.learning_rate import find_learning_rate
 
 # What numpydoc may complain of: examples, "see also" and long summaries where they would say
 # nothing, and a description of a return value that its type and the summary already give.
@@ -29,8 +28,6 @@ def public_objects():
         "skann.images.ImageReader",
         "skann.images.RandomAffine",
         "skann.images.split_digits",
-        "skann.learning_rate.LearningRateDisplay",
-        "skann.learning_rate.find_learning_rate",
     ]
     classes = [name for name in skann.__all__ if inspect.isclass(getattr(skann, name))]
     methods = (

@@ -214,7 +214,7 @@ class TestClassifier:
 
     def test_sparse_rows_are_refused(self):
         X, y = problem()
-        with pytest.raises(ValueError, match="numerical_embedding makes dense inputs, but X is sp"):
+        with pytest.raises(ValueError, match="numerical_embedding needs dense rows, but X is sp"):
             quick(numerical_embedding="periodic").fit(sparse.csr_array(X), y)
 
     def test_weights_of_features_cannot_be_drawn(self):

@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 
+from skann import LearningRateDisplay, find_learning_rate
 from skann.callbacks import Checkpoint
-from skann.learning_rate import LearningRateDisplay, find_learning_rate
 from tests.data import KINDS, problem, quick
 
 X, y = problem()
@@ -34,7 +34,7 @@ class TestFindLearningRate:
     @pytest.mark.parametrize("solver", ["adam", "adamw", "sgd"])
     def test_suggests_a_rate_that_learns_where_smaller_and_larger_do_not(self, solver):
         model = quick(hidden_layer_sizes=(32,), solver=solver, batch_size=64, max_iter=5)
-        suggested = find_learning_rate(model, X_digits, y_digits).suggested
+        suggested = find_learning_rate(model, X_digits, y_digits).suggested_rate
         losses = [
             log_loss(
                 y_digits,
@@ -89,7 +89,7 @@ class TestFindLearningRate:
             model = quick(verbose=True, **changes).set_callbacks(callback)
             found = find_learning_rate(model, X, y)
             np.testing.assert_array_equal(found.losses, expected.losses)
-            assert found.suggested == expected.suggested
+            assert found.suggested_rate == expected.suggested_rate
             assert model._skl_callbacks == [callback]
         assert list(tmp_path.iterdir()) == []
         shown = capfd.readouterr()
@@ -110,7 +110,7 @@ class TestFindLearningRate:
         display = find_learning_rate(
             quick(class_weight="balanced"), sparse.csr_array(X), y, np.linspace(0.1, 1, 60)
         )
-        assert 1e-6 <= display.suggested <= 1
+        assert 1e-6 <= display.suggested_rate <= 1
 
     def test_the_same_seed_gives_the_same_result(self):
         one, other = (find_learning_rate(quick(), X, y) for _ in range(2))
@@ -152,7 +152,7 @@ class TestDisplay:
         learning_rates=np.array([0.1, 1.0, 10.0]),
         losses=np.array([3.0, 1.0, 5.0]),
         smoothed_losses=np.array([3.0, 2.0, 4.0]),
-        suggested=0.1,
+        suggested_rate=0.1,
     )
 
     def test_plots_into_a_figure_of_its_own(self, plt):

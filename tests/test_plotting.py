@@ -620,7 +620,7 @@ class TestSearch:
         best = search.best_params_
         name = f"best: {best['hidden_layer_sizes'][0]}; alpha={best['alpha']:g}"
         assert name in texts(display.legend_.get_texts())
-        other = SearchDisplay.from_estimator(search, "alpha")
+        other = SearchDisplay.from_estimator(search, parameter="alpha")
         assert texts(other.axes_[0].get_xticklabels()) == ["0.01", "0.1", "1"]
         assert other.axes_[0].get_xlabel() == "Alpha"
 
@@ -636,7 +636,7 @@ class TestSearch:
 
     @pytest.mark.parametrize("parameter", ["hidden_layer_sizes", "class_weight"])
     def test_colours_and_markers_tell_a_second_parameter(self, search_of_three, parameter):
-        display = SearchDisplay.from_estimator(search_of_three, parameter)
+        display = SearchDisplay.from_estimator(search_of_three, parameter=parameter)
         results = search_of_three.cv_results_
         x = display.errorbars_[0][0].get_xdata()
         assert len(set(x)) == len(x)
@@ -743,7 +743,7 @@ class TestSearch:
         ).fit(X, y)
         display = SearchDisplay.from_estimator(search)
         assert display.axes_[0].get_xlabel() == "Alpha"
-        display = SearchDisplay.from_estimator(search, "n_samples")
+        display = SearchDisplay.from_estimator(search, parameter="n_samples")
         assert texts(display.axes_[0].get_xticklabels()) == ["20", "60"]
         assert [line.get_label() for line in display.groups_[:1]] == ["alpha=0.1"]
 
@@ -751,7 +751,7 @@ class TestSearch:
         X, y = problem()
         grid = {"alpha": [0.01, 0.1, 1.0], "hidden_layer_sizes": [(3,), (8,)]}
         search = GridSearchCV(quick(), grid, cv=3).fit(X, y)
-        display = SearchDisplay.from_estimator(search, "alpha")
+        display = SearchDisplay.from_estimator(search, parameter="alpha")
         _, seconds, sizes = display.axes_
         assert len(seconds.texts) > 1
         assert [text.get_text() for text in sizes.texts] == [f"{search.best_params_['alpha']:g}"]
@@ -869,7 +869,7 @@ class TestSearch:
     def test_of_one_candidate_the_first_parameter_is_drawn(self):
         search = GridSearchCV(SVC(), {"C": [2.0], "tol": [0.1]}, cv=2).fit(X, y)
         with pytest.raises(ValueError, match="those that vary: C, tol; got 'D'"):
-            SearchDisplay.from_estimator(search, "D")
+            SearchDisplay.from_estimator(search, parameter="D")
         display = SearchDisplay.from_estimator(search)
         assert texts(display.axes_[0].get_xticklabels()) == ["2"]
         assert len(display.axes_) == 2
@@ -966,7 +966,7 @@ class TestSearch:
         grid = {"alpha": [0.1, 1.0], "warmup": [0.0, 0.1]}
         search = GridSearchCV(quick(), grid, cv=2).fit(X, y)
         with pytest.raises(ValueError, match="those that vary: alpha, warmup; got 'tol'"):
-            SearchDisplay.from_estimator(search, "tol")
+            SearchDisplay.from_estimator(search, parameter="tol")
 
     @pytest.mark.parametrize(
         ("model", "grid", "label", "ticks"),
@@ -1024,7 +1024,7 @@ class TestSearch:
         scaler = Pipeline([("$scale_a$", StandardScaler()), ("model", LogisticRegression())])
         grid = {"$scale_a$": ["passthrough", StandardScaler()], "model__C": [0.1, 1]}
         search = GridSearchCV(scaler, grid, cv=2, scoring={"$cost_b$": "accuracy"}, refit=False)
-        display = SearchDisplay.from_estimator(search.fit(X, y), "$scale_a$")
+        display = SearchDisplay.from_estimator(search.fit(X, y), parameter="$scale_a$")
         assert display.axes_[0].get_xlabel() == "$scale_a$"
         assert display.axes_[0].get_ylabel() == "$cost_b$ on held-out folds"
         assert_verbatim(display, "$")
@@ -1482,6 +1482,7 @@ def test_importing_skann_does_not_import_matplotlib():
 def test_displays_are_public():
     names = {name for name in skann.__all__ if name.endswith("Display")}
     assert names == {
+        "LearningRateDisplay",
         "MisclassifiedDisplay",
         "SearchDisplay",
         "TrainingCurveDisplay",

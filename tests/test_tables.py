@@ -18,10 +18,9 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_s
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skann import ANNClassifier
+from skann import ANNClassifier, find_learning_rate
 from skann.callbacks import Checkpoint
 from skann.export import TRUSTED_TYPES, register_onnx
-from skann.learning_rate import find_learning_rate
 from skann.tables import Encoding
 from tests.data import SOLVERS
 from tests.data import quick as fewer_epochs
@@ -741,7 +740,7 @@ class TestOthers:
 
     def test_find_a_learning_rate(self):
         display = find_learning_rate(quick(), by_pandas(columns()), y)
-        assert display.suggested > 0
+        assert display.suggested_rate > 0
 
     def test_calibrate(self):
         table = by_pandas(columns())

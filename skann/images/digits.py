@@ -37,7 +37,7 @@ class _Box(NamedTuple):
 
 
 def split_digits(
-    image: Any, invert: bool | str = "auto", return_boxes: bool = False
+    image: Any, *, invert: bool | str = "auto", return_boxes: bool = False
 ) -> list[NDArray[np.uint8]] | tuple[list[NDArray[np.uint8]], NDArray[np.intp]]:
     """Find the separate digits of a picture, line by line and from left to right.
 

@@ -108,7 +108,17 @@ class MisclassifiedDisplay:
     image_shape: tuple[int, ...] | None = None
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: ArrayLike, y: ArrayLike, **options: Any) -> Self:
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        feature_names: Sequence[str] | None = None,
+        max_samples: int = 24,
+        ax: Any = None,
+    ) -> Self:
         """Predict, and draw the misclassified samples.
 
         Parameters
@@ -120,9 +130,16 @@ class MisclassifiedDisplay:
             Pipeline may take texts.
         y : array-like of shape (n_samples,)
             True labels of the samples.
-        **options : dict
-            The parameters `image_shape`, `feature_names`, `max_samples` and `ax` of
-            `from_predictions`.
+        image_shape : tuple of int, default=None
+            Shape of the images, if the samples are images: ``(height, width)``, or
+            ``(height, width, 3)`` for colour images. None for a table of feature values.
+        feature_names : sequence of str, default=None
+            Names of the features for the table. None for the column names of `X`, if it has any.
+        max_samples : int, default=24
+            Maximum number of samples to draw.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. For images they are divided, so that the images are as large as
+            possible. None for a new figure.
 
         Returns
         -------
@@ -133,7 +150,16 @@ class MisclassifiedDisplay:
         predicted = estimator.predict(X)
         columns = np.searchsorted(estimator.classes_, predicted)
         confidence = estimator.predict_proba(X)[np.arange(len(predicted)), columns]
-        return cls.from_predictions(X, y, predicted, confidence, **options)
+        return cls.from_predictions(
+            X,
+            y,
+            predicted,
+            confidence,
+            image_shape=image_shape,
+            feature_names=feature_names,
+            max_samples=max_samples,
+            ax=ax,
+        )
 
     @classmethod
     def from_predictions(

@@ -127,7 +127,7 @@ class SearchDisplay:
 
     @classmethod
     def from_estimator(
-        cls, search: Any, parameter: str | None = None, *, metric: str | None = None, ax: Any = None
+        cls, search: Any, *, parameter: str | None = None, metric: str | None = None, ax: Any = None
     ) -> Self:
         """Draw a fitted search.
 

@@ -75,7 +75,7 @@ class TrainingCurveDisplay:
 
     See Also
     --------
-    skann.learning_rate.LearningRateDisplay : Plot of the loss against a rising learning rate.
+    LearningRateDisplay : Plot of the loss against a rising learning rate.
 
     Examples
     --------
