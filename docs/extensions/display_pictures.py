@@ -16,8 +16,8 @@ from skann import (  # noqa: E402
     SearchDisplay,
     TrainingCurveDisplay,
     WeightsDisplay,
+    find_learning_rate,
 )
-from skann.learning_rate import find_learning_rate  # noqa: E402
 
 FOLDER = "generated/displays"
 
