@@ -18,8 +18,8 @@ from skann.targets import plain_labels
 class ANNClassifier(ClassifierMixin, BaseANN):
     r"""Multi-layer perceptron classifier.
 
-    The network is trained with NumPy alone. Its training minimises the mean log-loss plus an L2
-    penalty on the weights,
+    The network is trained with NumPy. Training minimises the mean log-loss plus an L2 penalty on
+    the weights,
 
     .. math::
 
@@ -34,8 +34,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     weight of all training rows, so a batch with small weights makes a small step. It divides the
     penalty by `batch_size_` times that mean, even if the batch is shorter.
 
-    Parameters that `MLPClassifier` also has mean the same here. Features should have similar
-    scales: put a `StandardScaler` before the classifier or set `input_scaling`.
+    Parameters that `MLPClassifier` also has mean the same here, but several defaults differ. With
+    the default schedule, `max_iter` is the number of epochs, not only a limit. Features should have
+    similar scales: put a `StandardScaler` before the classifier or set `input_scaling`.
 
     The parameters are grouped by topic:
 
@@ -124,8 +125,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Strength of the L2 penalty. Raise it to reduce overfitting. The penalty is divided by
         `batch_size_`, as in the objective above, so it is stronger with small batches.
 
-        With "adamw", the loss has no penalty. Instead, each step multiplies the weights by
-        ``1 - learning_rate * alpha``.
+        With "adamw", the loss has no penalty. Instead, each step multiplies the weights by 1 minus
+        `alpha` times the current learning rate.
 
         "auto" is 0.4 below 500 training rows, 0.1 below 2,500 and 0.05 from there on; with "lbfgs"
         it is 1. If the mean of the positive sample weights is below 1, "auto" is multiplied by
@@ -149,9 +150,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         values of the same shape. Validation data and predictions are not changed. For images, see
         `skann.images`.
 
-        With an augmentation, `input_scaling` uses one factor for all features, that of the
-        feature with the largest values, because distortions move values from one feature to
-        another. Cannot be used with sparse X or "lbfgs".
+        With an augmentation, `input_scaling` multiplies all features by the same factor, the
+        smallest one, because distortions move values from one feature to another. Cannot be used
+        with sparse X or "lbfgs".
     label_smoothing : float or "auto", default="auto"
         Share of each target that is spread evenly over all classes, in [0, 1). "auto" is 0.02, and
         0 with "lbfgs". Larger values such as 0.05 make the probabilities less extreme.

@@ -1,8 +1,7 @@
-"""Fitted classifiers for other runtimes and for files that are safe to load: ONNX and skops.
+"""Export of fitted classifiers: conversion to ONNX, and the trusted types for skops files.
 
-After `register_onnx`, skl2onnx converts an `ANNClassifier`, also as a step of a pipeline, as it
-converts the classifiers of scikit-learn. The graph is made of operators that are in
-every operator set that runtimes still read.
+After a call of `register_onnx`, skl2onnx can convert an `ANNClassifier`, alone or in a pipeline.
+The graph uses only operators of old operator sets, so that all current runtimes can read it.
 """
 
 from collections.abc import Callable
@@ -22,8 +21,8 @@ from skann.model import FittedModel
 
 __all__ = ["TRUSTED_TYPES", "register_onnx"]
 
-#: The type in a skops file of a fitted classifier alone, beside those that skops trusts by
-#: itself. There are others only where a parameter is one, such as a function as `scoring`.
+#: Types to trust when loading a fitted classifier from a skops file, in addition to those that
+#: skops trusts by default. Parameters such as a function for `scoring` add types of their own.
 TRUSTED_TYPES = ["skann.classifier.ANNClassifier"]
 
 _OPTIONS = {
@@ -34,14 +33,14 @@ _OPTIONS = {
 
 
 def register_onnx(estimator_class: type = ANNClassifier) -> None:
-    """Register the ONNX converter with skl2onnx.
+    """Register a converter for `ANNClassifier` with skl2onnx.
 
-    Call it once before the first conversion.
+    Call this function once, before the first conversion.
 
     Parameters
     ----------
     estimator_class : type, default=ANNClassifier
-        A subclass of `ANNClassifier` to register, or the class itself.
+        Class to register: `ANNClassifier` or a subclass.
 
     Raises
     ------
@@ -80,14 +79,14 @@ def register_onnx(estimator_class: type = ANNClassifier) -> None:
 
 
 class _Graph:
-    """Adds nodes to the graph under construction; each has one result, which is a name.
+    """Adds nodes to an ONNX graph. Each method returns the name of the node's output.
 
     Parameters
     ----------
     scope, container : object
-        Of skl2onnx.
+        Scope and container of the conversion, from skl2onnx.
     dtype : dtype
-        Computing dtype.
+        Data type of the computation.
     """
 
     def __init__(self, scope: Any, container: Any, dtype: np.dtype) -> None:
@@ -96,20 +95,20 @@ class _Graph:
     def __call__(
         self, kind: str, *inputs: Any, output: str | None = None, **attributes: Any
     ) -> str:
-        """Add a node; inputs that are no names become constants, floats in the computing dtype."""
+        """Add a node; inputs other than names become constants, and floats get the dtype."""
         names = [each if isinstance(each, str) else self._constant(each) for each in inputs]
         output = output or self._scope.get_unique_variable_name(kind.lower())
         self._container.add_node(kind, names, output, **attributes)
         return output
 
     def cast(self, x: str, dtype: DTypeLike) -> str:
-        """Add a cast to a NumPy dtype."""
+        """Add a node that casts to a NumPy dtype."""
         from onnx.helper import np_dtype_to_tensor_dtype
 
         return self("Cast", x, to=np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def single(self, kind: str, x: str, **attributes: Any) -> str:
-        """Add a function that runtimes have for floats only: doubles lose digits beyond 1e-6."""
+        """Add a node in single precision, for operators that runtimes only support for floats."""
         return self.cast(self(kind, self.cast(x, np.float32), **attributes), self.dtype)
 
     def _constant(self, value: float | NDArray) -> str:
@@ -122,22 +121,22 @@ class _Graph:
 
 
 def _set_output_types(operator: Any) -> None:
-    """Set types and shapes of the labels and the probabilities."""
+    """Set the types and shapes of the two outputs: labels and probabilities."""
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
     from skl2onnx.common.utils import check_input_and_output_numbers
 
     if not operator.raw_operator._model.encoding.keeps_columns:
         raise ValueError(
             "The classifier was fitted to a table with categories or missing values, which ONNX"
-            " export does not encode. Fit a Pipeline of a ColumnTransformer (with OneHotEncoder and"
-            " SimpleImputer) and the classifier: skl2onnx converts it as a whole."
+            " export does not support. Fit a Pipeline of a ColumnTransformer (OneHotEncoder and"
+            " SimpleImputer) and the classifier instead, and convert the Pipeline."
         )
     check_input_and_output_numbers(operator, input_count_range=1, output_count_range=2)
     label, probabilities = operator.outputs
     classes = _onnx_labels(operator.scope_inst, operator.raw_operator)
     n_rows = operator.inputs[0].get_first_dimension()
     probabilities.type.shape = [n_rows, len(classes)]
-    # A ZipMap takes floats only, also where the inputs are doubles.
+    # A ZipMap accepts floats only, even if the inputs are doubles.
     if any(following.type == "SklearnZipMap" for following in probabilities.operators_inputs_):
         probabilities.set_type(FloatTensorType(probabilities.type.shape))
     label_type = StringTensorType if classes.dtype == object else Int64TensorType
@@ -146,7 +145,7 @@ def _set_output_types(operator: Any) -> None:
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
-    """Add what `predict` and `predict_proba` compute to the graph."""
+    """Add the computations of `predict` and `predict_proba` to the graph."""
     from skl2onnx.common.data_types import guess_proto_type
 
     classifier = operator.raw_operator
@@ -173,7 +172,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _onnx_labels(scope: Any, classifier: ANNClassifier) -> NDArray:
-    """Return the labels as ONNX has them, int64 or strings; with "nocl" their numbers."""
+    """Return the labels as int64 or strings; with the option "nocl", their positions."""
     from skl2onnx.common.utils_classifier import get_label_classes
 
     classes = get_label_classes(scope, classifier)
@@ -181,7 +180,7 @@ def _onnx_labels(scope: Any, classifier: ANNClassifier) -> NDArray:
 
 
 def _add_inputs(graph: _Graph, x: str, scaling: Scaling | None) -> str:
-    """Cast and scale the inputs, in double precision (see `skann.engine.rows.Scaling`)."""
+    """Cast and scale the inputs; scale in double precision (see `skann.engine.rows.Scaling`)."""
     if scaling is None:
         return graph.cast(x, graph.dtype)
     x = graph.cast(x, np.float64)
@@ -191,35 +190,35 @@ def _add_inputs(graph: _Graph, x: str, scaling: Scaling | None) -> str:
         x = graph("Mul", x, scaling.factor.astype(np.float64))
     x = graph.cast(x, graph.dtype)
     if scaling.clip is not None:
-        # With r = z / clip, sin(atan(r)) is r / sqrt(1 + r^2), and does not overflow.
+        # With r = z / clip, sin(atan(r)) equals r / sqrt(1 + r^2), but does not overflow.
         angle = graph.single("Atan", graph("Div", x, scaling.clip))
         x = graph("Mul", graph.single("Sin", angle), scaling.clip)
     return x
 
 
 def _add_members(graph: _Graph, model: FittedModel, x: str) -> str:
-    """Add all networks, up to the raw scores of shape (n_rows, n_outputs): see `Loss.average`."""
+    """Add all members; return raw scores of shape (n_rows, n_outputs) as in `Loss.average`."""
     activations = [*model.network.architecture.activations, "identity"]
     logits = [_add_member(graph, member, activations, x) for member in model.network.members]
     if len(logits) == 1:
         return logits[0]
     if LOSSES[model.labels.kind].out_activation == "softmax":
         return _log_mean(graph, [graph("LogSoftmax", z, axis=1) for z in logits])
-    # The logarithm of the logistic function of z is -softplus(-z).
+    # log(sigmoid(z)) equals -softplus(-z).
     losses = [[graph.single("Softplus", z) for z in [graph("Neg", z), z]] for z in logits]
     yes, no = ([graph("Neg", loss) for loss in each] for each in zip(*losses, strict=True))
     return graph("Sub", _log_mean(graph, yes), _log_mean(graph, no))
 
 
 def _log_mean(graph: _Graph, logs: list[str]) -> str:
-    """Add the logarithm of a mean of numbers, from their logarithms."""
+    """Add the logarithm of the mean of some numbers, given the logarithms of the numbers."""
     largest = graph("Max", *logs)
     total = graph("Sum", *(graph("Exp", graph("Sub", each, largest)) for each in logs))
     return graph("Add", graph("Log", graph("Div", total, len(logs))), largest)
 
 
 def _add_member(graph: _Graph, member: Member, activations: list[str], x: str) -> str:
-    """Add the layers of a network."""
+    """Add the layers of a member."""
     if member.embedding is not None:
         x = _embed(graph, member.embedding, x)
     for (dense, norm, _), activation in zip(member.layers, activations, strict=True):
@@ -234,7 +233,7 @@ def _add_member(graph: _Graph, member: Member, activations: list[str], x: str) -
 
 
 def _embed(graph: _Graph, embedding: NumericalEmbedding, x: str) -> str:
-    """Add what `NumericalEmbedding.forward` computes."""
+    """Add the computation of `NumericalEmbedding.forward`."""
     kind, n_numbers, width, _ = embedding.shape
     numbers = graph("Gather", x, np.arange(n_numbers), axis=1)
     numbers = graph("Transpose", numbers, perm=[1, 0])
@@ -260,8 +259,8 @@ def _layer_normalization(graph: _Graph, layer: LayerNormalization, x: str) -> st
     return graph("Add", graph("Mul", graph("Div", x, deviation), layer.scale), layer.shift)
 
 
-# Activations, as in skann.engine.activations. Operators of their own for gelu, silu and mish are
-# younger than the operator sets in use.
+# Activations, as in skann.engine.activations. Older operator sets have no operators for gelu, silu
+# and mish.
 
 
 def _gelu(graph: _Graph, x: str) -> str:

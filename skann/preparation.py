@@ -1,4 +1,4 @@
-"""From parameters and validated data to all that a training needs."""
+"""Preparation of a fit: from parameters and validated data to everything that training needs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -29,31 +29,31 @@ from skann.targets import Labels, hold_out
 
 Parameters = Mapping[str, Any]
 
-# What every call of `partial_fit` does, whatever the parameters say.
+# Parameters that every call of `partial_fit` replaces.
 _OF_A_PIECE = {"max_iter": 1, "learning_rate": "constant", "warmup": 0.0}
-# Rows whose quantiles an embedding is made for.
+# Maximum number of rows from which the functions of an embedding are made.
 _EMBEDDING_ROWS = 100_000
 
 
 class Prepared(NamedTuple):
-    """What a training needs, all of it checked.
+    """Everything that training needs, validated.
 
     Attributes
     ----------
     labels : Labels
-        What the outputs of the network stand for.
+        Maps the class labels to the outputs of the network.
     settings : Settings
-        What to do.
+        Settings of the fit.
     data : Data
-        What to train and measure on.
+        Rows to train on and to validate with.
     start : TrainingState
-        What to go on from.
+        State to start from.
     encoding : Encoding
-        How the given columns become inputs.
+        Encoding of the columns of X as inputs.
     origin : Origin or None
-        What checkpoints note of the fit.
-    for_callbacks : dict
-        X, y and metadata.
+        Facts about the fit that checkpoints store.
+    for_callbacks : dict or None
+        X, y and metadata for the callbacks.
     """
 
     labels: Labels
@@ -77,15 +77,15 @@ def prepare(
     Parameters
     ----------
     parameters : mapping of str to object
-        All parameters, valid each for itself.
+        All parameters, each of them valid by itself.
     given : Given
         Validated rows and labels.
     model : FittedModel or None
-        What a warm start goes on from.
+        Model from which a warm start continues.
     saved : SavedFit or None
-        What a resumed fit goes on from.
+        Saved fit that `resume` continues.
     as_fitted : callable (network, labels, scaling) -> estimator
-        Makes a network an estimator that a scorer can ask for predictions.
+        Wraps a network as a fitted estimator, which a scorer can ask for predictions.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def prepare(
     origin = Origin(
         parameters,
         labels,
-        # As given: a copy by rows may have another dtype.
+        # X as it was passed to fit: its row-major copy may have another dtype.
         replace(examples, X=given.X),
         None if given.X_val is None else held_out,
         stream,
@@ -127,15 +127,15 @@ def prepare(
 
 
 def _labels(y: Any, model: FittedModel | None) -> Labels:
-    """Return the labels of the data, which must be those of the network to go on with."""
+    """Return the labels of the data; in a warm start, they must equal those of the model."""
     labels = Labels.of(y)
     if model is None:
         return labels
     classes, known = labels.classes.tolist(), model.labels.classes.tolist()
     if labels.kind != model.labels.kind or classes != known:
         raise ValueError(
-            f"warm_start=True needs the classes of the previous fit, {known}; y has {classes}. Set"
-            " warm_start=False to start again."
+            f"warm_start=True needs the same classes as in the previous fit: {known}; but y has"
+            f" {classes}. Set warm_start=False to train a new network."
         )
     return model.labels
 
@@ -143,7 +143,7 @@ def _labels(y: Any, model: FittedModel | None) -> Labels:
 def prepare_piece(
     parameters: Parameters, given: Given, classes: Any, model: FittedModel | None
 ) -> Prepared:
-    """Prepare a call of `partial_fit`; parameters as of `prepare`, and all classes."""
+    """Prepare a call of `partial_fit`; parameters as in `prepare`, and `classes`."""
     check_together(parameters, of_stream=True)
     parameters = {**parameters, **_OF_A_PIECE}
     labels = labels_for_partial_fit(given.y, classes, None if model is None else model.labels)
@@ -164,9 +164,9 @@ def _architecture(
     architecture = make_architecture(parameters, *shape, labels.kind, given.encoding.n_numbers)
     if model is not None and architecture != model.network.architecture:
         raise ValueError(
-            "hidden_layer_sizes, activation, normalization, the embedding and n_members make"
-            f" {architecture}, but the one to go on with is {model.network.architecture}. Fit a"
-            " clone to start again."
+            "hidden_layer_sizes, activation, normalization, n_members and the embedding describe"
+            f" {architecture}, but the network to continue with is {model.network.architecture}."
+            " Fit a clone to train a new network."
         )
     check_memory(architecture, computing_dtype(parameters))
     return architecture
@@ -175,9 +175,9 @@ def _architecture(
 def _examples(
     parameters: Parameters, given: Given, labels: Labels, model: FittedModel | None
 ) -> tuple[Examples, Any]:
-    """Bring rows into a layout that they can be gathered from; encode labels and weights."""
-    # What is to be scaled keeps its precision: rounded first, less of it would be left, and a
-    # copy would train to other bits than rows that need none.
+    """Lay out the rows so that batches can be gathered from them; encode labels and weights."""
+    # Rows that will be scaled keep their dtype: rounding before scaling would lose precision, and
+    # would change the result only of rows that are copied.
     is_scaled = parameters["input_scaling"] is not None
     is_scaled |= model is not None and model.scaling is not None
     rows = laid_out_by_rows(given.X, given.X.dtype if is_scaled else computing_dtype(parameters))
@@ -193,7 +193,7 @@ def _validation_examples(class_weight: Any, given: Given, labels: Labels) -> Exa
 
 
 def _generator(random_state: Any, model: FittedModel | None, saved: SavedFit | None) -> Generator:
-    """Return the random generator of a fit, before anything is drawn."""
+    """Return the random generator of a fit, before its first use."""
     if saved is not None:
         return saved.generator()
     if model is not None and model.state is not None:
@@ -204,7 +204,7 @@ def _generator(random_state: Any, model: FittedModel | None, saved: SavedFit | N
 def _scaling(
     parameters: Parameters, given: Given, train: Examples, model: FittedModel | None
 ) -> Scaling | None:
-    """Return the scaling of the inputs: that of before, or measured anew."""
+    """Return the scaling of the inputs: that of the model if there is one, else a new one."""
     if model is not None:
         return model.scaling
     kind, clip = parameters["input_scaling"], parameters["input_clip"]
@@ -226,7 +226,7 @@ def _start(
     rng: Generator,
     model: FittedModel | None,
 ) -> TrainingState:
-    """Return what training goes on from, new weights if there are none."""
+    """Return the state to start from: that of the model if there is one, else new weights."""
     if model is not None:
         state = model.continuation(settings.ema_decay, rng.bit_generator.state)
         return replace(state, stream=rng.bit_generator.state)

@@ -1,4 +1,4 @@
-"""What a fitted network is made of and what it costs, and which versions it runs on."""
+"""The summary of a fitted network, and the versions of the packages in use."""
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -28,25 +28,22 @@ _OPTIONAL = (
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """A layer of a network.
-
-    Listed in the `layers` of a `NetworkSummary`.
+    """Summary of one layer, an entry of `NetworkSummary.layers`.
 
     Parameters
     ----------
     name : str
-        "input", "embedding" where there is one, "hidden 1" and so on, "output".
+        "input", "embedding" (if there is one), "hidden 1", "hidden 2" and so on, or "output".
     output_shape : tuple
-        ``(None, n_units)``; None stands for the rows.
+        ``(None, n_units)``; None stands for the number of rows.
     activation : str or None
-        Name of the activation, of the embedding, for the outputs of their link; None for the
-        inputs.
+        Name of the activation or of the embedding; None for the input layer.
     normalization : str or None
-        "batch" or "layer" in hidden layers.
+        "batch" or "layer" for normalised hidden layers.
     dropout : float
-        Share of the outputs that training drops; for the inputs `input_dropout`.
+        Share of the outputs that training drops; for the input layer, `input_dropout`.
     n_parameters : int
-        Weights, biases and parameters of the normalisation, its averages included, of all
+        Number of weights, biases and normalisation parameters, including running averages, of all
         members.
     """
 
@@ -60,34 +57,35 @@ class LayerSummary:
 
 @dataclass(frozen=True, repr=False)
 class NetworkSummary:
-    """What a fitted network is made of and what it costs.
+    """Summary of a fitted network: its layers, parameters, memory and cost.
 
-    Made by the method `summary` of an `ANNClassifier`. Printed it is a table.
+    Returned by the method `summary` of `ANNClassifier`. It prints as a table.
 
     Parameters
     ----------
     name : str
-        Class of the estimator.
+        Class name of the estimator.
     layers : list of LayerSummary
-        From the inputs to the outputs.
+        Summary of each layer, from the input layer to the output layer.
     input_scaling : str or None
-        "standard" or "maxabs".
+        "standard", "maxabs" or "robust"; None without scaling.
     columns : str or None
-        What the columns of a table hold; None where each of them is an input.
+        Number of numeric and categorical columns, in words; None if the inputs are the columns.
     n_members : int
-        Networks whose probabilities are averaged. The other numbers count all of them.
+        Number of networks whose probabilities are averaged. The other counts include all of them.
     dtype : str
-        Computing dtype.
+        Data type of the parameters.
     n_parameters : int
-        Length of the parameter vector.
+        Number of parameters.
     n_trainable : int
-        Those that have a gradient: all but the averages of batch normalisation.
+        Number of parameters with a gradient: all except the running averages of batch
+        normalisation and the fixed functions of an embedding.
     parameter_bytes : int
-        Memory of the parameters.
+        Memory of the parameters in bytes.
     multiply_adds_per_row : int
-        Of the matrix products of one forward and one backward pass.
+        Number of multiply-adds in the matrix products of one forward and one backward pass.
     rows_per_epoch : int
-        Rows of an epoch.
+        Number of rows in an epoch.
     """
 
     name: str
@@ -104,7 +102,7 @@ class NetworkSummary:
 
     @property
     def multiply_adds_per_epoch(self) -> int:
-        """Estimated cost of an epoch."""
+        """Estimated number of multiply-adds in an epoch."""
         return self.multiply_adds_per_row * self.rows_per_epoch
 
     def __str__(self) -> str:
@@ -129,16 +127,16 @@ class NetworkSummary:
 
 
 def summarize(model: FittedModel, name: str, dropout: tuple[float, ...]) -> NetworkSummary:
-    """Describe the network of a fitted model.
+    """Summarise the network of a fitted model.
 
     Parameters
     ----------
     model : FittedModel
         The model.
     name : str
-        Class of the estimator.
+        Class name of the estimator.
     dropout : tuple of float
-        Share that training drops of the inputs and of each hidden layer.
+        Dropout rate of the inputs and of each hidden layer.
 
     Returns
     -------
@@ -161,9 +159,9 @@ def summarize(model: FittedModel, name: str, dropout: tuple[float, ...]) -> Netw
 
 
 def _multiply_adds(architecture: Architecture) -> int:
-    """Count those of a row: forward one for each weight, backward one for each gradient."""
+    """Count the multiply-adds for one row: three for each weight, less if a gradient is unused."""
     n_features, (_, fan_out) = architecture.layer_sizes[0], architecture.weight_shapes[0]
-    # The rows themselves need no gradient, nor do the functions of their numbers.
+    # Neither the inputs nor the functions of an embedding need a gradient.
     without = n_features * fan_out
     if architecture.embedding is not None:
         without += architecture.embedding.n_weights
@@ -195,10 +193,10 @@ def _layers(model: FittedModel, dropout: tuple[float, ...]) -> list[LayerSummary
 
 
 def show_versions() -> None:
-    """Print the versions of all that results and speed depend on, for a bug report.
+    """Print the versions of skann and of the packages it uses, for bug reports.
 
-    Below those of skann and what it may use, with the kernels in use, those that
-    `sklearn.show_versions` prints.
+    The output starts with skann, its optional packages and the kernels in use. The output of
+    `sklearn.show_versions` follows.
 
     Examples
     --------

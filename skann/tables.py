@@ -110,7 +110,7 @@ class Encoding(NamedTuple):
     def fit(
         cls, is_category: list[bool] | None, numbers: Any, columns: Columns | None, has_nan: bool
     ) -> Self:
-        """Find medians and levels; sample weights play no part.
+        """Find the medians and levels; sample weights are not taken into account.
 
         Parameters
         ----------
@@ -167,13 +167,13 @@ class Encoding(NamedTuple):
         if sparse.issparse(numbers):
             if not self.keeps_columns:
                 raise ValueError(
-                    "X is sparse, but the classifier was fitted to a dense table with missing"
-                    " values. Give X.toarray()."
+                    "X is sparse, but the classifier was fitted to dense rows with missing values."
+                    " Pass X.toarray()."
                 )
             return numbers
         if self.keeps_columns and not has_nan:
             return numbers
-        # As a ColumnTransformer of SimpleImputer and OneHotEncoder returns it.
+        # The dtype that a ColumnTransformer of SimpleImputer and OneHotEncoder returns.
         dtype = np.result_type(numbers, np.float64) if self.levels else numbers.dtype
         inputs = np.zeros((len(numbers), self.n_inputs), dtype)
         inputs[:, : self.n_numbers] = numbers
@@ -187,8 +187,9 @@ class Encoding(NamedTuple):
         """Replace missing numbers by medians and set their indicators."""
         if self.medians is None:
             raise ValueError(
-                "Input X contains NaN, but the classifier has no medians to fill it with, as it was"
-                " fitted to sparse rows. Fill it, for example with sklearn.impute.SimpleImputer."
+                "Input X contains NaN, but the classifier was fitted to sparse rows, so it has no"
+                " medians to replace NaN. Replace it first, for example with"
+                " sklearn.impute.SimpleImputer."
             )
         numbers = inputs[:, : self.n_numbers]
         missing = np.isnan(numbers)
@@ -212,7 +213,7 @@ class Encoding(NamedTuple):
         ):
             input_of = {level: start + index for index, level in enumerate(levels)}
             start += len(levels) + groups_others
-            # All inputs of a level that is neither known nor grouped stay zero.
+            # If a level is neither known nor grouped with others, all inputs stay zero.
             other = start - 1 if groups_others else -1
             found = [input_of.get(level, other) for level in _levels_as(kind, category)]
             input_of_row = np.array(found, np.intp)[category.codes]
@@ -237,7 +238,7 @@ def _levels_as(kind: str, category: Category) -> list:
     if "" not in (kind, category.kind) and kind != category.kind:
         raise ValueError(
             f"Column {category.name} of X holds {category.kind}, but in fit it held {kind}. Convert"
-            " it, or fit again."
+            " the column, or fit again."
         )
     return category.levels
 
@@ -266,7 +267,7 @@ def _medians(numbers: NDArray, has_nan: bool) -> tuple[NDArray, list[int]]:
     if n_sampled < n_rows:
         numbers = numbers[np.linspace(0, n_rows - 1, n_sampled).astype(np.intp)]
         n_rows = n_sampled
-    # The same as np.median(axis=0), which takes ten times as long.
+    # The same result as np.median(axis=0), which takes ten times as long.
     ordered = np.sort(numbers, axis=0)
     with np.errstate(over="ignore"):
         return ordered[[(n_rows - 1) // 2, n_rows // 2]].mean(axis=0), []
@@ -320,7 +321,7 @@ def find_categories(X: Any, categorical_features: Any) -> list[bool] | None:
     Raises
     ------
     ValueError
-        If `categorical_features` names columns that are not there.
+        If `categorical_features` contains columns that do not exist.
     """
     by_dtype = isinstance(categorical_features, str)
     if is_frame(X):
@@ -396,7 +397,8 @@ def split(X: Any, is_category: list[bool]) -> Columns:
 def _check_width(n_columns: int, is_category: list[bool]) -> None:
     if n_columns != len(is_category):  # Only in `resume`: names and widths are validated before.
         raise ValueError(
-            f"X has {n_columns} features, but the interrupted fit had {len(is_category)}."
+            f"X has {n_columns} features, but the interrupted fit had {len(is_category)}. Pass the"
+            " same data as to that fit."
         )
 
 
@@ -462,13 +464,18 @@ def _kind(levels: list) -> str:
     ]:
         raise _error_of_dates("X", [each.__name__ for each in dates])
     if any(issubclass(each, complex) for each in types):
-        raise ValueError("X holds complex numbers. Give real and imaginary part as columns.")
+        raise ValueError(
+            "X holds complex numbers. Pass the real and the imaginary parts as separate columns."
+        )
     if not types:
         return ""
     for kind, base in (("strings", str), ("booleans", bool), ("numbers", (int, float))):
         if all(issubclass(each, base) for each in types):
             if kind == "numbers" and any(level in (math.inf, -math.inf) for level in levels):
-                raise ValueError("Input X contains infinity.")
+                raise ValueError(
+                    "Input X contains infinity. Replace infinite values by finite ones, or by NaN"
+                    " if they are missing."
+                )
             return kind
     return _MIXED
 
@@ -476,7 +483,7 @@ def _kind(levels: list) -> str:
 def _level(value: Any) -> Any:
     """Return a value as a plain Python object, None if it is missing."""
     if isinstance(value, np.generic):
-        # Of some units, item() would return a mere number.
+        # For some units, item() would return an integer.
         if value.dtype.kind in "mM" and not np.isnat(value):
             raise _error_of_dates("X", [str(value.dtype)])
         value = value.item()
@@ -510,7 +517,6 @@ def refuse_dates(values: Any, name: str) -> None:
 def _error_of_dates(name: str, dtypes: Iterable[str]) -> ValueError:
     return ValueError(
         f"{name} holds dates or durations (dtype {', '.join(dict.fromkeys(dtypes))}), not"
-        " numbers. Convert them to numbers in a unit of your choice: a duration by dividing"
-        " it, for example by np.timedelta64(1, 'D') for days, a date after subtracting another"
-        " date."
+        " numbers. Convert them to numbers in a unit of your choice. For a duration, divide it, for"
+        " example by np.timedelta64(1, 'D') for days. For a date, first subtract another date."
     )

@@ -365,7 +365,7 @@ class TestTargets:
 
     def test_other_classes_in_a_warm_start(self):
         model = quick(warm_start=True).fit(X, y)
-        with pytest.raises(ValueError, match=r"previous fit, \[0, 1, 2\]; y has \[1, 2, 3\]"):
+        with pytest.raises(ValueError, match=r"previous fit: \[0, 1, 2\]; but y has \[1, 2, 3\]"):
             model.fit(X, y + 1)
 
 

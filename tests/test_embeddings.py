@@ -209,7 +209,7 @@ class TestClassifier:
     def test_a_warm_start_needs_the_same_embedding(self):
         X, y = problem()
         model = quick(numerical_embedding="periodic", warm_start=True).fit(X, y)
-        with pytest.raises(ValueError, match="the embedding and n_members make"):
+        with pytest.raises(ValueError, match="n_members and the embedding describe"):
             model.set_params(numerical_embedding=None).fit(X, y)
 
     def test_sparse_rows_are_refused(self):

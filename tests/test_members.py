@@ -313,7 +313,9 @@ class TestGoingOn:
     def test_a_warm_start_needs_the_same_number(self):
         X, y = problem()
         model = quick(n_members=N_MEMBERS, warm_start=True).fit(X, y)
-        with pytest.raises(ValueError, match=r"n_members make .*n_members=2.*n_members=3.*clone"):
+        with pytest.raises(
+            ValueError, match=r"n_members and .* describe .*n_members=2.*n_members=3.*clone"
+        ):
             model.set_params(n_members=2).fit(X, y)
 
     @pytest.mark.parametrize("kind", KINDS)

@@ -707,7 +707,7 @@ class TestErrors:
     def test_of_sparse_rows_after_a_table(self):
         X = np.random.default_rng(0).normal(size=(N_ROWS, 3))
         X[0, 0] = np.nan
-        with pytest.raises(ValueError, match=r"Give X.toarray\(\)"):
+        with pytest.raises(ValueError, match=r"Pass X.toarray\(\)"):
             quick().fit(X, y).predict(sparse.csr_array(np.nan_to_num(X)))
         model = quick(categorical_features=[0]).fit(np.round(X), y)
         with pytest.raises(TypeError, match=r"Use '.toarray\(\)'"):

@@ -1,5 +1,4 @@
-"""The engine: networks and their training on NumPy and SciPy alone.
+"""The engine: networks and their training, with NumPy and SciPy only.
 
-Nothing below this package imports scikit-learn; ``skann.classifier`` is the only
-place where the two meet.
+No module in this package imports scikit-learn. The modules in ``skann`` connect the two.
 """

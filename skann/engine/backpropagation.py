@@ -1,4 +1,4 @@
-"""The gradient of a network's loss, batch by batch, with dropout and noise."""
+"""The gradient of the loss of a network for one batch, with dropout and noise."""
 
 import math
 from itertools import chain
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 class Regularization(NamedTuple):
-    """What is random in training.
+    """Dropout and noise in training.
 
     Attributes
     ----------
     dropout : tuple of float
-        Share of each hidden layer's outputs that is dropped; empty for none.
+        Dropout rate of each hidden layer; empty for no dropout.
     input_dropout : float
-        Share of the inputs.
+        Dropout rate of the inputs.
     input_noise : float
-        Standard deviation of what is added to the inputs.
+        Standard deviation of the noise that is added to the inputs.
     """
 
     dropout: tuple[float, ...] = ()
@@ -42,7 +42,10 @@ _NONE = Regularization()
 
 
 class _Gradients(NamedTuple):
-    """Gradients with respect to the parameters of a layer; scale and shift where it has them."""
+    """Gradients with respect to the parameters of a layer.
+
+    `scale_and_shift` is empty if the layer has no normalisation.
+    """
 
     weights: NDArray | SparseGradient
     bias: NDArray
@@ -50,18 +53,18 @@ class _Gradients(NamedTuple):
 
 
 class _Arrays(NamedTuple):
-    """What a layer computes batches of one size in; members use the same, one after the other.
+    """Arrays of a layer for batches of one size. All members share them.
 
     Attributes
     ----------
     outputs : ndarray of shape (n_rows, fan_out)
         Outputs of the layer.
     pre_activations, normalized : ndarray of shape (n_rows, fan_out), or None
-        What backward passes need of the forward pass, where they do.
+        Results of the forward pass that the backward pass needs; None if it does not.
     grad_inputs : ndarray of shape (n_rows, n_last) or None
-        Gradient with respect to the last of the inputs; None where none is needed.
+        Gradient with respect to the last `n_last` inputs; None if it is not needed.
     ones : ndarray of shape (n_rows,)
-        A product with them sums over rows faster than a reduction does.
+        Vector of ones. A product with it sums over the rows, faster than a reduction.
     """
 
     outputs: NDArray
@@ -81,9 +84,9 @@ def _allocate(layer: Layer, activation: str, outputs: NDArray, n_last: int) -> _
     activation : str
         Name of its activation.
     outputs : ndarray of shape (max_rows, fan_out)
-        Array for its outputs; the transpose of a C-contiguous array for the last layer.
+        Array for its outputs; for the last layer, the transpose of a C-contiguous array.
     n_last : int
-        Number of inputs, the last ones, that need a gradient.
+        Number of inputs that need a gradient. They come last.
     """
     keeps = ACTIVATIONS[activation].keeps_inputs
     return _Arrays(
@@ -96,20 +99,20 @@ def _allocate(layer: Layer, activation: str, outputs: NDArray, n_last: int) -> _
 
 
 class TrainingLayer:
-    """A layer of a network in training, with the arrays that its two passes need.
+    """A layer in training, with the arrays for its forward and backward pass.
 
     Parameters
     ----------
     layer : Layer
-        The layer; its parameters are read, the averages of batch normalisation updated.
+        The layer. Only the running averages of batch normalisation are changed.
     activation : str
         Name of its activation.
     gradients : _Gradients
-        Where the gradients with respect to its parameters go.
+        Arrays for the gradients with respect to its parameters.
     dropout : Dropout or None
-        Of its outputs.
+        Dropout of its outputs.
     arrays : _Arrays
-        What it computes the largest batch in.
+        Arrays for the largest batch.
     """
 
     def __init__(
@@ -133,24 +136,24 @@ class TrainingLayer:
             views: list[Any] = [None if a is None else a[:n_rows] for a in self._full]
             arrays = _Arrays(*views)
             if not self._full.outputs.flags.c_contiguous:
-                # Not a slice of columns: logits stay contiguous for every batch size.
+                # Do not slice the columns: the logits must be contiguous for every batch size.
                 logits = self._full.outputs.T.reshape(-1)[: arrays.outputs.size]
                 arrays = arrays._replace(outputs=logits.reshape(-1, n_rows).T)
             self._by_rows[n_rows] = arrays
         return self._by_rows[n_rows]
 
     def forward(self, inputs: NDArray | sparse.csr_array) -> NDArray:
-        """Compute the layer for a batch; keep what the backward pass needs.
+        """Compute the outputs for a batch, and keep the results that the backward pass needs.
 
         Parameters
         ----------
         inputs : ndarray or CSR array of shape (n_rows, fan_in)
-            The batch, or what the layer before returned.
+            The batch, or the outputs of the previous layer.
 
         Returns
         -------
         ndarray of shape (n_rows, fan_out)
-            Valid until the next call.
+            Outputs of the layer, valid until the next call.
         """
         self._inputs, self._arrays = inputs, self._arrays_for(inputs.shape[0])
         outputs, pre_activations, normalized, _, ones = self._arrays
@@ -174,12 +177,12 @@ class TrainingLayer:
         Parameters
         ----------
         grad : ndarray of shape (n_rows, fan_out)
-            Gradient with respect to the outputs; overwritten, like these.
+            Gradient with respect to the outputs. It is overwritten, as are the outputs.
 
         Returns
         -------
         ndarray of shape (n_rows, n_last) or None
-            Gradient with respect to the last of the inputs; None where none is needed.
+            Gradient with respect to the last `n_last` inputs; None if it is not needed.
         """
         outputs, pre_activations, normalized, grad_inputs, ones = self._arrays
         weights, bias, scale_and_shift = self._gradients
@@ -198,16 +201,16 @@ class TrainingLayer:
 
 
 class TrainingEmbedding:
-    """A numerical embedding in training, with the arrays that its two passes need.
+    """A numerical embedding in training, with the arrays for its forward and backward pass.
 
     Parameters
     ----------
     embedding : NumericalEmbedding
-        The embedding; its parameters are read.
+        The embedding. It is not changed.
     grad_weights : ndarray of shape (n_numbers, width, n_functions)
-        Where the gradient with respect to its weights goes.
+        Array for the gradient with respect to its weights.
     arrays : EmbeddingArrays
-        What it computes the largest batch in.
+        Arrays for the largest batch.
     """
 
     def __init__(
@@ -216,42 +219,42 @@ class TrainingEmbedding:
         self._embedding, self._grad_weights, self._full = embedding, grad_weights, arrays
 
     def forward(self, inputs: NDArray) -> NDArray:
-        """Embed a batch; keep what the backward pass needs."""
+        """Embed a batch, and keep the results that the backward pass needs."""
         self._arrays = self._full.first(len(inputs))
         return self._embedding.forward(inputs, self._arrays)
 
     def backward(self, grad: NDArray) -> None:
-        """Compute the gradient of the weights, given that of the embedded numbers."""
+        """Compute the gradient of the weights from the gradient of the embedded numbers."""
         self._embedding.backward(self._arrays, grad, self._grad_weights)
 
 
 class Backpropagation:
-    """Gradient of a network's loss, with all the arrays that computing it needs.
+    """Computation of the gradient of a network's loss, with all the arrays that it needs.
 
-    Of several members each has the gradient of its own loss: they learn as they would alone. They
-    are computed one after the other, on the same inputs, with dropout of their own.
+    Each member has the gradient of its own loss, so that it learns as it would alone. The members
+    are computed one after the other, on the same inputs but with their own dropout.
 
     Parameters
     ----------
     network : Network
-        The network; its parameters are read, the averages of batch normalisation updated.
+        The network. Only the running averages of batch normalisation are changed.
     max_rows : int
-        Rows of the largest batch.
+        Maximum number of rows in a batch.
     compact : bool
-        Whether the batches are sparse and the gradient of the first weight matrix is to be
-        computed in the rows that they touch only; for a single member.
+        Whether the batches are sparse and the gradient of the first weight matrix is a
+        `SparseGradient`; only for a single member.
     regularization : Regularization
-        What is random.
+        Dropout and noise.
     rng : numpy.random.Generator or None
-        Source of randomness; None where nothing is random.
+        Random generator; None for no dropout and no noise.
 
     Attributes
     ----------
     gradient : ndarray of shape (n_trainable,)
-        Gradient with respect to ``network.trainable``, overwritten by every batch; if
-        compact, without the first weight matrix.
+        Gradient with respect to ``network.trainable``, overwritten by every batch. If `compact`
+        is set, it does not include the first weight matrix.
     sparse_gradient : SparseGradient or None
-        Gradient with respect to the first weight matrix, if compact.
+        Gradient with respect to the first weight matrix, if `compact` is set.
     """
 
     def __init__(
@@ -301,7 +304,7 @@ class Backpropagation:
         arrays: tuple[EmbeddingArrays | None, list[_Arrays]],
         dropout: list[Dropout | None],
     ) -> list[TrainingEmbedding | TrainingLayer]:
-        """Return the layers of a member in training."""
+        """Return the embedding, if there is one, and the layers of a member."""
         embedding, layers = self.network.members[number]
         names = (*self.network.architecture.activations, "identity")
         of_embedding, of_layers = arrays
@@ -332,25 +335,25 @@ class Backpropagation:
         divisor: float,
         loss: "Loss",
     ) -> float:
-        """Compute the loss of a batch and leave its gradient in `gradient`.
+        """Compute the loss of a batch, and write its gradient to `gradient`.
 
         Parameters
         ----------
         inputs : ndarray or CSR array of shape (n_rows, n_features)
-            Rows in the computing dtype.
+            Rows in the dtype of the parameters.
         targets : ndarray of shape (n_rows,) or (n_rows, n_outputs)
             Encoded targets.
         weights : ndarray of shape (n_rows,) or None
             Sample weights.
         divisor : float
-            What the weighted sum over rows is divided by.
+            Divisor of the weighted sum over the rows.
         loss : Loss
             The loss.
 
         Returns
         -------
         float
-            Loss without penalty, the mean over members.
+            Loss without the penalty, averaged over the members.
         """
         if self._corruption is not None:
             inputs = self._corruption.apply(inputs)
@@ -366,23 +369,23 @@ class Backpropagation:
         return value / len(self._members)
 
     def clip(self, max_norm: float | None) -> float:
-        """Measure the gradient and shorten it, that of each member by itself.
+        """Measure the norm of each member's gradient, and rescale gradients that are too large.
 
         Parameters
         ----------
         max_norm : float or None
-            Longest gradient; None to measure only.
+            Maximum norm; None to measure only.
 
         Returns
         -------
         float
-            Euclidean norm before, the mean over members.
+            Euclidean norm before rescaling, averaged over the members.
         """
         norms = [_clip(parts, max_norm) for parts in self._gradient_by_member()]
         return sum(norms) / len(norms)
 
     def _gradient_by_member(self) -> list[list[NDArray]]:
-        """Return the arrays that the gradient of each member consists of."""
+        """Return, for each member, the arrays that its gradient consists of."""
         if len(self._members) > 1:
             return [list(chain(*views)) for views in self._views]
         if self.sparse_gradient is not None:
@@ -391,7 +394,7 @@ class Backpropagation:
 
 
 def _clip(parts: list[NDArray], max_norm: float | None) -> float:
-    """Shorten a gradient in parts to `max_norm`; return its norm before."""
+    """Rescale a gradient that consists of several arrays; return its norm before rescaling."""
     norm = math.sqrt(sum(float(np.vdot(part, part)) for part in parts))
     if max_norm is not None and norm > max_norm:
         for part in parts:

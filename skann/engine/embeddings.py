@@ -1,4 +1,4 @@
-"""Numerical embeddings: several inputs of the network for each number of a row."""
+"""Numerical embeddings: additional inputs of the network for each number of a row."""
 
 import math
 from collections.abc import Callable
@@ -19,15 +19,15 @@ def _piece(values: NDArray) -> None:
 
 
 class EmbeddingFunction(NamedTuple):
-    """A function of numbers.
+    """A function that an embedding applies to numbers.
 
     Attributes
     ----------
     apply : callable (values) -> None
-        Replaces ``(x - place) * slope`` by the value of the function.
+        Replaces ``(x - place) * slope`` in place by the value of the function.
     amplitude : float
-        What the value is multiplied by. Small values, combined by large weights, are learned
-        slowly: less is overfitted.
+        Factor of the value. A small factor with correspondingly large weights makes the embedding
+        learn slowly, which reduces overfitting.
     """
 
     apply: Callable[[NDArray], None]
@@ -41,18 +41,18 @@ EMBEDDINGS = {
 
 
 class EmbeddingArrays(NamedTuple):
-    """What an embedding computes with, for up to a number of rows.
+    """Arrays that an embedding needs for a batch.
 
     Attributes
     ----------
     outputs : ndarray of shape (n_rows, n_inputs)
-        The rows, then the embedded numbers.
+        The given inputs, followed by the embedded numbers.
     numbers : ndarray of shape (n_numbers, 1, n_rows)
-        What is embedded.
+        The numbers to embed.
     basis : ndarray of shape (n_numbers, n_functions, n_rows)
         Values of the functions of each number.
     mixed : ndarray of shape (n_numbers, width, n_rows)
-        Their combinations, or the gradient with respect to them.
+        Combinations of these values, or the gradient with respect to the combinations.
     """
 
     outputs: NDArray
@@ -67,19 +67,20 @@ class EmbeddingArrays(NamedTuple):
 
 
 class NumericalEmbedding:
-    r"""Combinations of functions of each number, beside the number itself.
+    r"""Additional inputs that are weighted sums of functions of each number.
 
     .. math:: e_{jd}(x_j) = \sum_k V_{jkd}\, a \varphi(s_{jk} (x_j - p_{jk}))
 
-    With "periodic" [1]_ :math:`\varphi` is the cosine, of random frequencies and phases; with
-    "piecewise_linear" [1]_ it is the identity from 0 to 1 and constant beyond, for pieces
-    between quantiles of the training rows. V is trained with the network; s and p are not:
-    training the frequencies as well gains nothing. As in [2]_, the numbers themselves are kept.
+    With "periodic" [1]_, :math:`\varphi` is the cosine, and the frequencies and phases are random.
+    With "piecewise_linear" [1]_, :math:`\varphi` clips to [0, 1], and each function rises between
+    two neighbouring quantiles of the training rows. The weights V are trained with the network.
+    The slopes s and the places p are fixed, because training the frequencies does not raise the
+    accuracy. As in [2]_, the numbers themselves remain inputs.
 
     Parameters
     ----------
     shape : Embedding
-        What is embedded, and how.
+        Settings of the embedding.
     weights : ndarray of shape (n_numbers, width, n_functions)
         The weights :math:`V`, a view of the network's parameter vector, like `places` and
         `slopes`.
@@ -101,16 +102,16 @@ class NumericalEmbedding:
         self.function = EMBEDDINGS[shape.kind]
 
     def begin(self, rng: np.random.Generator, scale: float, inputs: NDArray) -> None:
-        """Set all parameters to what training begins with.
+        """Initialise all parameters.
 
         Parameters
         ----------
         rng : numpy.random.Generator
-            Source of randomness.
+            Random generator.
         scale : float
-            Standard deviation of the frequencies of "periodic", in periods for each unit.
+            Standard deviation of the frequencies of "periodic", in periods per unit.
         inputs : ndarray of shape (n_rows, n_features)
-            Training rows, as they are embedded.
+            Training rows after scaling.
         """
         if self.shape.kind == "periodic":
             self.slopes[...] = 2 * math.pi * scale * rng.standard_normal(self.slopes.shape)
@@ -122,7 +123,7 @@ class NumericalEmbedding:
         self.weights[...] = rng.uniform(-limit, limit, self.weights.shape)
 
     def _set_pieces(self, numbers: NDArray) -> None:
-        """Put the ends of pieces at quantiles; numbers with few values have fewer pieces."""
+        """Set the ends of the pieces to quantiles; numbers with few values have fewer pieces."""
         self.places.fill(0)
         self.slopes.fill(0)
         levels = np.linspace(0, 1, self.shape.n_functions + 1)
@@ -132,7 +133,7 @@ class NumericalEmbedding:
             slopes[: len(ends) - 1] = 1 / np.diff(ends)
 
     def arrays(self, shape: tuple[int, int], empty: Callable) -> EmbeddingArrays:
-        """Return what `forward` computes with, for inputs of a shape."""
+        """Return the arrays that `forward` needs for inputs of the given shape."""
         n_rows, n_features = shape
         n_numbers, width, n_functions = self.weights.shape
         dtype = self.weights.dtype
@@ -147,19 +148,19 @@ class NumericalEmbedding:
         Parameters
         ----------
         inputs : ndarray of shape (n_rows, n_features)
-            Rows, the numbers to embed first.
+            Rows. The numbers to embed come first.
         arrays : EmbeddingArrays
-            For as many rows; overwritten.
+            Arrays for this number of rows, overwritten.
 
         Returns
         -------
         ndarray of shape (n_rows, n_inputs)
-            ``arrays.outputs``.
+            ``arrays.outputs``: the given inputs, followed by the embedded numbers.
         """
         outputs, numbers, basis, mixed = arrays
         n_features = inputs.shape[1]
         numbers[:, 0] = inputs[:, : self.shape.n_numbers].T
-        # Rows last, so that NumPy's loops over them are long.
+        # The rows are the last axis, so that NumPy's inner loops are long.
         np.subtract(numbers, self.places[:, :, np.newaxis], out=basis)
         basis *= self.slopes[:, :, np.newaxis]
         self.function.apply(basis)
@@ -170,7 +171,7 @@ class NumericalEmbedding:
         return outputs
 
     def _by_number(self, embedded: NDArray) -> NDArray:
-        """View embedded numbers of rows in shape (n_numbers, width, n_rows)."""
+        """Return a view of the embedded numbers with shape (n_numbers, width, n_rows)."""
         return embedded.T.reshape(*self.weights.shape[:2], len(embedded))
 
     def backward(self, arrays: EmbeddingArrays, grad: NDArray, grad_weights: NDArray) -> None:
@@ -179,7 +180,7 @@ class NumericalEmbedding:
         Parameters
         ----------
         arrays : EmbeddingArrays
-            As `forward` left them; partly overwritten.
+            Arrays from the last call of `forward`. Some of them are overwritten.
         grad : ndarray of shape (n_rows, n_numbers * width)
             Gradient with respect to the embedded numbers.
         grad_weights : ndarray of shape (n_numbers, width, n_functions)

@@ -1,4 +1,4 @@
-"""Layers: forward and backward side by side, writing into arrays they are given."""
+"""Layers, with their forward and backward passes. They write to arrays that the caller provides."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,23 +9,24 @@ from skann.engine.memory import aligned_empty
 
 
 class SparseGradient:
-    """Gradient of a weight matrix, in the rows of the features that a sparse batch has.
+    """Gradient of a weight matrix for a sparse batch, limited to the rows that are not zero.
 
-    In all other rows it is zero: of a large vocabulary a batch of texts touches little.
+    These are the rows of the features that occur in the batch. For example, a batch of texts
+    contains only a few words of a large vocabulary.
 
     Parameters
     ----------
     n_features : int
-        Rows of the weight matrix.
+        Number of rows of the weight matrix.
 
     Attributes
     ----------
     n_features : int
-        As given.
+        Number of rows of the weight matrix.
     rows : ndarray of shape (n_touched,), intp
-        Features of the last batch, sorted.
+        Features that occur in the last batch, sorted.
     values : ndarray of shape (n_touched, fan_out)
-        The gradient in those rows.
+        Gradient with respect to these rows.
     """
 
     def __init__(self, n_features: int) -> None:
@@ -38,7 +39,7 @@ class SparseGradient:
         self._buffer = np.empty(0)
 
     def touch(self, inputs: sparse.csr_array) -> None:
-        """Find the features that a batch has: call it before `compute`.
+        """Find the features that occur in a batch. Call this method before `compute`.
 
         Parameters
         ----------
@@ -48,12 +49,12 @@ class SparseGradient:
         self.rows, self._columns = self._kernels.touch(inputs.indices, self._place)
 
     def compute(self, inputs: sparse.csr_array, grad_outputs: NDArray) -> None:
-        """Compute ``inputs.T @ grad_outputs`` without its empty rows.
+        """Compute ``inputs.T @ grad_outputs`` without the rows that are zero.
 
         Parameters
         ----------
         inputs : CSR array of shape (n_rows, n_features)
-            The batch, or one with other values in the same places.
+            The batch that `touch` was called with. Its values may have changed.
         grad_outputs : ndarray of shape (n_rows, fan_out)
             Gradient with respect to the pre-activations.
         """
@@ -80,19 +81,19 @@ class Dense:
         self.bias = bias
 
     def forward(self, inputs: NDArray | sparse.csr_array, outputs: NDArray) -> None:
-        """Compute the layer; parameters as in `multiply`."""
+        """Compute the outputs of the layer; parameters as in `multiply`."""
         self.multiply(inputs, outputs)
         outputs += self.bias
 
     def multiply(self, inputs: NDArray | sparse.csr_array, outputs: NDArray) -> None:
-        """Compute the layer without its bias.
+        """Compute the outputs of the layer without the bias.
 
         Parameters
         ----------
         inputs : ndarray or CSR array of shape (n_rows, fan_in)
-            What the layer before computed.
+            Outputs of the previous layer.
         outputs : ndarray of shape (n_rows, fan_out)
-            Overwritten. Row-major, or the transpose of a row-major array.
+            Overwritten by the outputs. Row-major, or the transpose of a row-major array.
         """
         if not isinstance(inputs, np.ndarray):
             outputs[...] = inputs @ self.weights
@@ -108,19 +109,19 @@ class Dense:
         grad_weights: NDArray | SparseGradient,
         grad_inputs: NDArray | None,
     ) -> None:
-        """Compute the gradients of the layer, but for that of the bias: a sum over the rows.
+        """Compute the gradients with respect to the weights and the inputs, not the bias.
 
         Parameters
         ----------
         inputs : ndarray or CSR array of shape (n_rows, fan_in)
-            As in the forward pass.
+            Inputs of the forward pass.
         grad_outputs : ndarray of shape (n_rows, fan_out)
             Gradient with respect to the outputs.
         grad_weights : ndarray of shape (fan_in, fan_out) or SparseGradient
             Overwritten by the gradient with respect to the weights.
         grad_inputs : ndarray of shape (n_rows, n_last) or None
-            Overwritten by the gradient with respect to the last of the `inputs`; None where
-            none is needed.
+            Overwritten by the gradient with respect to the last `n_last` inputs; None if it is not
+            needed.
         """
         if isinstance(grad_weights, SparseGradient):
             grad_weights.compute(inputs, grad_outputs)
@@ -138,17 +139,16 @@ class BatchNormalization:
 
     .. math:: y = \gamma \frac{x - \mu}{\sqrt{\sigma^2 + 10^{-5}}} + \beta
 
-    In training the mean and the variance are those of the batch, in prediction running
-    averages of them. A batch of one row, which has no variance, is normalised as in
-    prediction.
+    In training, the mean and the variance are those of the batch. In prediction, they are running
+    averages. A batch of one row has no variance, so it is normalised as in prediction.
 
     Parameters
     ----------
     scale, shift : ndarray of shape (width,)
         :math:`\gamma` and :math:`\beta`, views of the network's parameter vector.
     mean, variance : ndarray of shape (width,)
-        The running averages, updated in place: a tenth of the way to each batch's. The
-        variance is divided by one less than the rows, as in PyTorch.
+        Running averages, updated in place. Each batch contributes 10 %. The variance is unbiased,
+        as in PyTorch.
 
     References
     ----------
@@ -164,33 +164,33 @@ class BatchNormalization:
         self.mean, self.variance = mean, variance
 
     def predict(self, values: NDArray) -> None:
-        """Normalise by the running averages, in place.
+        """Normalise in place with the running averages.
 
         Parameters
         ----------
         values : ndarray of shape (n_rows, width)
-            Overwritten.
+            Values to normalise, overwritten.
         """
         values -= self.mean
         values *= self.scale / np.sqrt(self.variance + self.epsilon)
         values += self.shift
 
     def forward(self, values: NDArray, normalized: NDArray, ones: NDArray) -> NDArray:
-        """Normalise by the batch's own mean and variance, in place.
+        """Normalise in place with the mean and the variance of the batch.
 
         Parameters
         ----------
         values : ndarray of shape (n_rows, width)
-            Overwritten.
+            Values to normalise, overwritten.
         normalized : ndarray of shape (n_rows, width)
-            Overwritten by what is scaled and shifted.
+            Overwritten by the normalised values before scale and shift.
         ones : ndarray of shape (n_rows,)
-            Ones.
+            Vector of ones.
 
         Returns
         -------
         ndarray of shape (width,)
-            Inverse of the standard deviation, which the backward pass needs.
+            Inverse standard deviations, which the backward pass needs.
         """
         n_rows = len(values)
         mean, variance = self.mean, self.variance
@@ -223,15 +223,16 @@ class BatchNormalization:
         Parameters
         ----------
         normalized : ndarray of shape (n_rows, width)
-            As the forward pass left it; overwritten.
+            Result of the forward pass, overwritten.
         inverse_deviation : ndarray of shape (width,)
-            What the forward pass returned.
+            Return value of the forward pass.
         grad : ndarray of shape (n_rows, width)
-            Gradient with respect to the outputs; overwritten by that of the inputs.
+            Gradient with respect to the outputs, overwritten by the gradient with respect to the
+            inputs.
         ones : ndarray of shape (n_rows,)
-            Ones.
+            Vector of ones.
         scratch : ndarray of shape (n_rows, width)
-            Overwritten.
+            Array for intermediate results, overwritten.
         grad_parameters : tuple of ndarray of shape (width,)
             Overwritten by the gradients with respect to `scale` and `shift`.
         """
@@ -274,7 +275,7 @@ class LayerNormalization:
         Parameters
         ----------
         values : ndarray of shape (n_rows, width)
-            Overwritten.
+            Values to normalise, overwritten.
         """
         self.forward(values, np.empty_like(values), self._average)
 
@@ -284,7 +285,7 @@ class LayerNormalization:
         Returns
         -------
         ndarray of shape (n_rows, 1)
-            Inverse of the standard deviation, which the backward pass needs.
+            Inverse standard deviations, which the backward pass needs.
         """
         values -= np.dot(values, self._average)[:, np.newaxis]
         np.square(values, out=normalized)

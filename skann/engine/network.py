@@ -1,4 +1,4 @@
-"""The layer stack over one flat parameter vector."""
+"""Networks whose parameters are views of one flat vector."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ParameterViews(list):
-    """A list of views of one vector: assigning to an item writes into the vector.
+    """A list of views of one vector. Assigning to an item writes to the vector.
 
     Examples
     --------
@@ -41,29 +41,30 @@ class ParameterViews(list):
         if [np.shape(value) for value in values] != [view.shape for view in views]:
             raise ValueError(
                 f"Parameters of shapes {[view.shape for view in views]} cannot be set to arrays"
-                f" of shapes {[np.shape(value) for value in values]}."
+                f" of shapes {[np.shape(value) for value in values]}. Assign arrays of the same"
+                " shapes."
             )
         for view, value in zip(views, values, strict=True):
             view[...] = value
 
 
 class VectorViews(NamedTuple):
-    """A parameter vector, or a gradient, split into views.
+    """Views of the parts of a parameter vector or of a gradient.
 
     Attributes
     ----------
     coefs : ParameterViews
         Weight matrices of shape (fan_in, fan_out).
     embedding_weights : ParameterViews
-        Of the numerical embedding.
+        Weights of the numerical embedding.
     intercepts : ParameterViews
         Bias vectors of shape (fan_out,).
     scales, shifts : ParameterViews
-        Of the normalisation of each hidden layer.
+        Scale and shift of the normalisation in each hidden layer.
     means, variances : ParameterViews
         Running averages of batch normalisation; empty in a gradient.
     places, slopes : ParameterViews
-        Of the functions of the numerical embedding; empty in a gradient.
+        Places and slopes of the functions of the numerical embedding; empty in a gradient.
     """
 
     coefs: ParameterViews
@@ -77,7 +78,7 @@ class VectorViews(NamedTuple):
     slopes: ParameterViews
 
     def by_member(self, n_members: int) -> list["VectorViews"]:
-        """Return the views of each member: in every list they follow one another."""
+        """Return the views of each member; each list contains one member after the other."""
         return [
             VectorViews(*(ParameterViews(_share(part, member, n_members)) for part in self))
             for member in range(n_members)
@@ -90,7 +91,7 @@ def _share(views: list, member: int, n_members: int) -> list:
 
 
 class Layer(NamedTuple):
-    """A fully connected layer with what is applied to its outputs."""
+    """A fully connected layer with its normalisation and activation."""
 
     dense: Dense
     normalization: BatchNormalization | LayerNormalization | None
@@ -103,17 +104,17 @@ class Member(NamedTuple):
     Attributes
     ----------
     embedding : NumericalEmbedding or None
-        Of the inputs.
+        Embedding of the inputs.
     layers : list of Layer
-        From the first hidden layer to the output layer, which has neither normalisation nor
-        activation: its link belongs to the loss.
+        Layers from the first hidden layer to the output layer. The output layer has no
+        normalisation and no activation, because the link function is part of the loss.
     """
 
     embedding: NumericalEmbedding | None
     layers: list[Layer]
 
     def forward(self, inputs: NDArray | sparse.csr_array, outputs: list[NDArray]) -> NDArray:
-        """Compute raw scores; see `Network.forward`."""
+        """Return the raw scores; see `Network.forward`."""
         if self.embedding is not None:
             inputs = self.embedding.forward(inputs, self.embedding.arrays(inputs.shape, np.empty))
         for (dense, normalization, activation), values in zip(self.layers, outputs, strict=True):
@@ -127,29 +128,29 @@ class Member(NamedTuple):
 
 
 class Network:
-    """A multi-layer perceptron up to its raw scores, or several whose probabilities are averaged.
+    """A multi-layer perceptron that computes raw scores, or several that are averaged.
 
-    All parameters are views of one vector: weights first, so that weight decay is one
-    slice, then biases, then scales and shifts of the normalisation, and last what has no
-    gradient: the averages that batch normalisation keeps and the functions of an embedding. An
-    optimizer step is a few passes over one array, and a copy of the model one copy. In each of
-    these parts, those of several members follow one another.
+    All parameters are views of one vector, in this order: weights, biases, scales and shifts of
+    the normalisation, and the parameters without a gradient, which are the running averages of
+    batch normalisation and the functions of an embedding. Each part contains one member after the
+    other. Weight decay therefore applies to one slice, an optimizer step is a few passes over one
+    array, and copying a network copies one array.
 
     Parameters
     ----------
     architecture : Architecture
-        What the network is made of.
+        Architecture of the network.
     parameters : ndarray of shape (n_parameters,)
-        The parameter vector; the network works on it, not on a copy.
+        Parameter vector. The network uses it directly, not a copy.
 
     Attributes
     ----------
     members : list of Member
-        The networks, nearly always one.
+        The members; usually there is only one.
     coefs : ParameterViews
-        Weight matrices, views of `parameters`; those of all members.
+        Weight matrices of all members, views of `parameters`.
     intercepts : ParameterViews
-        Bias vectors, views of `parameters`; those of all members.
+        Bias vectors of all members, views of `parameters`.
     """
 
     def __init__(self, architecture: Architecture, parameters: NDArray) -> None:
@@ -168,20 +169,21 @@ class Network:
         rng: np.random.Generator,
         kernel_initializer: str = "auto",
     ) -> Self:
-        """Make a network with random weights and zero biases.
+        """Return a network with random weights and zero biases.
 
         Parameters
         ----------
         architecture : Architecture
-            What the network is made of.
+            Architecture of the network.
         dtype : dtype-like
-            Computing dtype. The draws are the same in every dtype, up to rounding.
+            Data type of the parameters. Apart from rounding, the weights are the same in every
+            dtype.
         rng : numpy.random.Generator
-            Source of randomness.
+            Random generator.
         kernel_initializer : str
-            Initializer of the weights, a name in `skann.engine.initializers.INITIALIZERS`.
-            "auto" for the one that suits each layer's activation, and Glorot's for the output
-            layer.
+            Initializer of the weights, a name in `skann.engine.initializers.INITIALIZERS`. "auto"
+            chooses the initializer that suits the activation of each layer, and Glorot for the
+            output layer.
 
         Returns
         -------
@@ -202,33 +204,34 @@ class Network:
 
     @property
     def trainable(self) -> NDArray:
-        """The part of `parameters` that has a gradient."""
+        """The part of `parameters` that has a gradient, as a view."""
         return self.parameters[: self.architecture.n_trainable]
 
     @property
     def weights(self) -> NDArray:
-        """The part of `parameters` that is penalised."""
+        """The part of `parameters` that is penalised, as a view."""
         return self.parameters[: self.architecture.n_weights]
 
     def copy(self) -> "Network":
-        """Return the same network on a parameter vector of its own."""
+        """Return the same network with a copy of the parameter vector."""
         return Network(self.architecture, aligned_copy(self.parameters))
 
     def forward(self, inputs: NDArray | sparse.csr_array, outputs: list[NDArray]) -> NDArray:
-        """Compute raw scores, as in prediction: nothing is random, the network is only read.
+        """Return the raw scores for prediction: without dropout, and without changing the network.
 
         Parameters
         ----------
         inputs : ndarray or CSR array of shape (n_rows, n_features)
-            Rows in the computing dtype.
+            Rows in the dtype of the parameters.
         outputs : list of ndarray
-            One array for each layer's outputs (see `output_buffers`), overwritten.
+            One array for the outputs of each layer (see `output_buffers`), overwritten.
 
         Returns
         -------
         ndarray of shape (n_outputs, n_rows), C-contiguous
-            The logits, class by class: of a single member the transpose of the last of
-            `outputs`, of several those of their mean probabilities.
+            Logits, one row for each class. With a single member, they are the transpose of the
+            last array in `outputs`. With several members, they are the logits of the mean
+            probabilities.
         """
         if len(self.members) == 1:
             return self.members[0].forward(inputs, outputs)
@@ -236,14 +239,14 @@ class Network:
         return LOSSES[self.architecture.loss].average(np.array(scores))
 
     def output_buffers(self, n_rows: int, empty: Callable = aligned_empty) -> list[NDArray]:
-        """Return arrays for the outputs of every layer, for `n_rows` rows."""
+        """Return an array for the outputs of each layer, for `n_rows` rows."""
         *hidden, n_outputs = self.architecture.layer_sizes[1:]
         dtype = self.parameters.dtype
         logits = empty((n_outputs, n_rows), dtype)
         return [empty((n_rows, width), dtype) for width in hidden] + [logits.T]
 
     def constrain(self, max_norm: float) -> None:
-        """Shorten the vector of weights into each hidden unit to at most `max_norm`."""
+        """Rescale the weights into each hidden unit if their norm is larger than `max_norm`."""
         for layer in chain.from_iterable(member.layers[:-1] for member in self.members):
             coef = layer.dense.weights
             norms = np.sqrt(np.einsum("ij,ij->j", coef, coef))
@@ -251,14 +254,14 @@ class Network:
                 coef *= max_norm / np.maximum(norms, max_norm)
 
     def decision_function(self, rows: "RowSource", chunk_rows: int) -> NDArray:
-        """Compute raw scores of all rows, chunk by chunk; the network is only read.
+        """Return the raw scores of all rows, computed chunk by chunk.
 
         Parameters
         ----------
         rows : RowSource
-            Source of the rows (see `skann.engine.batches`).
+            Source of the rows.
         chunk_rows : int
-            Number of rows computed at once.
+            Number of rows in a chunk.
 
         Returns
         -------
@@ -275,21 +278,22 @@ class Network:
     def scores_by_chunk(
         self, rows: "RowSource", chunk_rows: int
     ) -> Iterator[tuple[slice, NDArray]]:
-        """Yield raw scores chunk by chunk; the network is only read.
+        """Yield the raw scores chunk by chunk.
 
         Parameters
         ----------
         rows : RowSource
-            Source of the rows (see `skann.engine.batches`).
+            Source of the rows.
         chunk_rows : int
-            Number of rows computed at once.
+            Number of rows in a chunk.
 
         Yields
         ------
         part : slice
-            Which rows they are.
+            Rows of the chunk.
         scores : ndarray of shape (n_outputs, n_part), C-contiguous
-            Valid until the next chunk; may be overwritten.
+            Raw scores of these rows. The array may be overwritten, and is reused for the next
+            chunk.
         """
         buffers: list[NDArray] = []
         for start in range(0, len(rows), chunk_rows):
@@ -299,7 +303,7 @@ class Network:
     def _scores_of_chunk(
         self, rows: "RowSource", start: int, stop: int, buffers: list[NDArray]
     ) -> NDArray:
-        """Return the scores of consecutive rows; replace `buffers` where they do not fit."""
+        """Return the scores of consecutive rows; replace `buffers` if they have another size."""
         inputs = _at_least_two(rows.chunk(start, stop))
         if not buffers or len(buffers[-1]) != inputs.shape[0]:
             buffers[:] = self.output_buffers(inputs.shape[0], np.empty)
@@ -309,7 +313,7 @@ class Network:
 
 
 def _make_member(architecture: Architecture, views: VectorViews) -> Member:
-    """Return a member whose parameters are views."""
+    """Return a member whose parameters are the given views."""
     embedding = None
     if architecture.embedding is not None:
         given = views.embedding_weights, views.places, views.slopes
@@ -331,10 +335,10 @@ def _make_member(architecture: Architecture, views: VectorViews) -> Member:
 
 
 def _at_least_two(inputs: NDArray | sparse.csr_array) -> NDArray | sparse.csr_array:
-    """Double a single dense row.
+    """Duplicate a single dense row; return other inputs unchanged.
 
-    BLAS sums a product with one vector in another order than one with several; as one of two
-    equal rows, a row gets nearly always the scores it has in a batch.
+    BLAS uses another order of summation for a product with a single row. If the row is duplicated,
+    its scores are almost always the same as in a larger batch.
     """
     if inputs.shape[0] == 1 and isinstance(inputs, np.ndarray):
         return np.concatenate((inputs, inputs))
@@ -349,11 +353,11 @@ def parameter_views(
     Parameters
     ----------
     architecture : Architecture
-        Of the network that it belongs to.
+        Architecture of the network.
     vector : ndarray of shape (n_parameters,) or (n_trainable,)
-        What to split.
+        Parameter vector, or gradient.
     skip_first : bool
-        Whether the first weight matrix, of a single member, is not part of the vector.
+        Whether the vector lacks the first weight matrix; only for a single member.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a network is made of and what a fit is to do, as plain values."""
+"""The architecture of a network and the settings of a fit, as plain values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import NamedTuple, Self
 
 
 class Embedding(NamedTuple):
-    """How a network embeds numbers (see `skann.engine.embeddings`).
+    """Settings of a numerical embedding (see `skann.engine.embeddings`).
 
     Attributes
     ----------
     kind : str
-        A name in `skann.engine.embeddings.EMBEDDINGS`.
+        Name of the embedding in `skann.engine.embeddings.EMBEDDINGS`.
     n_numbers : int
-        Inputs that are embedded, the first ones.
+        Number of inputs that are embedded. They come first.
     width : int
-        Combinations of functions of each number.
+        Number of combinations for each embedded number.
     n_functions : int
-        Functions of each number.
+        Number of functions that each combination consists of.
     """
 
     kind: str
@@ -33,23 +33,23 @@ class Embedding(NamedTuple):
 
 
 class Architecture(NamedTuple):
-    """What a network is made of.
+    """Architecture of a network.
 
     Attributes
     ----------
     layer_sizes : tuple of int
-        Units of every layer, from the inputs to the outputs.
+        Number of units in each layer, from the input layer to the output layer.
     activations : tuple of str
-        Activation of each hidden layer, names in `skann.engine.activations.ACTIVATIONS`.
+        Activation of each hidden layer, a name in `skann.engine.activations.ACTIVATIONS`.
     normalization : {"batch", "layer"} or None
-        Of the hidden layers, before their activations.
+        Normalisation of the hidden layers before their activations.
     n_members : int
-        Networks of these layers, whose probabilities are averaged.
+        Number of networks with these layers, whose probabilities are averaged.
     loss : str
-        What they are trained by, a name in `skann.engine.losses.LOSSES`: it says what the raw
-        scores of several members are together.
+        Name of the loss in `skann.engine.losses.LOSSES`. The loss also defines how the raw scores
+        of several members are combined.
     embedding : Embedding or None
-        Of the inputs; each member has its own.
+        Embedding of the inputs. Each member has its own embedding with these settings.
     """
 
     layer_sizes: tuple[int, ...]
@@ -61,18 +61,18 @@ class Architecture(NamedTuple):
 
     @classmethod
     def from_tree(cls, values: tuple) -> Self:
-        """Return the architecture whose `to_tree` gave values."""
+        """Return the architecture from the result of `to_tree`."""
         architecture = cls(*values)
         embedding = architecture.embedding
         return architecture._replace(embedding=embedding and Embedding(*embedding))
 
     def to_tree(self) -> tuple:
-        """Return plain tuples, to be pickled."""
+        """Return the architecture as plain tuples, for pickling."""
         return *self[:-1], self.embedding and tuple(self.embedding)
 
     @property
     def weight_shapes(self) -> list[tuple[int, int]]:
-        """Shapes of a member's weight matrices; the first has rows for embedded inputs as well."""
+        """Shapes of a member's weight matrices; the first includes the embedded inputs."""
         n_features, *sizes = self.layer_sizes
         if self.embedding is not None:
             n_features += self.embedding.n_numbers * self.embedding.width
@@ -80,7 +80,7 @@ class Architecture(NamedTuple):
 
     @property
     def widest(self) -> int:
-        """Most numbers that a row has on its way through the network."""
+        """Maximum number of values that a row has at any stage of the forward pass."""
         widths = [*self.layer_sizes, self.weight_shapes[0][0]]
         if self.embedding is not None:
             widths.append(self.embedding.n_numbers * self.embedding.n_functions)
@@ -88,20 +88,20 @@ class Architecture(NamedTuple):
 
     @property
     def n_weights(self) -> int:
-        """Number of weights, the first part of the parameter vector."""
+        """Number of weights, which form the first part of the parameter vector."""
         n_weights = sum(fan_in * fan_out for fan_in, fan_out in self.weight_shapes)
         n_weights += 0 if self.embedding is None else self.embedding.n_weights
         return self.n_members * n_weights
 
     @property
     def n_trainable(self) -> int:
-        """Number of weights, biases, scales and shifts, which have a gradient."""
+        """Number of parameters that have a gradient: weights, biases, scales and shifts."""
         norms = 2 * sum(self.layer_sizes[1:-1]) if self.normalization else 0
         return self.n_weights + self.n_members * (sum(self.layer_sizes[1:]) + norms)
 
     @property
     def n_parameters(self) -> int:
-        """Length of the parameter vector, at whose end is what has no gradient."""
+        """Length of the parameter vector; the parameters without a gradient come last."""
         averages = 2 * sum(self.layer_sizes[1:-1]) if self.normalization == "batch" else 0
         functions = 0
         if self.embedding is not None:
@@ -111,10 +111,11 @@ class Architecture(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a fit is to do, nothing left to ``"auto"``; names as in `ANNClassifier`.
+    """Settings of a fit, in which every ``"auto"`` has been replaced.
 
-    `one_thread` is for fits that run beside others in threads of one process: their products
-    would take the cores from each other.
+    The names are those of the parameters of `ANNClassifier`. `one_thread` limits BLAS to one
+    thread: it is set if several fits run in threads of one process, which would otherwise compete
+    for the cores.
     """
 
     architecture: Architecture
