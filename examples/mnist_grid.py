@@ -267,23 +267,28 @@ if __name__ == "__main__":
 #
 # .. image:: /images/search.png
 #    :alt: Accuracy on held-out folds for six layer sizes, and the time of a fit
+#    :class: sphx-glr-single-img
 #
 # The best setting is fitted to all training images, in ten epochs:
 #
 # .. image:: /images/mnist_grid/learning_curves.png
 #    :alt: Loss of the training and test images, and accuracy on the test images, by epoch
+#    :class: sphx-glr-single-img
 #
 # It reads 137 of the 10,000 test images wrongly. Many of these are hard to read for people, too:
 #
 # .. image:: /images/mnist_grid/mistakes.png
 #    :alt: The 24 misclassified test images with the highest probabilities
+#    :class: sphx-glr-single-img
 #
 # It most often takes a four for a nine:
 #
 # .. image:: /images/mnist_grid/confusion_matrix.png
 #    :alt: Confusion matrix of the test images
+#    :class: sphx-glr-single-img
 #
 # The units of the first layer react to short strokes at certain places:
 #
 # .. image:: /images/mnist_grid/first_layer.png
 #    :alt: Weights of sixty units of the first layer, drawn as images
+#    :class: sphx-glr-single-img
