@@ -69,7 +69,7 @@ class EmbeddingArrays(NamedTuple):
 class NumericalEmbedding:
     r"""Additional inputs that are weighted sums of functions of each number.
 
-    .. math:: e_{jd}(x_j) = \sum_k V_{jkd}\, a \varphi(s_{jk} (x_j - p_{jk}))
+    .. math:: e_{jd}(x_j) = \sum_k V_{jdk}\, a \varphi(s_{jk} (x_j - p_{jk}))
 
     With "periodic" [1]_, :math:`\varphi` is the cosine, and the frequencies and phases are random.
     With "piecewise_linear" [1]_, :math:`\varphi` clips to [0, 1], and each function rises between
