@@ -112,11 +112,11 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_\w+\.py",  # mnist_grid.py downloads: its page has stored pictures
     # Pages of the documentation show what these write.
     "ignore_pattern": r"(mnist_record|draw_digits|read_digits)\.py",
-    "backreferences_dir": "generated/backreferences",
     "minigallery_sort_order": place_in_index,
     "remove_config_comments": True,
     "ignore_repr_types": r"Display|matplotlib",  # the picture is there already
     "doc_module": ("skann",),
+    "backreferences_dir": "generated/backreferences",  # "Examples using" of the API pages
     "download_all_examples": False,
     "write_computation_times": False,
 }
