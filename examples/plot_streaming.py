@@ -90,8 +90,8 @@ LINES = {
 for name, (points, color, style) in LINES.items():
     seen, accuracy = np.transpose(points)
     ax.plot(seen, 100 * accuracy, style, color=color, ms=4, label=name)
-ax.legend(frameon=False, loc="center left")
-ax.set(xlabel="rows seen", ylabel="accuracy on the test patches (%)", ylim=(40, 105))
+figure.legend(loc="outside upper center", ncols=2, frameon=False)
+ax.set(xlabel="rows seen", ylabel="accuracy on the test patches (%)", ylim=(40, 100))
 ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 ax.spines[["top", "right"]].set_visible(False)
 ax.grid(alpha=0.25)

@@ -44,7 +44,7 @@ for name, curve in losses.items():
 
 display = TrainingCurveDisplay.from_estimator(networks, panels=["loss"])
 display.axes_[0].set(yscale="linear", ylim=(0, 0.4), ylabel="Loss")
-display.figure_.set_size_inches(8, 4.6)
+display.figure_.set_size_inches(6, 4.2)
 
 # %%
 # Early stopping keeps the network of the best epoch, marked by a diamond. In this fit the learning
@@ -62,7 +62,7 @@ stopped.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 best = min(stopped.history_, key=lambda record: record["validation_loss"])
 print(f"{stopped.n_iter_} epochs, the best was number {best['epoch']}")
 display = TrainingCurveDisplay.from_estimator(stopped, panels=["loss"])
-display.figure_.set_size_inches(8, 4.2)
+display.figure_.set_size_inches(6, 4)
 
 # %%
 # `history_` also records the learning rate. Schedules of fixed length run over all epochs.
