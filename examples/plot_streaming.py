@@ -70,6 +70,7 @@ def stream(X: np.ndarray, y: np.ndarray) -> Iterator[tuple[int, float]]:
 
 
 rows_on_disk = np.memmap(path, np.uint8, mode="r", shape=shape)
+next(stream(rows_on_disk, y_stream))  # The first fit also loads compiled code, with Numba.
 tracemalloc.start()
 shuffled = list(stream(rows_on_disk, y_stream))
 peak = tracemalloc.get_traced_memory()[1]
