@@ -35,10 +35,10 @@ def find_learning_rate(
 ) -> "LearningRateDisplay":
     """Suggest a `learning_rate_init` by the learning-rate range test.
 
-    In this test [1]_, a clone of the estimator is trained from new weights, with a learning
-    rate that rises from step to step. The test ends at the highest rate, or when the loss is four times its minimum.
-    The suggestion is a tenth of the rate at which the smoothed loss was lowest. It is a peak
-    rate, for schedules such as "one_cycle".
+    In this test [1]_, a clone of the estimator is trained from new weights, with a learning rate
+    that rises from step to step. The test ends at the highest rate, or when the loss is four times
+    its minimum. The suggestion is a tenth of the rate at which the smoothed loss was lowest. It is
+    a peak rate, for schedules such as "one_cycle".
 
     Parameters
     ----------
