@@ -52,8 +52,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     ----------
     hidden_layer_sizes : int or sequence of int, default=(128, 64)
         Number of units in each hidden layer. An int means one layer. ``()`` means no hidden layer,
-        which is logistic regression. Use more units if the training loss stays high, and fewer
-        units for speed.
+        which is logistic regression, penalised and smoothed by default. Use more units if the
+        training loss stays high, and fewer units for speed.
     activation : str or list of str, default="relu"
         Activation of the hidden layers, or a list with one activation for each of them: "elu",
         "gelu", "identity", "leaky_relu", "logistic", "mish", "relu", "selu", "silu", "softplus"
@@ -79,8 +79,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     input_scaling : {"standard", "maxabs", "robust"} or None, default=None
         Scaling of each feature. "standard" gives each feature mean 0 and variance 1. "maxabs"
         divides by the largest absolute value. "robust" [5]_ subtracts the median, divides by the
-        interquartile range (by half the range if that is 0), and sets `input_clip` to 3 if it is
-        None. Use "maxabs" for pixels and counts, "standard" for tables.
+        interquartile range (if that is 0, by half of maximum minus minimum), and sets `input_clip`
+        to 3 if it is None. Use "maxabs" for pixels and counts, "standard" for tables.
 
         The statistics come from the training rows, with their sample weights; those of "robust"
         come from at most 100,000 rows. Each batch is scaled when it is cast to `dtype`, so X is
@@ -105,16 +105,16 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         first call.
     numerical_embedding : {"periodic", "piecewise_linear"} or None, default=None
         Additional inputs for each number. They help the network to fit classes that change
-        abruptly along a feature. For each number, they are `embedding_width` combinations of 16
-        fixed functions, with trained weights [10]_. "periodic" uses cosines with random
-        frequencies and phases, "piecewise_linear" uses ramps between quantiles of the training
-        rows. The functions take the numbers after `input_scaling`, so standardise them. Categories
-        are not embedded, and X must be dense. Try it on tables with few features.
+        abruptly along a feature. Each number yields `embedding_width` of them, and each is a
+        trained combination of 16 fixed functions of the number [10]_: with "periodic", cosines
+        with random frequencies and phases; with "piecewise_linear", ramps between quantiles of the
+        training rows. The functions take the numbers after `input_scaling`, so standardise them.
+        Categories are not embedded, and X must be dense. Try it on tables with few features.
     embedding_width : int, default=3
         Number of additional inputs for each number. Without `numerical_embedding` it has no
         effect.
     embedding_scale : float, default=0.1
-        Standard deviation of the frequencies of "periodic", in periods per unit of the scaled
+        Standard deviation of the random frequencies of "periodic", in cycles per unit of the scaled
         number. Larger values fit finer structure, but overfit sooner.
     class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, in the form that `sklearn.utils.class_weight.compute_class_weight`
@@ -129,8 +129,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         `alpha` times the current learning rate.
 
         "auto" is 0.4 below 500 training rows, 0.1 below 2,500 and 0.05 from there on; with "lbfgs"
-        it is 1. If the mean of the positive sample weights is below 1, "auto" is multiplied by
-        it. With "adamw", "auto" is 0.01.
+        it is 1. With sample weights whose mean, over the positive ones, is below 1, "auto" is that
+        mean times this value. With "adamw", "auto" is 0.01.
     dropout : float, "auto" or list of float, default="auto"
         Share of the outputs of each hidden layer that is set to zero in training [6]_, or a list
         with one share for each hidden layer. "auto" is 0.1 in the first hidden layer and 0 in the
@@ -150,8 +150,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         values of the same shape. Validation data and predictions are not changed. For images, see
         `skann.images`.
 
-        With an augmentation, `input_scaling` multiplies all features by the same factor, the
-        smallest one, because distortions move values from one feature to another. Cannot be used
+        With an augmentation, `input_scaling` uses one factor for all features, the smallest,
+        because distortions move values from one feature to another. Cannot be used
         with sparse X or "lbfgs".
     label_smoothing : float or "auto", default="auto"
         Share of each target that is spread evenly over all classes, in [0, 1). "auto" is 0.02, and
@@ -165,8 +165,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         in float64. It suits smooth, strongly penalised problems with up to a few thousand rows.
     batch_size : int or "auto", default="auto"
         Number of rows in a mini-batch, at most the number of training rows. "auto" is 256 from
-        10,000 rows on; below, it is the power of two closest to three times the square root of the
-        number of rows, between 32 and 128. If the number of rows is not a multiple of the batch
+        10,000 rows on; below that, ``3 * sqrt(n_rows)``, rounded to a power of two from 32 to 128. If the number of rows is not a multiple of the batch
         size, the last two batches of an epoch share the remaining rows. "lbfgs" ignores
         `batch_size`. Raise it for speed, together with `learning_rate_init`. Lower it if a small
         data set gets too few steps.
@@ -198,11 +197,11 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Maximum number of loss evaluations with "lbfgs". Raise it if a warning advises you to.
     learning_rate : str or callable, default="one_cycle"
         Schedule of the learning rate: a factor for every step, which multiplies
-        `learning_rate_init`. The first five schedules have an end: they run over all `max_iter`
-        epochs.
+        `learning_rate_init`. The first five of these schedules have an end: they run over all
+        `max_iter` epochs.
 
         - "one_cycle": rises along a cosine for 30 % of the steps, then falls along a cosine to
-          1/10,000 [3]_.
+          a factor of 1/10,000 [3]_.
         - "cosine": falls along a cosine to 0.
         - "linear": falls linearly to 0.
         - "exponential": falls by the same ratio at every step, to 1/100.
@@ -212,25 +211,25 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         - "adaptive": constant, but divided by five whenever progress stops; training ends when
           the rate is below 1e-6.
 
-        Training with the last three ends when there is no more progress (see `tol`). If it has not
+        Training with "constant", "invscaling" and "adaptive" ends when there is no more progress (see `tol`). If it has not
         ended after `max_iter` epochs, a warning is issued.
     learning_rate_init : float or "auto", default="auto"
         Learning rate that the schedule multiplies. "auto" is 0.01 with Adam and 0.05 with SGD if
-        the schedule has an end, otherwise 0.001 and 0.01. Lower it if training diverges or the
+        the schedule has an end, otherwise 0.001 with Adam and 0.01 with SGD. Lower it if training diverges or the
         loss curve is noisy.
     power_t : float, default=0.5
         Exponent of "invscaling". Lower it if the learning rate falls too fast.
     warmup : float, default=0.0
-        Share of all steps during which a second factor rises linearly from 0 to 1. Try 0.05 if
+        Share of the steps, at the start, in which the learning rate is also multiplied by a factor
+        that rises linearly from 0 to 1. Try 0.05 if
         training diverges early with a schedule that has no rise of its own.
     max_iter : int or "auto", default="auto"
         Maximum number of epochs, or of iterations with "lbfgs". It is also the length of a
         schedule with an end. "auto" is 200 for a schedule without an end and 2000 for "lbfgs".
-        Otherwise it is the number of epochs in which the network sees 400,000 rows, between 10
-        and 40. Raise it, together with dropout, if accuracy matters more than time.
+        Otherwise it is ``400_000 / n_rows``, limited to 10 to 40. Raise it, together with dropout, if accuracy matters more than time.
     tol : float, default=1e-4
-        Smallest improvement of the loss that counts as progress, or of the validation score with
-        `early_stopping`. "lbfgs" stops when no entry of the gradient is larger than `tol`. Lower
+        Smallest improvement that counts as progress: of the training loss, or with
+        `early_stopping` of the validation score. "lbfgs" stops when no entry of the gradient is larger than `tol`. Lower
         it if training stops too early.
     n_iter_no_change : int or inf, default=10
         Number of epochs without progress to tolerate. Raise it if the loss curve is noisy.
@@ -251,7 +250,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         matter.
     dtype : {"float32", "float64"}, default="float32"
         Data type of all computations. "float64" takes about twice as long; use it if more than six
-        digits matter. "lbfgs" always uses "float64".
+        digits matter, or if the probabilities are to be calibrated. "lbfgs" always uses "float64".
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the validation split, the order of the rows, dropout and
         noise. With an int, the same data, versions and number of threads give exactly the same
