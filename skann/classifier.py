@@ -165,10 +165,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         in float64. It suits smooth, strongly penalised problems with up to a few thousand rows.
     batch_size : int or "auto", default="auto"
         Number of rows in a mini-batch, at most the number of training rows. "auto" is 256 from
-        10,000 rows on; below that, ``3 * sqrt(n_rows)``, rounded to a power of two from 32 to 128. If the number of rows is not a multiple of the batch
-        size, the last two batches of an epoch share the remaining rows. "lbfgs" ignores
-        `batch_size`. Raise it for speed, together with `learning_rate_init`. Lower it if a small
-        data set gets too few steps.
+        10,000 rows on; below that, ``3 * sqrt(n_rows)``, rounded to a power of two from 32 to 128.
+        If the number of rows is not a multiple of the batch size, the last two batches of an epoch
+        share the remaining rows. "lbfgs" ignores `batch_size`. Raise it for speed, together with
+        `learning_rate_init`. Lower it if a small data set gets too few steps.
     shuffle : bool, default=True
         Whether to shuffle the rows before every epoch. Disable it only if the rows must keep their
         order.
@@ -211,12 +211,12 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         - "adaptive": constant, but divided by five whenever progress stops; training ends when
           the rate is below 1e-6.
 
-        Training with "constant", "invscaling" and "adaptive" ends when there is no more progress (see `tol`). If it has not
-        ended after `max_iter` epochs, a warning is issued.
+        Training with "constant", "invscaling" and "adaptive" ends when there is no more progress
+        (see `tol`). If it has not ended after `max_iter` epochs, a warning is issued.
     learning_rate_init : float or "auto", default="auto"
         Learning rate that the schedule multiplies. "auto" is 0.01 with Adam and 0.05 with SGD if
-        the schedule has an end, otherwise 0.001 with Adam and 0.01 with SGD. Lower it if training diverges or the
-        loss curve is noisy.
+        the schedule has an end, otherwise 0.001 with Adam and 0.01 with SGD. Lower it if training
+        diverges or the loss curve is noisy.
     power_t : float, default=0.5
         Exponent of "invscaling". Lower it if the learning rate falls too fast.
     warmup : float, default=0.0
@@ -224,13 +224,14 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         that rises linearly from 0 to 1. Try 0.05 if
         training diverges early with a schedule that has no rise of its own.
     max_iter : int or "auto", default="auto"
-        Maximum number of epochs, or of iterations with "lbfgs". It is also the length of a
-        schedule with an end. "auto" is 200 for a schedule without an end and 2000 for "lbfgs".
-        Otherwise it is ``400_000 / n_rows``, limited to 10 to 40. Raise it, together with dropout, if accuracy matters more than time.
+        Maximum number of epochs, or of iterations with "lbfgs". It is also the length of a schedule
+        with an end. "auto" is 200 for a schedule without an end and 2000 for "lbfgs". Otherwise it
+        is ``400_000 / n_rows``, limited to 10 to 40. Raise it, together with dropout, if accuracy
+        matters more than time.
     tol : float, default=1e-4
-        Smallest improvement that counts as progress: of the training loss, or with
-        `early_stopping` of the validation score. "lbfgs" stops when no entry of the gradient is larger than `tol`. Lower
-        it if training stops too early.
+        Smallest improvement that counts as progress: of the training loss, or with `early_stopping`
+        of the validation score. "lbfgs" stops when no entry of the gradient is larger than `tol`.
+        Lower it if training stops too early.
     n_iter_no_change : int or inf, default=10
         Number of epochs without progress to tolerate. Raise it if the loss curve is noisy.
     early_stopping : bool, default=False
