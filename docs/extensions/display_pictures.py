@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib import pyplot as plt
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, train_test_split
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  (after the backend is chosen)
-from sklearn.datasets import load_digits  # noqa: E402
-from sklearn.model_selection import GridSearchCV, train_test_split  # noqa: E402
-
-from skann import (  # noqa: E402
+from skann import (
     ANNClassifier,
     MisclassifiedDisplay,
     SearchDisplay,
@@ -18,6 +16,8 @@ from skann import (  # noqa: E402
     WeightsDisplay,
     find_learning_rate,
 )
+
+matplotlib.use("Agg")
 
 FOLDER = "generated/displays"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib import pyplot as plt
 from sphinx.errors import ExtensionError
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  (after the backend is chosen)
 
 _BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```\n", re.MULTILINE | re.DOTALL)
 FIGURES = "generated/figures"
@@ -31,7 +31,7 @@ def show_output(app: Any, docname: str, source: list[str]) -> None:
         code = "\n" * line + re.sub(f"^{indent}", "", code, flags=re.MULTILINE)
         try:
             printed = _run(code, app.env.doc2path(docname), namespace)
-        except Exception as error:
+        except Exception as error:  # A block of a page can raise any error: say which block.
             raise ExtensionError(f"{docname}, block at line {line}: {error!r}") from error
         shown = []
         if printed.strip():
