@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from inspect import signature
 from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
@@ -29,13 +30,7 @@ from skann.engine.run import Observer, Run
 from skann.engine.settings import Settings
 from skann.engine.state import TrainingState
 from skann.epoch_tasks import EpochTasks
-from skann.inputs import (
-    Given,
-    as_numpy,
-    check_indices,
-    is_plain,
-    naming_validation_data,
-)
+from skann.inputs import Given, as_numpy, check_indices, is_plain, naming_validation_data
 from skann.model import FittedModel
 from skann.parameters import CONSTRAINTS
 from skann.preparation import Prepared, prepare, prepare_piece
@@ -122,10 +117,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         X: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
-        *,
-        X_val: ArrayLike | None = None,
-        y_val: ArrayLike | None = None,
-        sample_weight_val: ArrayLike | None = None,
+        **validation_data: Any,
     ) -> Self:
         """Continue an interrupted `fit` from the file of a `skann.callbacks.Checkpoint`.
 
@@ -143,12 +135,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             Labels of the training rows.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the training rows.
-        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Validation rows.
-        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
-            Labels of the validation rows.
-        sample_weight_val : array-like of shape (n_val,), default=None
-            Weights of the validation rows.
+        **validation_data : dict
+            Validation rows of the interrupted `fit`: `X_val`, `y_val` and `sample_weight_val`.
 
         Returns
         -------
@@ -159,6 +147,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         ------
         OSError
             If the file cannot be read.
+        TypeError
+            If `fit` has no argument of a given name.
         ValueError
             If the file is damaged, or if a parameter, the data or the number of BLAS threads
             differs from the interrupted fit. `verbose` may differ, and so may `random_state` if
@@ -169,7 +159,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
             After Ctrl-C, as in `fit`.
         """
         saved = SavedFit.read(path)
-        return self._fit(Given(X, y, sample_weight, X_val, y_val, sample_weight_val), saved)
+        given = Given(**signature(self.fit).bind(X, y, sample_weight, **validation_data).arguments)
+        return self._fit(given, saved)
 
     @available_if(lambda self: self._check_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)

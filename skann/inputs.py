@@ -15,6 +15,8 @@ from skann.engine.batches import Examples
 from skann.tables import refuse_dates
 from skann.targets import Labels, combine_weights, plain_labels
 
+_CHEAP_TO_COPY = 2**14  # Numbers: some rows of a table in column order.
+
 
 class Given(NamedTuple):
     """Arguments of `fit`.
@@ -63,8 +65,11 @@ def is_plain(X: Any) -> bool:
         return False
     if X.dtype.kind != "f":
         return X.dtype.kind in "iu"
+    if not (X.flags.forc or X.size <= _CHEAP_TO_COPY):
+        return False
+    numbers = X.ravel(order="K")  # A view of a contiguous array in either order.
     with np.errstate(over="ignore", invalid="ignore"):
-        return X.flags.c_contiguous and math.isfinite(np.vdot(X, X))
+        return math.isfinite(np.vdot(numbers, numbers))
 
 
 @as_numpy()

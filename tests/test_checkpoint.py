@@ -729,6 +729,10 @@ class TestDifferences:
         with pytest.raises(ValueError, match="of a fit on other data: sample_weight differs"):
             quick().resume(path, X, y, WEIGHTS[::-1], **more)
 
+    def test_an_argument_that_fit_does_not_have(self, saved):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'X_valid'"):
+            quick().resume(saved, X, y, X_valid=X)
+
     @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
     def test_of_many_rows_some_all_over_are_compared(self, path, make):
         X, y = problem(n_rows=3000)

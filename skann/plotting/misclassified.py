@@ -116,8 +116,7 @@ class MisclassifiedDisplay:
         *,
         image_shape: tuple[int, ...] | None = None,
         feature_names: Sequence[str] | None = None,
-        max_samples: int = 24,
-        ax: Any = None,
+        **plot_options: Any,
     ) -> Self:
         """Predict, and draw the misclassified samples.
 
@@ -135,11 +134,8 @@ class MisclassifiedDisplay:
             ``(height, width, 3)`` for colour images. None for a table of feature values.
         feature_names : sequence of str, default=None
             Names of the features for the table. None for the column names of `X`, if it has any.
-        max_samples : int, default=24
-            Maximum number of samples to draw.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. For images they are divided, so that the images are as large as
-            possible. None for a new figure.
+        **plot_options : dict
+            Options of `plot`, by name: `max_samples` (default 24) and `ax`.
 
         Returns
         -------
@@ -157,8 +153,7 @@ class MisclassifiedDisplay:
             confidence,
             image_shape=image_shape,
             feature_names=feature_names,
-            max_samples=max_samples,
-            ax=ax,
+            **plot_options,
         )
 
     @classmethod
@@ -171,8 +166,7 @@ class MisclassifiedDisplay:
         *,
         image_shape: tuple[int, ...] | None = None,
         feature_names: Sequence[str] | None = None,
-        max_samples: int = 24,
-        ax: Any = None,
+        **plot_options: Any,
     ) -> Self:
         """Draw the misclassified samples of given predictions.
 
@@ -191,11 +185,8 @@ class MisclassifiedDisplay:
             ``(height, width, 3)`` for colour images. None for a table of feature values.
         feature_names : sequence of str, default=None
             Names of the features for the table. None for the column names of `X`, if it has any.
-        max_samples : int, default=24
-            Maximum number of samples to draw.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. For images they are divided, so that the images are as large as
-            possible. None for a new figure.
+        **plot_options : dict
+            Options of `plot`, by name: `max_samples` (default 24) and `ax`.
 
         Returns
         -------
@@ -219,7 +210,7 @@ class MisclassifiedDisplay:
             feature_names=list(map(str, names)),
             image_shape=image_shape,
         )
-        return display.plot(ax, max_samples=max_samples)
+        return display.plot(**plot_options)
 
     def plot(self, ax: Any = None, *, max_samples: int = 24) -> Self:
         """Draw the misclassified samples.

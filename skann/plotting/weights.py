@@ -97,9 +97,7 @@ class WeightsDisplay:
         image_shape: tuple[int, ...] | None = None,
         feature_names: Sequence[str] | None = None,
         feature_scale: ArrayLike | None = None,
-        max_units: int = 60,
-        max_features: int = 30,
-        ax: Any = None,
+        **plot_options: Any,
     ) -> Self:
         """Draw the first layer of a network; without hidden layers, that is the output layer.
 
@@ -120,13 +118,9 @@ class WeightsDisplay:
             Factor for the weights of each feature. With the standard deviations of the features,
             the plot shows how much each of them contributes. Without it, a feature that hardly
             varies shows its random initial weights.
-        max_units : int, default=60
-            Maximum number of units to draw.
-        max_features : int, default=30
-            Maximum number of features to draw in a heat map.
-        ax : matplotlib Axes, default=None
-            Axes to draw on. With several images they are divided, so that the images are as large
-            as possible. None for a new figure.
+        **plot_options : dict
+            Options of `plot`, by name: `max_units` (default 60), `max_features` (default 30) and
+            `ax`.
 
         Returns
         -------
@@ -154,7 +148,7 @@ class WeightsDisplay:
             image_shape=image_shape,
             unit_names=classes[-network.n_outputs_ :] if network.n_layers_ == 2 else None,
         )
-        return display.plot(ax, max_units=max_units, max_features=max_features)
+        return display.plot(**plot_options)
 
     def plot(self, ax: Any = None, *, max_units: int = 60, max_features: int = 30) -> Self:
         """Draw the weights.
