@@ -43,6 +43,7 @@ from skann.tables import (
     holds_objects,
     is_frame,
     refuse_dates,
+    refuse_texts,
     split,
 )
 from skann.targets import Labels, plain_labels
@@ -443,6 +444,7 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
 
         Without an encoding, a new one is fitted to the rows.
         """
+        refuse_texts(X)
         X = as_objects(X)
         refuse_dates(X, "X")
         if sparse.issparse(X):

@@ -501,6 +501,20 @@ def _as_text(levels: list) -> list:
     return [None if level is None else str(level) for level in levels]
 
 
+def refuse_texts(X: Any) -> None:
+    """Raise an error for a list, array or Series of strings: they are not rows of features."""
+    is_flat = isinstance(X, list | tuple) or getattr(X, "ndim", None) == 1
+    if not (is_flat or nw.dependencies.is_into_series(X)) or len(X) == 0:
+        return
+    if isinstance(next(iter(X)), str):
+        raise ValueError(
+            "X holds one string for each sample, not rows of features. Put a step before the"
+            " classifier that turns strings into numbers: TfidfVectorizer for texts, or"
+            " skann.images.ImageReader for paths of pictures. For a single column of categories,"
+            " pass a table with this column."
+        )
+
+
 def refuse_dates(values: Any, name: str) -> None:
     """Raise an error for dates and durations: as numbers, they could be in any unit."""
     if is_frame(values):

@@ -1,6 +1,7 @@
 """Pictures in, rows like those of MNIST out; what cannot be used is named."""
 
 import io
+import pathlib
 import subprocess
 import sys
 
@@ -147,7 +148,16 @@ class TestKindsOfPictures:
             (str(path) for _ in range(2)),
         ):
             assert_allclose(reader.transform(pictures), expected, atol=1e-3)
-        assert reader.transform([]).shape == (0, 784)
+
+    @pytest.mark.parametrize("none", [[], (), iter([]), np.empty((0, 28, 28))])
+    def test_no_picture(self, none):
+        with pytest.raises(ValueError, match="Expected at least one picture; got none"):
+            ImageReader().transform(none)
+
+    @pytest.mark.parametrize("kind", [str, pathlib.Path])
+    def test_a_folder(self, kind, tmp_path):
+        with pytest.raises(ValueError, match=r"is a folder. Pass a list of its pictures, .*\.glob"):
+            ImageReader().transform(kind(tmp_path))
 
     def test_data_frames_give_their_column(self, write):
         pd = pytest.importorskip("pandas")

@@ -101,6 +101,10 @@ def by_polars(data):
     )
 
 
+def series(data):
+    return pytest.importorskip("polars").Series(data)
+
+
 def by_polars_enum(data):
     polars = pytest.importorskip("polars")
     return by_polars(data).with_columns(
@@ -657,6 +661,16 @@ class TestErrors:
         gaps = [np.nan if name in NUMBERS else None] * N_ROWS
         same = table.assign(**{name: pd.Series(gaps, dtype=float if name in NUMBERS else "str")})
         np.testing.assert_array_equal(model.predict_proba(emptied), model.predict_proba(same))
+
+    @pytest.mark.parametrize(
+        "make", [list, tuple, np.array, lambda texts: np.array(texts, object), pd.Series, series]
+    )
+    def test_of_texts(self, make, model):
+        texts = make(["a text", "another"] * (N_ROWS // 2))
+        with pytest.raises(ValueError, match=r"one string for each sample, .* TfidfVectorizer"):
+            quick().fit(texts, y)
+        with pytest.raises(ValueError, match=r"one string for each sample, .*ImageReader"):
+            model.predict(texts)
 
     @pytest.mark.parametrize("make", [by_pandas, by_polars, by_pyarrow])
     def test_of_dates(self, make):

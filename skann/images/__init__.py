@@ -2,6 +2,7 @@
 
 from skann.images.digits import split_digits
 from skann.images.distortions import ElasticTransform, RandomAffine
+from skann.images.opening import PictureError
 from skann.images.reader import ImageReader
 
-__all__ = ["ElasticTransform", "ImageReader", "RandomAffine", "split_digits"]
+__all__ = ["ElasticTransform", "ImageReader", "PictureError", "RandomAffine", "split_digits"]

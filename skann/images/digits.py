@@ -64,7 +64,7 @@ def split_digits(
 
     Raises
     ------
-    ValueError
+    PictureError
         If the picture cannot be used or is empty.
 
     See Also

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from skann.images.opening import PictureError
+
 # Share of the strongest ink below which values count as noise of the paper or of JPEG.
 _FAINT = 0.15
 # Share of the strongest ink at which strokes have their edges.
@@ -41,7 +43,7 @@ def ink_of(pixels: NDArray[np.float32], invert: bool | str, name: str) -> NDArra
     strongest = np.max(ink, where=beyond, initial=0)
     if strongest == 0:
         what = {True: " darker", False: " lighter"}[bool(invert)] if beyond.any() else ""
-        raise ValueError(f"{name} shows nothing{what} that stands out from its background.")
+        raise PictureError(f"{name} shows nothing{what} that stands out from its background.")
     ink /= strongest
     ink[ink < max(_FAINT, 4 * noise / strongest)] = 0
     return np.minimum(ink, 1, out=ink)

@@ -9,6 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class PictureError(ValueError):
+    """Error for a picture that cannot be used; the message names the picture and the reason.
+
+    Catch it to skip unusable pictures of a folder.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skann.images import ImageReader, PictureError
+    >>> pictures = [np.eye(9) * 255, np.full((9, 9), np.nan)]
+    >>> for picture in pictures:
+    ...     try:
+    ...         print("Read as a row of shape", ImageReader().transform([picture]).shape)
+    ...     except PictureError as error:
+    ...         print("Skipped:", error)
+    Read as a row of shape (1, 784)
+    Skipped: Picture 0 has NaN or infinite pixels. Replace them by values from 0 to 255.
+    """
+
+
 def pillow() -> Any:
     """Import Pillow's `Image` module; Pillow is an optional dependency, the extra `images`."""
     try:
@@ -63,22 +83,18 @@ def _naming_errors(name: str) -> Iterator[None]:
     Image = pillow()
     try:
         yield
-    except _BadPictureError:
+    except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error
     except Image.UnidentifiedImageError as error:
-        raise _BadPictureError(f"{name} is not an image of a format that Pillow reads.") from error
+        raise PictureError(f"{name} is not an image of a format that Pillow reads.") from error
     except Exception as error:  # Decoders raise many types of errors for damaged data.
-        raise _BadPictureError(f"{name} is broken: {error}.") from error
+        raise PictureError(f"{name} is broken: {error}.") from error
 
 
-class _BadPictureError(ValueError):
-    """Error for a picture that cannot be used; the message says which one and why."""
-
-
-def _too_large(name: str) -> _BadPictureError:
-    return _BadPictureError(
+def _too_large(name: str) -> PictureError:
+    return PictureError(
         f"{name} is too large: it has more than {pillow().MAX_IMAGE_PIXELS:,} pixels. Make it "
         "smaller, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it."
     )
@@ -89,7 +105,7 @@ def _from_file(file: Any, name: str, colour: bool) -> NDArray[np.float32]:
         raise TypeError(f"{name} is open as text; open it in binary mode, as in open(path, 'rb').")
     if file.seekable():
         if file.seek(0, os.SEEK_END) == 0:
-            raise _BadPictureError(f"{name} is empty: a file of 0 bytes.")
+            raise PictureError(f"{name} is empty: a file of 0 bytes.")
         file.seek(0)
     with _naming_errors(name), pillow().open(file) as image:
         return _from_image(image, name, colour)
@@ -103,13 +119,13 @@ def _from_image(image: Any, name: str, colour: bool) -> NDArray[np.float32]:
         raise _too_large(name)
     # Phones save photographs as MPO: a JPEG followed by more pictures of the same scene.
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        raise _BadPictureError(
+        raise PictureError(
             f"{name} has {image.n_frames} frames. Choose one with Pillow: image.seek(0), then pass "
             "image.copy()."
         )
     image = ImageOps.exif_transpose(image)
     if image.mode == "F":
-        raise _BadPictureError(
+        raise PictureError(
             f"{name} has floating-point pixels, whose range is unknown. Pass an array with values "
             "from 0 for black to 255 for white."
         )
@@ -132,7 +148,7 @@ def _on_paper(image: Any) -> Any:
 
 def _from_sixteen_bits(pixels: NDArray, name: str) -> NDArray[np.float32]:
     if pixels.size and (pixels.min() < 0 or pixels.max() > 65_535):
-        raise _BadPictureError(
+        raise PictureError(
             f"{name} has pixels of more than 16 bits, from {pixels.min()} to {pixels.max()}. "
             "Convert it to 8 or 16 bits."
         )
@@ -141,18 +157,18 @@ def _from_sixteen_bits(pixels: NDArray, name: str) -> NDArray[np.float32]:
 
 def _from_array(pixels: NDArray, name: str, colour: bool) -> NDArray[np.float32]:
     if pixels.size == 0:
-        raise _BadPictureError(f"{name} is an array without pixels, of shape {pixels.shape}.")
+        raise PictureError(f"{name} is an array without pixels, of shape {pixels.shape}.")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4) and pixels.dtype == np.uint8:
         return _from_image(pillow().fromarray(pixels), name, colour)
     if pixels.ndim != 2 or pixels.dtype.kind not in "buif":
-        raise _BadPictureError(
+        raise PictureError(
             f"{name} is an array of shape {pixels.shape} and dtype {pixels.dtype}. Pass an array "
             "of shape (height, width) with numbers, or (height, width, 3 or 4) with dtype uint8."
         )
     if not np.isfinite(pixels).all():
-        raise _BadPictureError(
+        raise PictureError(
             f"{name} has NaN or infinite pixels. Replace them by values from 0 to 255."
         )
     if pixels.dtype == np.uint16:

@@ -51,8 +51,8 @@ class ImageReader(TransformerMixin, BaseEstimator):
     Photographs are rotated as their EXIF data says. Partly transparent pictures are blended with
     white, or with black if their content is light. Pictures with 16 bits or in CMYK are converted.
 
-    The following raise an error that names the file: files that are empty, damaged or not images;
-    animations; images with more pixels than `PIL.Image.MAX_IMAGE_PIXELS`; and, unless
+    The following raise a `PictureError` that names the file: files that are empty, damaged or not
+    images; animations; images with more pixels than `PIL.Image.MAX_IMAGE_PIXELS`; and, unless
     ``center=None``, images without any writing.
 
     Examples
@@ -112,9 +112,11 @@ class ImageReader(TransformerMixin, BaseEstimator):
 
         Raises
         ------
+        PictureError
+            If a picture cannot be used; the message names the picture. It is a ValueError.
         ValueError
-            If X is one picture instead of a list, if a parameter is invalid, or if a picture
-            cannot be used; the message names the picture.
+            If X is one picture or a folder instead of a list of pictures, if X is empty, or if a
+            parameter is invalid.
         OSError
             If there is no such file or it cannot be read.
         """
@@ -195,9 +197,14 @@ def _is_shape(value: Any) -> bool:
 
 
 def _list_of_pictures(X: Any) -> Any:
-    """Return X as a sequence of pictures; raise an error if it is a single picture."""
+    """Return X as a sequence of pictures; raise an error if it is no list or an empty one."""
     example = None
     if isinstance(X, str | os.PathLike):
+        if os.path.isdir(X):
+            raise ValueError(
+                f"{os.fspath(X)!r} is a folder. Pass a list of its pictures, for example "
+                f"sorted(pathlib.Path({os.fspath(X)!r}).glob('*.png'))."
+            )
         example = f"[{os.fspath(X)!r}]"
     elif hasattr(X, "read") or isinstance(X, pillow().Image):
         example = "[picture]"
@@ -211,7 +218,10 @@ def _list_of_pictures(X: Any) -> Any:
         raise ValueError(
             f"Expected a list of pictures; got what looks like a single one. Pass {example}."
         )
-    return X if hasattr(X, "__len__") else list(X)
+    pictures = X if hasattr(X, "__len__") else list(X)
+    if len(pictures) == 0:
+        raise ValueError("Expected at least one picture; got none.")
+    return pictures
 
 
 def _fit_into(
