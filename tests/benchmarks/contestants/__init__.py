@@ -124,6 +124,7 @@ CONTESTANTS = {
     "skann, strongest": Contestant(),
     "logistic regression": Contestant(),
     "hist gradient boosting": Contestant(),
+    "xgboost": Contestant(packages=("xgboost",)),
     "realmlp": Contestant(packages=("pytabkit", "torch")),
 }
 

@@ -46,6 +46,12 @@ def _realmlp(seed: int, n_rows: int) -> ClassifierMixin:
     return RealMLP_TD_Classifier(n_cv=1, device="cpu", random_state=seed)
 
 
+def _xgboost(seed: int, n_rows: int) -> ClassifierMixin:
+    from xgboost import XGBClassifier  # an optional package, which only its process needs
+
+    return XGBClassifier(random_state=seed)
+
+
 _MAKERS = {
     "skann": lambda seed, n_rows: ANNClassifier(random_state=seed),
     "skann, strong": strong_classifier,
@@ -57,6 +63,7 @@ _MAKERS = {
     "hist gradient boosting": lambda seed, n_rows: HistGradientBoostingClassifier(
         random_state=seed
     ),
+    "xgboost": _xgboost,
     "realmlp": _realmlp,
 }
 
@@ -85,8 +92,8 @@ def _prepare(contestant: str, folder: Path, data: str, most_rows: int) -> Turn:
 
 def _warm_up(classifier: ClassifierMixin, split: Split) -> None:
     """Fit for a moment: imports and thread pools are not what is measured."""
-    duration = "max_iter" if "max_iter" in classifier.get_params() else "n_epochs"
-    classifier.set_params(**{duration: 2}).fit(split.X_train, split.y_train)
+    names = {"max_iter", "n_estimators", "n_epochs"} & set(classifier.get_params())
+    classifier.set_params(**dict.fromkeys(names, 2)).fit(split.X_train, split.y_train)
 
 
 def quality(classifier: ClassifierMixin, split: Split) -> dict[str, float]:
