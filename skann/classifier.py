@@ -35,10 +35,11 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     small step. The penalty is divided by `batch_size_` times the same mean, even if the batch is
     shorter.
 
-    All parameters of `MLPClassifier` exist here under the same names and have the same meaning, with
-    one exception: with the default schedule, `max_iter` is the number of epochs, not only a limit.
-    Several defaults differ. Features should have similar scales: put a `StandardScaler` before the
-    classifier or set `input_scaling`.
+    All parameters of `MLPClassifier` exist here under the same names. Several defaults differ, and
+    two parameters behave differently: with the default schedule, `max_iter` is the number of
+    epochs, not only a limit; and ``hidden_layer_sizes=()`` gives logistic regression with a
+    stronger L2 penalty and label smoothing. Features should have similar scales: put a
+    `StandardScaler` before the classifier or set `input_scaling`.
 
     The parameters are grouped by topic:
 
@@ -348,8 +349,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     -----
     For callbacks that you attach with `set_callbacks`, a fit is a task "fit" with one subtask
     "epoch" for every epoch. Training stops if the method `on_fit_task_end` of a callback returns
-    True. `skann.callbacks.Checkpoint` saves a fit at regular epochs; the method `resume` continues a
-    saved fit.
+    True. `skann.callbacks.Checkpoint` saves a fit at regular epochs; the method `resume` continues
+    a saved fit.
 
     If you press Ctrl-C during `fit`, `resume` or `partial_fit`, training stops with a warning, the
     estimator keeps what it has learned, and `KeyboardInterrupt` is raised again, so that a search,
