@@ -18,10 +18,10 @@ class Checkpoint:
     """Save a fit at regular epochs, so that `ANNClassifier.resume` can continue it.
 
     Set the callback on the classifier itself, also when the classifier is inside a pipeline or a
-    search. A file is written after every `every` epochs and after the last one. It replaces
-    the previous file and is kept after the fit. The new file is written beside the old one and then
-    renamed, so that a complete file exists at any moment. It holds arrays and JSON: no code, and
-    no rows of the data.
+    search. A file is written after every epoch, or at the interval that `every` sets, and after the
+    last epoch. It replaces the previous file and is kept after the fit. The new file is written
+    beside the old one and then renamed, so that a complete file exists at any moment. It holds
+    arrays and JSON: no code, and no rows of the data.
 
     If another callback has stopped the fit, `resume` continues with the next epoch.
 

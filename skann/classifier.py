@@ -30,13 +30,16 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     :math:`\ell` is the log-loss: binary cross-entropy for two classes, cross-entropy for more
     classes, and the sum of the binary cross-entropies of all labels for multilabel targets.
 
-    A mini-batch solver sums over the b rows of a batch. It divides the sum by b times the mean
-    weight of all training rows, so a batch with small weights makes a small step. It divides the
-    penalty by `batch_size_` times that mean, even if the batch is shorter.
+    For a batch of b rows, a mini-batch solver divides the weighted sum of the losses by b times the
+    mean weight of all training rows, not of the batch. A batch with small weights therefore makes a
+    small step. The penalty is divided by `batch_size_` times the same mean, even if the batch is
+    shorter.
 
-    Parameters that `MLPClassifier` also has mean the same here, but several defaults differ. With
-    the default schedule, `max_iter` is the number of epochs, not only a limit. Features should have
-    similar scales: put a `StandardScaler` before the classifier or set `input_scaling`.
+    All parameters of `MLPClassifier` exist here under the same names. Several defaults differ, and
+    two parameters behave differently: with the default schedule, `max_iter` is the number of
+    epochs, not only a limit; and ``hidden_layer_sizes=()`` gives logistic regression with a
+    stronger L2 penalty and label smoothing. Features should have similar scales: put a
+    `StandardScaler` before the classifier or set `input_scaling`.
 
     The parameters are grouped by topic:
 
@@ -52,20 +55,20 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     ----------
     hidden_layer_sizes : int or sequence of int, default=(128, 64)
         Number of units in each hidden layer. An int means one layer. ``()`` means no hidden layer,
-        which is logistic regression, penalised and smoothed by default. Use more units if the
-        training loss stays high, and fewer units for speed.
+        which gives logistic regression, by default with an L2 penalty and label smoothing. Use more
+        units if the training loss stays high, and fewer units for speed.
     activation : str or list of str, default="relu"
         Activation of the hidden layers, or a list with one activation for each of them: "elu",
         "gelu", "identity", "leaky_relu", "logistic", "mish", "relu", "selu", "silu", "softplus"
-        or "tanh". "relu" is the fastest. The smooth activations "gelu", "silu" and "mish" can be
-        more accurate on tables.
+        or "tanh". "relu" is the fastest. On average over tables, the smooth activations "gelu" and
+        "silu" are as accurate as "relu"; include them in a search to see which suits your table.
     n_members : int, default=1
         Number of networks with these layers that are trained together. Predictions average their
         probabilities [9]_. The members see the same batches, but differ in their initial weights
         and in dropout, and each minimises its own loss. Five members give better probabilities
-        and usually a higher accuracy, and take three to five times as long. With sparse X of many
-        features they take much longer, because every step updates all weights. Cannot be used
-        with "lbfgs".
+        and usually a higher accuracy. They take three to four times as long with small layers, and
+        about five times as long with wide ones. With sparse X of many features they take much
+        longer, because every step updates all weights. Cannot be used with "lbfgs".
     normalization : {"batch", "layer"} or None, default=None
         Normalisation of the hidden layers before the activation. "batch" normalises each unit over
         the rows of a batch [7]_, and predicts with running averages. "layer" normalises each row
@@ -84,7 +87,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
 
         The statistics come from the training rows, with their sample weights; those of "robust"
         come from at most 100,000 rows. Each batch is scaled when it is cast to `dtype`, so X is
-        not copied: it can be unscaled or hold integers. Sparse X is scaled but not shifted.
+        not copied: it can be unscaled or hold integers. Sparse X is scaled but not shifted, and
+        cannot be used with "robust".
         `partial_fit` and `warm_start` keep the statistics of the first call.
     input_clip : float or None, default=None
         Smooth limit c of the inputs, applied after `input_scaling`:
@@ -98,39 +102,43 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         column holds codes, give its index.
 
         Each level of a categorical column becomes an input of zeros and ones, which is not scaled.
-        Missing values are a level of their own. One more input stands for all rare levels: those
-        that occur once, those beyond the 99 most frequent, and those that were not in `fit`.
-        In numeric columns, the median replaces missing values, and an additional input of zeros
-        and ones marks them. `partial_fit` and `warm_start` keep the levels and medians of the
-        first call.
+        Missing values are a level of their own. If there are rare levels, one more input stands for
+        all of them: those that occur once, those beyond the 99 most frequent, and in `predict`
+        those that were not in `fit`. Without rare levels, a level that was not in `fit` sets all
+        inputs of the column to 0. In numeric columns, the median replaces missing values, and an
+        additional input of zeros and ones marks them. `partial_fit` and `warm_start` keep the
+        levels and medians of the first call.
     numerical_embedding : {"periodic", "piecewise_linear"} or None, default=None
-        Additional inputs for each number. They help the network to fit classes that change
-        abruptly along a feature. Each number yields `embedding_width` of them, and each is a
-        trained combination of 16 fixed functions of the number [10]_: with "periodic", cosines
-        with random frequencies and phases; with "piecewise_linear", ramps between quantiles of the
-        training rows. The functions take the numbers after `input_scaling`, so standardise them.
-        Categories are not embedded, and X must be dense. Try it on tables with few features.
+        Additional inputs for each numeric feature. They help the network to fit classes that change
+        abruptly along a feature. Each numeric feature gets `embedding_width` additional inputs.
+        Each of these is a trained combination of 16 functions of the feature [10]_. The functions
+        themselves are not trained: with "periodic", they are cosines with random frequencies and
+        phases; with "piecewise_linear", ramps between quantiles of the training rows. They take the
+        features after `input_scaling`, so standardise the features. Categories are not embedded,
+        and X must be dense. Try it on tables with few features.
     embedding_width : int, default=3
-        Number of additional inputs for each number. Without `numerical_embedding` it has no
-        effect.
+        Number of additional inputs for each numeric feature. Without `numerical_embedding` it has
+        no effect.
     embedding_scale : float, default=0.1
         Standard deviation of the random frequencies of "periodic", in cycles per unit of the scaled
-        number. Larger values fit finer structure, but overfit sooner.
+        feature. Larger values fit finer structure, but overfit sooner.
     class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes, in the form that `sklearn.utils.class_weight.compute_class_weight`
         takes, or `compute_sample_weight` for multilabel targets. Classes that a dict does not
         contain have weight 1. Class weights multiply the sample weights, also on validation data.
         Use "balanced" if rare classes matter as much as frequent ones.
     alpha : float or "auto", default="auto"
-        Strength of the L2 penalty. Raise it to reduce overfitting. The penalty is divided by
-        `batch_size_`, as in the objective above, so it is stronger with small batches.
+        Strength of the L2 penalty. Raise it to reduce overfitting. In mini-batch training, the
+        penalty of a step is divided by `batch_size_`, so it is stronger with small batches.
 
         With "adamw", the loss has no penalty. Instead, each step multiplies the weights by 1 minus
         `alpha` times the current learning rate.
 
-        "auto" is 0.4 below 500 training rows, 0.1 below 2,500 and 0.05 from there on; with "lbfgs"
-        it is 1. With sample weights whose mean, over the positive ones, is below 1, "auto" is that
-        mean times this value. With "adamw", "auto" is 0.01.
+        "auto" is 0.4 below 500 training rows, 0.1 below 2,500 and 0.05 from there on. With "lbfgs",
+        it is 1. In `partial_fit`, it is 0.05 times `batch_size_` / 128, because the total number of
+        rows is unknown. If there are sample or class weights and the mean of the positive weights
+        of the rows is below 1, these values are multiplied by that mean. With "adamw", "auto" is
+        always 0.01.
     dropout : float, "auto" or list of float, default="auto"
         Share of the outputs of each hidden layer that is set to zero in training [6]_, or a list
         with one share for each hidden layer. "auto" is 0.1 in the first hidden layer and 0 in the
@@ -150,9 +158,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         values of the same shape. Validation data and predictions are not changed. For images, see
         `skann.images`.
 
-        With an augmentation, `input_scaling` uses one factor for all features, the smallest,
-        because distortions move values from one feature to another. Cannot be used
-        with sparse X or "lbfgs".
+        With an augmentation, `input_scaling` multiplies all features by the same factor, the
+        smallest of their factors, because distortions move values from one feature to another.
+        Cannot be used with sparse X or "lbfgs".
     label_smoothing : float or "auto", default="auto"
         Share of each target that is spread evenly over all classes, in [0, 1). "auto" is 0.02, and
         0 with "lbfgs". Larger values such as 0.05 make the probabilities less extreme.
@@ -166,9 +174,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     batch_size : int or "auto", default="auto"
         Number of rows in a mini-batch, at most the number of training rows. "auto" is 256 from
         10,000 rows on; below that, ``3 * sqrt(n_rows)``, rounded to a power of two from 32 to 128.
-        If the number of rows is not a multiple of the batch size, the last two batches of an epoch
-        share the remaining rows. "lbfgs" ignores `batch_size`. Raise it for speed, together with
-        `learning_rate_init`. Lower it if a small data set gets too few steps.
+        If the number of rows is not a multiple of the batch size, the rows that are left for the
+        last two batches of an epoch are divided evenly between them. "lbfgs" ignores `batch_size`.
+        Raise it for speed, together with `learning_rate_init`. Lower it if a small data set gets
+        too few steps.
     shuffle : bool, default=True
         Whether to shuffle the rows before every epoch. Disable it only if the rows must keep their
         order.
@@ -208,11 +217,11 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         - a callable: takes the number of completed steps and returns a factor of at least 0.
         - "constant": always 1.
         - "invscaling": ``(t + 1) ** -power_t``, where t is the number of rows seen in this fit.
-        - "adaptive": constant, but divided by five whenever progress stops; training ends when
-          the rate is below 1e-6.
+        - "adaptive": constant, but divided by five whenever progress stops. Training ends when
+          progress stops at a rate of 1e-6 or less.
 
-        Training with "constant", "invscaling" and "adaptive" ends when there is no more progress
-        (see `tol`). If it has not ended after `max_iter` epochs, a warning is issued.
+        Training with "constant" and "invscaling" ends when progress stops (see `tol`). If training
+        with these two or with "adaptive" has not ended after `max_iter` epochs, there is a warning.
     learning_rate_init : float or "auto", default="auto"
         Learning rate that the schedule multiplies. "auto" is 0.01 with Adam and 0.05 with SGD if
         the schedule has an end, otherwise 0.001 with Adam and 0.01 with SGD. Lower it if training
@@ -221,8 +230,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Exponent of "invscaling". Lower it if the learning rate falls too fast.
     warmup : float, default=0.0
         Share of the steps, at the start, in which the learning rate is also multiplied by a factor
-        that rises linearly from 0 to 1. Try 0.05 if
-        training diverges early with a schedule that has no rise of its own.
+        that rises linearly from 0 to 1. Try 0.05 if training diverges early with a schedule that
+        has no rise of its own.
     max_iter : int or "auto", default="auto"
         Maximum number of epochs, or of iterations with "lbfgs". It is also the length of a schedule
         with an end. "auto" is 200 for a schedule without an end and 2000 for "lbfgs". Otherwise it
@@ -244,18 +253,18 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Share of the training rows to hold out with `early_stopping`. Rows with weight 0 are not
         held out. Raise it if there are few rows and the score is noisy.
     scoring : str, callable or None, default=None
-        Score on the validation data: None for accuracy, "loss" for the lowest loss, a name from
-        `sklearn.metrics.get_scorer_names`, or a callable ``scoring(estimator, X, y) -> float``,
-        where greater is better. Metrics with a positive class use class 1, or ``classes_[1]`` if
+        Score on the validation data: None for accuracy, "loss" for minus the loss, a name from
+        `sklearn.metrics.get_scorer_names`, or a callable ``scoring(estimator, X, y) -> float``.
+        Greater is always better. Metrics with a positive class use class 1, or ``classes_[1]`` if
         there is no class 1. Choose "loss" if there are few validation rows or if probabilities
         matter.
     dtype : {"float32", "float64"}, default="float32"
         Data type of all computations. "float64" takes about twice as long; use it if more than six
         digits matter, or if the probabilities are to be calibrated. "lbfgs" always uses "float64".
     random_state : int, RandomState instance or None, default=None
-        Seed of the initial weights, the validation split, the order of the rows, dropout and
-        noise. With an int, the same data, versions and number of threads give exactly the same
-        model. Set an int to compare settings.
+        Seed of the initial weights, the validation split, the order of the rows, dropout, noise,
+        augmentation, and the functions of a "periodic" embedding. With an int, the same data,
+        versions and number of threads give exactly the same model. Set an int to compare settings.
     warm_start : bool, default=False
         Whether `fit` continues from the previous fit. It then keeps the weights, the state of the
         optimizer, `t_` and the random stream; with "lbfgs" it keeps the weights only. The
@@ -311,8 +320,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         is measured before clipping and without the penalty. The seconds do not include validation
         and callbacks. A value that does not exist is None.
     alpha_ : float
-        Value of `alpha` in the fit, in which "auto" has been replaced. The same holds for the
-        following attributes.
+        Value of `alpha` that the fit used. If `alpha` is "auto", this is the number that "auto"
+        stood for. The same holds for the attributes below.
     batch_size_ : int
         Number of rows in a batch.
     learning_rate_init_ : float
@@ -338,10 +347,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
 
     Notes
     -----
-    Callbacks that you attach with `set_callbacks` receive a task "fit" with one subtask "epoch" for
-    every epoch. Training stops if the method `on_fit_task_end` of a callback returns True.
-    `skann.callbacks.Checkpoint` saves a fit at regular epochs; the method `resume` continues a
-    saved fit.
+    For callbacks that you attach with `set_callbacks`, a fit is a task "fit" with one subtask
+    "epoch" for every epoch. Training stops if the method `on_fit_task_end` of a callback returns
+    True. `skann.callbacks.Checkpoint` saves a fit at regular epochs; the method `resume` continues
+    a saved fit.
 
     If you press Ctrl-C during `fit`, `resume` or `partial_fit`, training stops with a warning, the
     estimator keeps what it has learned, and `KeyboardInterrupt` is raised again, so that a search,

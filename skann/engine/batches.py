@@ -82,9 +82,10 @@ class Batches:
     examples : Examples
         The rows to draw from.
     batch_size : int
-        Maximum number of rows in a batch. If it does not divide the number of rows, the last two
-        batches of an epoch share the remaining rows. A batch of very few rows would make a step
-        as long as the others, in a direction that is mostly noise.
+        Maximum number of rows in a batch. If it does not divide the number of rows, the rows that
+        are left for the last two batches of an epoch are divided evenly between them. A batch
+        of very few rows would make a step as long as the others, in a direction that is mostly
+        noise.
     dtype : dtype-like
         Computing dtype.
     scaling : Scaling or None
