@@ -134,11 +134,11 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         With "adamw", the loss has no penalty. Instead, each step multiplies the weights by 1 minus
         `alpha` times the current learning rate.
 
-        "auto" is 0.4 below 500 training rows, 0.1 below 2,500 and 0.05 from there on. With "lbfgs",
-        it is 1. In `partial_fit`, it is 0.05 times `batch_size_` / 128, because the total number of
-        rows is unknown. If there are sample or class weights and the mean of the positive weights
-        of the rows is below 1, these values are multiplied by that mean. With "adamw", "auto" is
-        always 0.01.
+        "auto" is 250 divided by the number of training rows, but at least 0.05 and at most 0.4. With
+        "lbfgs", it is 1. In `partial_fit`, it is 0.05 times `batch_size_` / 128, because the total
+        number of rows is unknown. If there are sample or class weights and the mean of the positive
+        weights of the rows is below 1, these values are multiplied by that mean. With "adamw",
+        "auto" is always 0.01.
     dropout : float, "auto" or list of float, default="auto"
         Share of the outputs of each hidden layer that is set to zero in training [6]_, or a list
         with one share for each hidden layer. "auto" is 0.1 in the first hidden layer and 0 in the

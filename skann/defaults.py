@@ -2,7 +2,6 @@
 
 import math
 import threading
-from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
@@ -44,9 +43,9 @@ class Resolved(NamedTuple):
     label_smoothing: float
 
 
-# The penalty is divided by the rows of a mini-batch, with L-BFGS by all rows. The first alpha is
-# for fewer training rows than the first limit, the last for at least the second limit.
-_ALPHA_ROWS, _ALPHAS, _ALPHA_LBFGS = (500, 2_500), (0.4, 0.1, 0.05), 1.0
+# Fewer rows need a stronger penalty: alpha times the number of rows is constant between two bounds.
+# The penalty is divided by the rows of a mini-batch, with L-BFGS by all rows.
+_ALPHA_TIMES_ROWS, _LEAST_ALPHA, _LARGEST_ALPHA, _ALPHA_LBFGS = 250, 0.05, 0.4, 1.0
 _ROWS_FOR_LARGE_BATCHES = 10_000
 # For decoupled weight decay, which is not part of the loss.
 _ALPHA_ADAMW = 0.01
@@ -108,9 +107,9 @@ def resolve(
 
     batch_size = n_rows if is_lbfgs else int(given_or(_batch_size(n_rows), "batch_size"))
     batch_size = batch_size if of_stream else min(batch_size, n_rows)
-    alpha = _ALPHAS[bisect(_ALPHA_ROWS, n_rows)]
+    alpha = min(max(_ALPHA_TIMES_ROWS / n_rows, _LEAST_ALPHA), _LARGEST_ALPHA)
     if of_stream:
-        alpha = _ALPHAS[-1] * batch_size / _STREAM_BATCH
+        alpha = _LEAST_ALPHA * batch_size / _STREAM_BATCH
     alpha = {"lbfgs": _ALPHA_LBFGS, "adamw": _ALPHA_ADAMW}.get(solver, alpha)
     if solver != "adamw":
         # The penalty is divided by the mean weight. With weights that sum to one, as in boosting,

@@ -79,8 +79,8 @@ def test_lbfgs_minimises_the_loss_itself():
 
 @pytest.mark.parametrize(
     ("n_rows", "batch_size", "alpha"),
-    [(120, 32, 0.4), (455, 64, 0.4), (500, 64, 0.1), (1437, 128, 0.1), (2499, 128, 0.1)]
-    + [(2500, 128, 0.05), (9_999, 128, 0.05), (10_000, 256, 0.05), (60_000, 256, 0.05)],
+    [(120, 32, 0.4), (455, 64, 0.4), (625, 64, 0.4), (1000, 128, 0.25), (2500, 128, 0.1)]
+    + [(5_000, 128, 0.05), (9_999, 128, 0.05), (10_000, 256, 0.05), (60_000, 256, 0.05)],
 )
 def test_batch_and_penalty_by_rows_are_those_of_the_docstring(n_rows, batch_size, alpha):
     got = resolved("adam", n_rows, "one_cycle")
@@ -110,4 +110,4 @@ def test_boosting_learns(solver):
 def test_balanced_classes_leave_alpha_as_it_is():
     X, y = load_breast_cancer(return_X_y=True)
     network = ANNClassifier(class_weight="balanced", input_scaling="standard", random_state=0)
-    assert network.fit(X, y).alpha_ == pytest.approx(0.1)
+    assert network.fit(X, y).alpha_ == pytest.approx(0.4)

@@ -36,8 +36,10 @@ def strong_classifier(seed: int, n_rows: int) -> ANNClassifier:
 
 
 def strongest_classifier(seed: int, n_rows: int) -> ANNClassifier:
-    """Return five of the strong networks in one."""
-    return strong_classifier(seed, n_rows).set_params(n_members=5)
+    """Return five of the strong networks in one, each trained for two thirds of the epochs."""
+    return strong_classifier(seed, n_rows).set_params(
+        n_members=5, max_iter=40 if n_rows < 2500 else 80
+    )
 
 
 def _realmlp(seed: int, n_rows: int) -> ClassifierMixin:
