@@ -277,7 +277,9 @@ needs_baseline = pytest.mark.skipif(
 
 
 class TestPanel:
-    @pytest.mark.parametrize("contestant", sorted(set(panel.BENCHMARK.contestants) - {"realmlp", "xgboost"}))
+    @pytest.mark.parametrize(
+        "contestant", sorted(set(panel.BENCHMARK.contestants) - {"realmlp", "xgboost"})
+    )
     def test_every_contestant_learns(self, contestant, tmp_path):
         options = Options(quick=True)
         panel_data.write_sets(tmp_path, options)

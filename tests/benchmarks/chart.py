@@ -6,6 +6,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.transforms import Bbox
 
 from tests.benchmarks.report import medians, number
 from tests.benchmarks.runner import Results, Row
@@ -28,6 +29,14 @@ _NAMES = {
     "realmlp": "RealMLP",
     "xgboost": "XGBoost",
 }
+# Where a label can be beside its point, ours first above it and others first below it: offset in
+# points, and alignment.
+_PLACES = (
+    (0, 7, "center", "bottom"),
+    (9, 0, "left", "center"),
+    (-9, 0, "right", "center"),
+    (0, -7, "center", "top"),
+)
 _BAR_INCHES = 0.26
 _MAX_COLUMNS = 2
 _DPI = 150
@@ -203,20 +212,9 @@ def _draw_front(results: Results) -> Figure:
         if not front or point[1] > front[-1][1]:
             front.append(point)
     axes.step(*zip(*front, strict=True), where="post", color=_FLOOR, lw=1, zorder=0)
-    for contestant, (seconds, accuracy) in points.items():
+    for contestant, point in points.items():
         is_ours = contestant.startswith("skann")
-        axes.plot(seconds, accuracy, "o", ms=9, color=_SKANN if is_ours else _PEERS)
-        is_right = seconds > max(seconds for seconds, _ in points.values()) / 3
-        # Ours above their points and the others below: the best are close to each other.
-        axes.annotate(
-            _name(contestant).replace("scikit-learn ", "scikit-learn\n"),
-            (seconds, accuracy),
-            (-9 if is_right else 9, 5 if is_ours else -3),
-            textcoords="offset points",
-            ha="right" if is_right else "left",
-            va="bottom" if is_ours else "top",
-            fontweight="bold" if is_ours else "normal",
-        )
+        axes.plot(*point, "o", ms=9, color=_SKANN if is_ours else _PEERS)
     axes.set(
         xscale="log",
         xlabel="seconds to fit all sets (log scale, lower is better)",
@@ -229,7 +227,35 @@ def _draw_front(results: Results) -> Figure:
     _tidy(axes)
     n_sets = len({row.case for row in results.rows}) - 1
     figure.suptitle(f"{results.benchmark.title}: test accuracy and time to fit {n_sets} sets")
+    _label_points(axes, points)
     return figure
+
+
+def _label_points(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
+    """Write the name of each point beside it, where nothing else is."""
+    axes.figure.draw_without_rendering()
+    centres = [axes.transData.transform(point) for point in points.values()]
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in centres]
+    for contestant, point in points.items():
+        is_ours = contestant.startswith("skann")
+        for dx, dy, ha, va in _PLACES if is_ours else reversed(_PLACES):
+            label = axes.annotate(
+                _name(contestant).replace("scikit-learn ", "scikit-learn\n"),
+                point,
+                (dx, dy),
+                textcoords="offset points",
+                ha=ha,
+                va=va,
+                fontweight="bold" if is_ours else "normal",
+            )
+            place = label.get_window_extent()
+            is_inside = axes.bbox.contains(*place.min) and axes.bbox.contains(*place.max)
+            if is_inside and not place.count_overlaps(taken):
+                break
+            label.remove()
+        else:
+            axes.add_artist(label)
+        taken.append(place)
 
 
 def _name(contestant: str) -> str:

@@ -158,7 +158,7 @@ def calibration_error(top: NDArray, right: NDArray, n_bins: int = 15) -> float:
 
 BENCHMARK = Benchmark(
     name="panel",
-    title="Real data sets at default settings",
+    title="Real data sets",
     contestants=tuple(_MAKERS),
     cases=_cases,
     prepare=_prepare,
