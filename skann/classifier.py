@@ -134,7 +134,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         With "adamw", the loss has no penalty. Instead, each step multiplies the weights by 1 minus
         `alpha` times the current learning rate.
 
-        "auto" is 250 divided by the number of training rows, but at least 0.05 and at most 0.4. With
+        "auto" is 150 divided by the number of training rows, but at least 0.05 and at most 0.4. With
         "lbfgs", it is 1. In `partial_fit`, it is 0.05 times `batch_size_` / 128, because the total
         number of rows is unknown. If there are sample or class weights and the mean of the positive
         weights of the rows is below 1, these values are multiplied by that mean. With "adamw",

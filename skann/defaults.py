@@ -45,7 +45,7 @@ class Resolved(NamedTuple):
 
 # Fewer rows need a stronger penalty: alpha times the number of rows is constant between two bounds.
 # The penalty is divided by the rows of a mini-batch, with L-BFGS by all rows.
-_ALPHA_TIMES_ROWS, _LEAST_ALPHA, _LARGEST_ALPHA, _ALPHA_LBFGS = 250, 0.05, 0.4, 1.0
+_ALPHA_TIMES_ROWS, _LEAST_ALPHA, _LARGEST_ALPHA, _ALPHA_LBFGS = 150, 0.05, 0.4, 1.0
 _ROWS_FOR_LARGE_BATCHES = 10_000
 # For decoupled weight decay, which is not part of the loss.
 _ALPHA_ADAMW = 0.01

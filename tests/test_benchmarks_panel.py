@@ -210,7 +210,7 @@ class TestStudy:
     @pytest.mark.parametrize(
         ("name", "parameter", "value"),
         [
-            ("alpha halved", "alpha", 0.2),
+            ("alpha halved", "alpha", 0.15),
             ("epochs doubled", "max_iter", 80),
             ("batch doubled", "batch_size", 128),
             ("learning rate halved", "learning_rate_init", 0.005),
