@@ -113,9 +113,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         abruptly along a feature. Each numeric feature gets `embedding_width` additional inputs.
         Each of these is a trained combination of 16 functions of the feature [10]_. The functions
         themselves are not trained: with "periodic", they are cosines with random frequencies and
-        phases; with "piecewise_linear", ramps between quantiles of the training rows. They take the
-        features after `input_scaling`, so standardise the features. Categories are not embedded,
-        and X must be dense. Try it on tables with few features.
+        phases; with "piecewise_linear", ramps between quantiles of the training rows. They are
+        applied to the features after `input_scaling`, so standardise the features. Categories are
+        not embedded, and X must be dense. Try it on tables with few features.
     embedding_width : int, default=3
         Number of additional inputs for each numeric feature. Without `numerical_embedding` it has
         no effect.
@@ -134,10 +134,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         With "adamw", the loss has no penalty. Instead, each step multiplies the weights by 1 minus
         `alpha` times the current learning rate.
 
-        "auto" is 150 divided by the number of training rows, but at least 0.05 and at most 0.4. With
-        "lbfgs", it is 1. In `partial_fit`, it is 0.05 times `batch_size_` / 128, because the total
-        number of rows is unknown. If there are sample or class weights and the mean of the positive
-        weights of the rows is below 1, these values are multiplied by that mean. With "adamw",
+        "auto" is 150 divided by the number of training rows, but at least 0.05 and at most 0.4.
+        With "lbfgs", it is 1. In `partial_fit`, it is 0.05 times `batch_size_` / 128, because the
+        total number of rows is unknown. If there are sample or class weights and the mean of the
+        positive weights of the rows is below 1, "auto" is multiplied by that mean. With "adamw",
         "auto" is always 0.01.
     dropout : float, "auto" or list of float, default="auto"
         Share of the outputs of each hidden layer that is set to zero in training [6]_, or a list
@@ -158,9 +158,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         values of the same shape. Validation data and predictions are not changed. For images, see
         `skann.images`.
 
-        With an augmentation, `input_scaling` multiplies all features by the same factor, the
-        smallest of their factors, because distortions move values from one feature to another.
-        Cannot be used with sparse X or "lbfgs".
+        With an augmentation, `input_scaling` multiplies all features by the same factor, because
+        distortions move values from one feature to another. It is the smallest of the factors that
+        the features would have without augmentation. Cannot be used with sparse X or "lbfgs".
     label_smoothing : float or "auto", default="auto"
         Share of each target that is spread evenly over all classes, in [0, 1). "auto" is 0.02, and
         0 with "lbfgs". Larger values such as 0.05 make the probabilities less extreme.
@@ -239,16 +239,17 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         matters more than time.
     tol : float, default=1e-4
         Smallest improvement that counts as progress: of the training loss, or with `early_stopping`
-        of the validation score. "lbfgs" stops when no entry of the gradient is larger than `tol`.
-        Lower it if training stops too early.
+        of the validation score. "lbfgs" stops when no entry of the gradient is larger than `tol`,
+        or when an iteration lowers the loss by less than ``1e-4 * tol`` times the loss. Lower it if
+        training stops too early.
     n_iter_no_change : int or inf, default=10
         Number of epochs without progress to tolerate. Raise it if the loss curve is noisy.
     early_stopping : bool, default=False
         Whether to stop when the score on validation data has not improved by at least `tol` for
-        `n_iter_no_change` epochs, and to keep the weights of the best epoch. The validation data
-        is `X_val` if you pass it to `fit`, otherwise a share of the training rows, stratified by
-        class except for multilabel targets. A class with a single row stays in the training part.
-        Use it when you train for many epochs.
+        more than `n_iter_no_change` epochs, and to keep the weights of the best epoch. The
+        validation data is `X_val` if you pass it to `fit`, otherwise a share of the training rows,
+        stratified by class except for multilabel targets. A class with a single row stays in the
+        training part. Use it when you train for many epochs.
     validation_fraction : float, default=0.1
         Share of the training rows to hold out with `early_stopping`. Rows with weight 0 are not
         held out. Raise it if there are few rows and the score is noisy.
