@@ -222,6 +222,12 @@ class TestTrainingCurve:
             low, high = axes.get_xlim()
             assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
 
+    @pytest.mark.parametrize(("n_epochs", "every"), [(1, 1), (20, 1), (21, 2), (100, 5)])
+    def test_points_do_not_hide_the_curve(self, n_epochs, every):
+        model = quick(max_iter=n_epochs).fit(*problem())
+        display = TrainingCurveDisplay.from_estimator(model)
+        assert {line.get_markevery() for line in display.lines_.values()} == {every}
+
     def test_epochs_without_validation_leave_a_gap(self):
         model = quick().fit(X, y, X_val=X_val, y_val=y_val)
         model.partial_fit(X, y)

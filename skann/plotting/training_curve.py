@@ -25,6 +25,7 @@ _CURVES: dict[str, dict[str, Any]] = {
     "score": {"validation_score": "--"},
     "learning_rate": {"learning_rate": "-"},
 }
+_MOST_MARKS = 20  # Points on a curve; more would hide it.
 # Why there may be nothing to draw in a panel.
 _WHY_NONE = {
     "loss": "no epoch was recorded.",
@@ -181,7 +182,8 @@ class TrainingCurveDisplay:
                     continue
                 if is_validation and len(self.histories) == 1:
                     look["color"] = COLORS[1]
-                curve = {"linestyle": style, "ms": 3, "markevery": 0.1, "label": name}
+                curve = {"linestyle": style, "ms": 3, "label": name}
+                curve["markevery"] = -(-len(epochs) // _MOST_MARKS)
                 (self.lines_[name, key],) = axes.plot(epochs, values, **curve, **look)
                 if is_validation and best is not None:
                     value = values[epochs.index(best)]
