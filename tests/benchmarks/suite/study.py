@@ -74,6 +74,9 @@ _VARIANTS: dict[str, _Maker] = {
     "piecewise-linear embedding": _with(numerical_embedding="piecewise_linear"),
     "five members": _with(n_members=5),
     "five members and periodic embedding": _with(n_members=5, numerical_embedding="periodic"),
+    "five members, piecewise-linear embedding, inputs clipped at 3": _with(
+        n_members=5, numerical_embedding="piecewise_linear", input_clip=3.0
+    ),
     "strong recipe": strong_classifier,
     "strong, no embedding": _strong(numerical_embedding=None),
     "strong, inputs not clipped": _strong(input_clip=None),
