@@ -76,9 +76,9 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
-            Training rows, of any numeric dtype. A row-major array is never copied as a whole. A
-            DataFrame may contain categories. Missing values (NaN, None, NA) are allowed, except in
-            sparse rows.
+            Training rows, of any numeric dtype. A row-major array without missing values is never
+            copied as a whole. A DataFrame may contain categories. Missing values (NaN, None, NA)
+            are allowed, except in sparse rows.
         y : array-like of shape (n_samples,) or indicator matrix (n_samples, n_labels)
             Class labels of any type. For multilabel targets, zeros and ones with one column for
             each label.
@@ -159,9 +159,8 @@ class BaseANN(CallbackSupportMixin, BaseEstimator):
         KeyboardInterrupt
             After Ctrl-C, as in `fit`.
         """
-        saved = SavedFit.read(path)
         given = Given(**signature(self.fit).bind(X, y, sample_weight, **validation_data).arguments)
-        return self._fit(given, saved)
+        return self._fit(given, SavedFit.read(path))
 
     @available_if(lambda self: self._check_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)

@@ -66,7 +66,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Number of networks with these layers that are trained together. Predictions average their
         probabilities [9]_. The members see the same batches, but differ in their initial weights
         and in dropout, and each minimises its own loss. Five members give better probabilities
-        and usually a higher accuracy. They take three to four times as long with small layers, and
+        and at times a higher accuracy. They take three to four times as long with small layers, and
         about five times as long with wide ones. With sparse X of many features they take much
         longer, because every step updates all weights. Cannot be used with "lbfgs".
     normalization : {"batch", "layer"} or None, default=None

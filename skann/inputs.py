@@ -15,7 +15,7 @@ from skann.engine.batches import Examples
 from skann.tables import refuse_dates
 from skann.targets import Labels, combine_weights, plain_labels
 
-_CHEAP_TO_COPY = 2**14  # Numbers: some rows of a table in column order.
+_CHEAP_TO_COPY = 2**14  # Size of the largest strided array that is copied for a check.
 
 
 class Given(NamedTuple):

@@ -504,9 +504,9 @@ def _as_text(levels: list) -> list:
 def refuse_texts(X: Any) -> None:
     """Raise an error for a list, array or Series of strings: they are not rows of features."""
     is_flat = isinstance(X, list | tuple) or getattr(X, "ndim", None) == 1
-    if not (is_flat or nw.dependencies.is_into_series(X)) or len(X) == 0:
+    if sparse.issparse(X) or not (is_flat or nw.dependencies.is_into_series(X)):
         return
-    if isinstance(next(iter(X)), str):
+    if isinstance(next(iter(X), None), str):
         raise ValueError(
             "X holds one string for each sample, not rows of features. Put a step before the"
             " classifier that turns strings into numbers: TfidfVectorizer for texts, or"

@@ -14,6 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from skann import ANNClassifier
 from skann.callbacks import Checkpoint
+from skann.inputs import is_plain
 from tests.data import problem, quick
 from tests.results import assert_same, results
 
@@ -62,6 +63,17 @@ def test_arrays_of_any_kind(fitted, data):
     X = data.draw(st_numpy.arrays(dtype, shape, elements=elements))
     order = data.draw(st.sampled_from("CF"))
     assert_checked_alike(fitted, np.asarray(X, order=order))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_finite_arrays_of_either_order_are_plain(order):
+    X = np.ones((300, 60), order=order)
+    assert is_plain(X)
+    assert is_plain(X[:1])
+    assert not is_plain(np.ones((600, 60))[:, ::2])  # Strided and large: a copy would cost time.
+    X[1, 1] = np.nan
+    assert not is_plain(X)
+    assert not is_plain(X[1:2])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, "largest"])

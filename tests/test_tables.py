@@ -672,6 +672,11 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"one string for each sample, .*ImageReader"):
             model.predict(texts)
 
+    @pytest.mark.parametrize("flat", [sparse.coo_array(np.ones(3)), np.ones(3), []])
+    def test_of_numbers_in_one_dimension(self, flat):
+        with pytest.raises(ValueError, match=r"Expected 2D|2 dimensions|1-dimensional|1D"):
+            quick().fit(flat, [0, 1, 0])
+
     @pytest.mark.parametrize("make", [by_pandas, by_polars, by_pyarrow])
     def test_of_dates(self, make):
         data = columns()

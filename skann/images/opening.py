@@ -83,7 +83,7 @@ def _naming_errors(name: str) -> Iterator[None]:
     Image = pillow()
     try:
         yield
-    except PictureError:
+    except (PictureError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error

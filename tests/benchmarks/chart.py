@@ -29,8 +29,8 @@ _NAMES = {
     "realmlp": "RealMLP",
     "xgboost": "XGBoost",
 }
-# Where a label can be beside its point, ours first above it and others first below it: offset in
-# points, and alignment.
+# Places of a label beside its point: offset in points, and alignment. Our labels try them in this
+# order, the others in reverse.
 _PLACES = (
     (0, 7, "center", "bottom"),
     (9, 0, "left", "center"),
@@ -232,7 +232,7 @@ def _draw_front(results: Results) -> Figure:
 
 
 def _label_points(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
-    """Write the name of each point beside it, where nothing else is."""
+    """Write the name of each point beside it, where no point and no other name is."""
     axes.figure.draw_without_rendering()
     centres = [axes.transData.transform(point) for point in points.values()]
     taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in centres]
