@@ -87,8 +87,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
 
         The statistics come from the training rows, with their sample weights; those of "robust"
         come from at most 100,000 rows. Each batch is scaled when it is cast to `dtype`, so X is
-        not copied: it can be unscaled or hold integers. Sparse X is scaled but not shifted, and
-        cannot be used with "robust".
+        not copied, even if it is unscaled or holds integers. Sparse X is scaled but not shifted,
+        and cannot be used with "robust".
         `partial_fit` and `warm_start` keep the statistics of the first call.
     input_clip : float or None, default=None
         Smooth limit c of the inputs, applied after `input_scaling`:
@@ -159,8 +159,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         `skann.images`.
 
         With an augmentation, `input_scaling` multiplies all features by the same factor, because
-        distortions move values from one feature to another. It is the smallest of the factors that
-        the features would have without augmentation. Cannot be used with sparse X or "lbfgs".
+        distortions move values from one feature to another. This factor is the smallest of
+        those that the features would have without augmentation. Cannot be used with
+        sparse X or "lbfgs".
     label_smoothing : float or "auto", default="auto"
         Share of each target that is spread evenly over all classes, in [0, 1). "auto" is 0.02, and
         0 with "lbfgs". Larger values such as 0.05 make the probabilities less extreme.
