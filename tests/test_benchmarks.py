@@ -31,7 +31,7 @@ from tests.benchmarks.writing import replace_file
 image = pytest.importorskip("matplotlib.image")
 
 from tests.benchmarks import chart  # noqa: E402  draws with matplotlib
-from tests.benchmarks.__main__ import main  # noqa: E402
+from tests.benchmarks.__main__ import main  # noqa: E402  imports the chart
 
 ROOT = Path(__file__).parents[1]
 
