@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import os
 from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
@@ -502,11 +503,12 @@ def _as_text(levels: list) -> list:
 
 
 def refuse_texts(X: Any) -> None:
-    """Raise an error for a list, array or Series of strings: they are not rows of features."""
+    """Raise an error for a list, array or Series of strings or paths: they are not rows."""
     is_flat = isinstance(X, list | tuple) or getattr(X, "ndim", None) == 1
     if sparse.issparse(X) or not (is_flat or nw.dependencies.is_into_series(X)):
         return
-    if isinstance(next(iter(X), None), str):
+    first = next((item for item in X if item is not None), None)
+    if isinstance(first, str | os.PathLike):
         raise ValueError(
             "X holds one string for each sample, not rows of features. Put a step before the"
             " classifier that turns strings into numbers: TfidfVectorizer for texts, or"

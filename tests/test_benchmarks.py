@@ -137,6 +137,16 @@ class TestCharts:
         assert variant not in self.bars(["skann", variant, "sklearn"], tmp_path)
         assert variant in self.bars([variant], tmp_path)
 
+    def test_points_without_room_for_their_names_are_named_too(self, tmp_path):
+        contestants = ["skann", "skann, strong", "skann, strongest", "xgboost", "realmlp", "jax"]
+        rows = [
+            Row(case, name, {}, [{"seconds": 1.0, "accuracy": 0.9, "log_loss": 0.3}])
+            for name in contestants
+            for case in ("a", "total")
+        ]
+        text = self.text_of("panel", rows, tmp_path)
+        assert {chart._name(name) for name in contestants} <= set(text)
+
     @pytest.mark.parametrize("name", suite.NAMES)
     def test_says_which_direction_is_better(self, name, output):
         folder, _ = output
@@ -277,10 +287,10 @@ needs_baseline = pytest.mark.skipif(
 
 
 class TestPanel:
-    @pytest.mark.parametrize(
-        "contestant", sorted(set(panel.BENCHMARK.contestants) - {"realmlp", "xgboost"})
-    )
+    @pytest.mark.parametrize("contestant", panel.BENCHMARK.contestants)
     def test_every_contestant_learns(self, contestant, tmp_path):
+        for package in ALL_CONTESTANTS[contestant].packages:
+            pytest.importorskip(package)
         options = Options(quick=True)
         panel_data.write_sets(tmp_path, options)
         case = panel.BENCHMARK.cases(options)[0]

@@ -4,6 +4,7 @@ import datetime
 import pickle
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -671,6 +672,11 @@ class TestErrors:
             quick().fit(texts, y)
         with pytest.raises(ValueError, match=r"one string for each sample, .*ImageReader"):
             model.predict(texts)
+
+    @pytest.mark.parametrize("first", [None, Path("a.png")])
+    def test_of_texts_after_none_and_of_paths(self, first):
+        with pytest.raises(ValueError, match=r"one string for each sample, .*ImageReader"):
+            quick().fit([first, "b.png"] * (N_ROWS // 2), y)
 
     @pytest.mark.parametrize("flat", [sparse.coo_array(np.ones(3)), np.ones(3), []])
     def test_of_numbers_in_one_dimension(self, flat):

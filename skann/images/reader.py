@@ -117,6 +117,8 @@ class ImageReader(TransformerMixin, BaseEstimator):
         ValueError
             If X is one picture or a folder instead of a list of pictures, if X is empty, or if a
             parameter is invalid.
+        TypeError
+            If an item of X is not a picture, or is a file opened in text mode.
         OSError
             If there is no such file or it cannot be read.
         """
