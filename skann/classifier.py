@@ -36,10 +36,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     shorter.
 
     All parameters of `MLPClassifier` exist here under the same names. Several defaults differ, and
-    two parameters behave differently: with the default schedule, `max_iter` is the number of
-    epochs, not only a limit; and ``hidden_layer_sizes=()`` gives logistic regression with a
-    stronger L2 penalty and label smoothing. Features should have similar scales: put a
-    `StandardScaler` before the classifier or set `input_scaling`.
+    some parameters behave differently. Two differences matter most: with the default schedule,
+    `max_iter` is the number of epochs, not only a limit; and ``hidden_layer_sizes=()`` gives
+    logistic regression with a stronger L2 penalty and label smoothing. Features should have similar
+    scales: put a `StandardScaler` before the classifier or set `input_scaling`.
 
     The parameters are grouped by topic:
 
@@ -63,12 +63,12 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         or "tanh". "relu" is the fastest. On average over tables, the smooth activations "gelu" and
         "silu" are as accurate as "relu"; include them in a search to see which suits your table.
     n_members : int, default=1
-        Number of networks with these layers that are trained together. Predictions average their
-        probabilities [9]_. The members see the same batches, but differ in their initial weights
-        and in dropout, and each minimises its own loss. Five members give better probabilities
-        and at times a higher accuracy. They take three to four times as long with small layers, and
-        about five times as long with wide ones. With sparse X of many features they take much
-        longer, because every step updates all weights. Cannot be used with "lbfgs".
+        Number of networks that are trained together, all with the same layers. Predictions average
+        their probabilities [9]_. The members see the same batches, but differ in their initial
+        weights and in dropout, and each minimises its own loss. Five members give better
+        probabilities and at times a higher accuracy. They take three to four times as long with
+        small layers, and about five times as long with wide ones. With sparse X of many features
+        they take much longer, because every step updates all weights. Cannot be used with "lbfgs".
     normalization : {"batch", "layer"} or None, default=None
         Normalisation of the hidden layers before the activation. "batch" normalises each unit over
         the rows of a batch [7]_, and predicts with running averages. "layer" normalises each row
@@ -77,8 +77,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     kernel_initializer : str, default="auto"
         Distribution of the initial weights: "glorot_normal", "glorot_uniform", "he_normal",
         "he_uniform", "lecun_normal", "lecun_uniform" or "orthogonal". "auto" chooses the one that
-        suits the activation of the layer: He for rectifiers, LeCun for "selu", and Glorot for
-        other activations and the output layer.
+        suits the activation of the layer: LeCun for "selu", Glorot for "identity", "logistic",
+        "tanh" and the output layer, and He for all other activations.
     input_scaling : {"standard", "maxabs", "robust"} or None, default=None
         Scaling of each feature. "standard" gives each feature mean 0 and variance 1. "maxabs"
         divides by the largest absolute value. "robust" [5]_ subtracts the median, divides by the
@@ -101,13 +101,13 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         booleans, or objects other than numbers. It selects no column of a numeric array: if a
         column holds codes, give its index.
 
-        Each level of a categorical column becomes an input of zeros and ones, which is not scaled.
-        Missing values are a level of their own. If there are rare levels, one more input stands for
-        all of them: those that occur once, those beyond the 99 most frequent, and in `predict`
-        those that were not in `fit`. Without rare levels, a level that was not in `fit` sets all
-        inputs of the column to 0. In numeric columns, the median replaces missing values, and an
-        additional input of zeros and ones marks them. `partial_fit` and `warm_start` keep the
-        levels and medians of the first call.
+        Each level (distinct value) of a categorical column becomes an input of zeros and ones,
+        which is not scaled. Missing values are a level of their own. If there are rare levels, one
+        more input stands for all of them: those that occur once, those beyond the 99 most frequent,
+        and in `predict` those that were not in `fit`. Without rare levels, a level that was not in
+        `fit` sets all inputs of the column to 0. In numeric columns, the median replaces missing
+        values, and an additional input of zeros and ones marks them. `partial_fit` and `warm_start`
+        keep the levels and medians of the first call.
     numerical_embedding : {"periodic", "piecewise_linear"} or None, default=None
         Additional inputs for each numeric feature. They help the network to fit classes that change
         abruptly along a feature. Each numeric feature gets `embedding_width` additional inputs.
@@ -207,7 +207,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Maximum number of loss evaluations with "lbfgs". Raise it if a warning advises you to.
     learning_rate : str or callable, default="one_cycle"
         Schedule of the learning rate: a factor for every step, which multiplies
-        `learning_rate_init`. The first five of these schedules have an end: they run over all
+        `learning_rate_init`. Of the schedules below, the first five have an end: they run over all
         `max_iter` epochs.
 
         - "one_cycle": rises along a cosine for 30 % of the steps, then falls along a cosine to
@@ -282,10 +282,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     coefs_ : list of ndarray of shape (fan_in, fan_out)
         Weights of each layer, in the order of the layers. With several members, all layers of the
         first member come first. The first matrix has one row for each input; if columns are
-        encoded, there are more inputs than columns. The arrays are views of the parameter vector:
-        to change the weights, assign to an entry of the list.
+        encoded, there are more inputs than columns. The arrays are views of one vector with all
+        parameters. To change the weights, assign an array to an entry of the list.
     intercepts_ : list of ndarray of shape (fan_out,)
-        Biases of each layer, in the same order. They are views of the parameter vector as well.
+        Biases of each layer, in the same order. The arrays are views of the same vector.
     n_features_in_ : int
         Number of features: the columns of X.
     feature_names_in_ : ndarray of shape (n_features,)
