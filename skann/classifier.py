@@ -30,10 +30,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     :math:`\ell` is the log-loss: binary cross-entropy for two classes, cross-entropy for more
     classes, and the sum of the binary cross-entropies of all labels for multilabel targets.
 
-    For a batch of b rows, a mini-batch solver divides the weighted sum of the losses by b times the
-    mean weight of all training rows, not of the batch. A batch with small weights therefore makes a
-    small step. The penalty is divided by `batch_size_` times the same mean, even if the batch is
-    shorter.
+    A mini-batch solver first divides the weight of each row by the mean weight of all training
+    rows. The loss of a batch is the sum of the weighted losses of its rows, divided by the number
+    of its rows. A batch with small weights therefore makes a small step. The penalty is divided by
+    `batch_size_` times the mean weight of all training rows, even if the batch has fewer rows.
 
     All parameters of `MLPClassifier` exist here under the same names. Several defaults differ, and
     some parameters behave differently. Two differences matter most: with the default schedule,
@@ -86,9 +86,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         to 3 if it is None. Use "maxabs" for pixels and counts, "standard" for tables.
 
         The statistics come from the training rows, with their sample weights; those of "robust"
-        come from at most 100,000 rows. Each batch is scaled when it is cast to `dtype`, so X is
-        not copied, even if it is unscaled or holds integers. Sparse X is scaled but not shifted,
-        and cannot be used with "robust".
+        come from at most 100,000 rows. Each batch is scaled when it is cast to `dtype`, so scaling
+        needs no copy of X, even if X holds integers. Sparse X is scaled but not shifted, and cannot
+        be used with "robust".
         `partial_fit` and `warm_start` keep the statistics of the first call.
     input_clip : float or None, default=None
         Smooth limit c of the inputs, applied after `input_scaling`:
@@ -129,16 +129,18 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Use "balanced" if rare classes matter as much as frequent ones.
     alpha : float or "auto", default="auto"
         Strength of the L2 penalty. Raise it to reduce overfitting. In mini-batch training, the
-        penalty of a step is divided by `batch_size_`, so it is stronger with small batches.
+        penalty of a step is divided by `batch_size_` times the mean weight of the training rows, so
+        it is stronger with small batches.
 
         With "adamw", the loss has no penalty. Instead, each step multiplies the weights by 1 minus
         `alpha` times the current learning rate.
 
         "auto" is 150 divided by the number of training rows, but at least 0.05 and at most 0.4.
         With "lbfgs", it is 1. In `partial_fit`, it is 0.05 times `batch_size_` / 128, because the
-        total number of rows is unknown. If there are sample or class weights and the mean of the
-        positive weights of the rows is below 1, "auto" is multiplied by that mean. With "adamw",
-        "auto" is always 0.01.
+        total number of rows is unknown. These numbers apply to rows of weight 1. With sample or
+        class weights, the weight of a row is the product of the two. If the mean of all weights
+        above 0 is less than 1, "auto" is multiplied by this mean. With "adamw", "auto" is always
+        0.01.
     dropout : float, "auto" or list of float, default="auto"
         Share of the outputs of each hidden layer that is set to zero in training [6]_, or a list
         with one share for each hidden layer. "auto" is 0.1 in the first hidden layer and 0 in the
@@ -175,10 +177,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     batch_size : int or "auto", default="auto"
         Number of rows in a mini-batch, at most the number of training rows. "auto" is 256 from
         10,000 rows on; below that, ``3 * sqrt(n_rows)``, rounded to a power of two from 32 to 128.
-        If the number of rows is not a multiple of the batch size, the rows that are left for the
-        last two batches of an epoch are divided evenly between them. "lbfgs" ignores `batch_size`.
-        Raise it for speed, together with `learning_rate_init`. Lower it if a small data set gets
-        too few steps.
+        If the number of rows is not a multiple of the batch size, the last two batches of an epoch
+        differ in size by at most one row. "lbfgs" ignores `batch_size`. Raise it for speed,
+        together with `learning_rate_init`. Lower it if a small data set gets too few steps.
     shuffle : bool, default=True
         Whether to shuffle the rows before every epoch. Disable it only if the rows must keep their
         order.
@@ -351,8 +352,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     -----
     For callbacks that you attach with `set_callbacks`, a fit is a task "fit" with one subtask
     "epoch" for every epoch. Training stops if the method `on_fit_task_end` of a callback returns
-    True. `skann.callbacks.Checkpoint` saves a fit at regular epochs; the method `resume` continues
-    a saved fit.
+    True. `skann.callbacks.Checkpoint` saves a fit after every epoch, or after every few epochs; the
+    method `resume` continues a saved fit.
 
     If you press Ctrl-C during `fit`, `resume` or `partial_fit`, training stops with a warning, the
     estimator keeps what it has learned, and `KeyboardInterrupt` is raised again, so that a search,
