@@ -36,11 +36,6 @@ def _times(factor: float, *names: str) -> _Maker:
     return make
 
 
-def _strong(**changes: Any) -> _Maker:
-    """Return the maker of a classifier that differs from the strong recipe in this."""
-    return lambda seed, n_rows: strong_classifier(seed, n_rows).set_params(**changes)
-
-
 _DEFAULTS = "defaults"
 _VARIANTS: dict[str, _Maker] = {
     _DEFAULTS: _with(),
@@ -78,10 +73,6 @@ _VARIANTS: dict[str, _Maker] = {
         n_members=5, numerical_embedding="piecewise_linear", input_clip=3.0
     ),
     "strong recipe": strong_classifier,
-    "strong, no embedding": _strong(numerical_embedding=None),
-    "strong, inputs not clipped": _strong(input_clip=None),
-    "strong, dropout 0.2 and 0.1": _strong(dropout=[0.2, 0.1]),
-    "strong, dropout 0.5 and 0.4": _strong(dropout=[0.5, 0.4]),
     "strongest recipe": strongest_classifier,
 }
 _QUICK = (_DEFAULTS, "epochs halved", "strong recipe")
