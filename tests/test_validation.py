@@ -49,8 +49,8 @@ def test_score_and_loss_are_those_of_all_rows(kind, weighted, container):
     assert 0 < right.sum() < 60
     assert score == pytest.approx(np.average(right, weights=examples.weights), rel=1e-12)
     weights = np.ones(60) if examples.weights is None else examples.weights
-    whole = LOSSES[kind](len(logits), 60, np.float64)
-    expected = whole.value_and_gradient(logits, y, weights, weights.sum())
+    whole = LOSSES[kind].make(len(logits), 60, np.float64)
+    expected = whole(logits, y, weights, weights.sum())
     assert loss == pytest.approx(expected, rel=1e-12)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,10 @@ from skann.engine.activations import ACTIVATIONS, passes
 from skann.engine.dropout import Corruption, Dropout
 from skann.engine.embeddings import EmbeddingArrays, NumericalEmbedding
 from skann.engine.kernels import active
+from skann.engine.kernels.numpy_kernels import LossFunction
 from skann.engine.layers import SparseGradient
 from skann.engine.memory import aligned_empty
 from skann.engine.network import Layer, Network, parameter_views
-
-if TYPE_CHECKING:
-    from skann.engine.losses import Loss
 
 
 class Regularization(NamedTuple):
@@ -333,7 +331,7 @@ class Backpropagation:
         targets: NDArray,
         weights: NDArray | None,
         divisor: float,
-        loss: "Loss",
+        loss: LossFunction,
     ) -> float:
         """Compute the loss of a batch, and write its gradient to `gradient`.
 
@@ -347,8 +345,8 @@ class Backpropagation:
             Sample weights.
         divisor : float
             Divisor of the weighted sum over the rows.
-        loss : Loss
-            The loss.
+        loss : callable (logits, targets, weights, divisor) -> float
+            The loss, see `skann.engine.losses.Loss`.
 
         Returns
         -------
@@ -362,7 +360,7 @@ class Backpropagation:
             outputs: Any = inputs
             for layer in layers:
                 outputs = layer.forward(outputs)
-            value += loss.value_and_gradient(outputs.T, targets, weights, divisor)
+            value += loss(outputs.T, targets, weights, divisor)
             grad = outputs
             for layer in reversed(layers):
                 grad = layer.backward(grad)

@@ -107,7 +107,8 @@ class Run:
             scaling = None
         self.batches = Batches(data.train, batch_size, dtype, scaling, augmentation)
         n_outputs = settings.architecture.layer_sizes[-1]
-        self.loss = LOSSES[settings.loss](n_outputs, rows_at_once, dtype, settings.label_smoothing)
+        make = LOSSES[settings.loss].make
+        self.loss = make(n_outputs, rows_at_once, dtype, settings.label_smoothing)
         self.stopping = Stopping(
             _watched(settings), tol=settings.tol, n_iter_no_change=settings.n_iter_no_change
         )

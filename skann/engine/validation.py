@@ -7,7 +7,8 @@ from typing import Self
 from numpy.typing import NDArray
 
 from skann.engine.batches import Examples
-from skann.engine.losses import LOSSES, Loss
+from skann.engine.kernels.numpy_kernels import LossFunction
+from skann.engine.losses import LOSSES
 from skann.engine.network import Network
 from skann.engine.rows import RowSource, Scaling, chunk_rows, make_rows
 
@@ -26,8 +27,8 @@ class Validation:
         Encoded targets.
     weights : ndarray of shape (n_rows,) or None
         Weights of the rows; None for equal weights.
-    loss : Loss
-        Loss with scratch arrays for the rows of a chunk.
+    loss : callable (logits, targets, weights, divisor) -> float
+        Loss function with scratch arrays for the rows of a chunk.
     chunk_rows : int
         Number of rows to compute at once.
     scoring : callable (network, loss) -> float, or None
@@ -37,7 +38,7 @@ class Validation:
     rows: RowSource
     targets: NDArray
     weights: NDArray | None
-    loss: Loss
+    loss: LossFunction
     chunk_rows: int
     scoring: Scoring | None = None
 
@@ -59,7 +60,7 @@ class Validation:
             examples.targets,
             # Relative weights, because the weights may exceed the range of the computing dtype.
             None if weights is None else weights / weights.mean(),
-            LOSSES[loss](layer_sizes[-1], at_once, dtype),
+            LOSSES[loss].make(layer_sizes[-1], at_once, dtype),
             at_once,
             scoring,
         )
@@ -73,7 +74,7 @@ class Validation:
             weights = None if self.weights is None else self.weights[part]
             right = _is_right(logits, targets)
             weight_of_right += float((right if weights is None else right * weights).sum())
-            loss += self.loss.value_and_gradient(logits, targets, weights, total)
+            loss += self.loss(logits, targets, weights, total)
         if self.scoring is not None:
             return self.scoring(network, loss), loss
         return weight_of_right / total, loss
