@@ -114,9 +114,7 @@ class Run:
         )
         self._validation = None
         if data.validation is not None:
-            self._validation = Validation.on(
-                data.validation, network, data.scaling, settings.loss, data.scoring
-            )
+            self._validation = Validation(data.validation, network, data.scaling, data.scoring)
 
     @property
     def history(self) -> list[Epoch]:
