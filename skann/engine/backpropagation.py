@@ -306,24 +306,19 @@ class Backpropagation:
         embedding, layers = self.network.members[number]
         names = (*self.network.architecture.activations, "identity")
         of_embedding, of_layers = arrays
+        coefs, embedding_weights, intercepts, scales, shifts, *_ = self._views[number]
+        first = [] if self.sparse_gradient is None else [self.sparse_gradient]
+        weights: list[NDArray | SparseGradient] = [*first, *coefs]
+        pairs = list(zip(scales, shifts, strict=True))
         own: list[TrainingEmbedding | TrainingLayer] = []
         if embedding is not None and of_embedding is not None:
-            gradient = self._views[number].embedding_weights[0]
-            own.append(TrainingEmbedding(embedding, gradient, of_embedding))
+            own.append(TrainingEmbedding(embedding, embedding_weights[0], of_embedding))
         for depth, (layer, array) in enumerate(zip(layers, of_layers, strict=True)):
-            gradients = self._gradients_of(number, depth)
+            # The last layer has no normalisation.
+            pair = pairs[depth] if depth < len(pairs) else ()
+            gradients = _Gradients(weights[depth], intercepts[depth], pair)
             own.append(TrainingLayer(layer, names[depth], gradients, dropout[depth], array))
         return own
-
-    def _gradients_of(self, member: int, depth: int) -> _Gradients:
-        coefs, _, intercepts, scales, shifts, *_ = self._views[member]
-        weights: NDArray | SparseGradient
-        if self.sparse_gradient is None:
-            weights = coefs[depth]
-        else:
-            weights = coefs[depth - 1] if depth else self.sparse_gradient
-        pairs = list(zip(scales, shifts, strict=True))
-        return _Gradients(weights, intercepts[depth], pairs[depth] if depth < len(pairs) else ())
 
     def run(
         self,
