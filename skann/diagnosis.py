@@ -87,7 +87,7 @@ def _what_went_wrong(run: FittedRun, settings: Settings, data: Data) -> str:
             " max_iter or max_fun, scale the data, or use a smooth activation such as 'tanh'."
         )
     is_scaled = data.scaling is not None and data.scaling.factor is not None
-    return _advice_to_scale(run, settings, data) if is_long and not is_scaled else ""
+    return _advice_to_scale(run, data) if is_long and not is_scaled else ""
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -99,7 +99,7 @@ def _failure(run: FittedRun, settings: Settings, data: Data) -> str:
     is_constant = is_constant and bool(_varies(sample.X[sample.subset]).any())
     if not (run.blew_up or is_constant):
         return ""
-    poor = _poor_figures(_LEARNED, run, settings, data)
+    poor = _poor_figures(_LEARNED, run, data)
     if poor is None:
         return ""
     score, loss, constant_score, constant_loss = poor
@@ -117,12 +117,12 @@ def _failure(run: FittedRun, settings: Settings, data: Data) -> str:
     )
 
 
-def _advice_to_scale(run: FittedRun, settings: Settings, data: Data) -> str:
+def _advice_to_scale(run: FittedRun, data: Data) -> str:
     """Return advice to scale the features; empty if their scales do no harm."""
     ratio = _ratio_of_spreads(data.train)
     if not ratio >= _WIDE:
         return ""
-    poor = _poor_figures(_LEARNED_WELL, run, settings, data)
+    poor = _poor_figures(_LEARNED_WELL, run, data)
     if poor is None:
         return ""
     return (
@@ -133,11 +133,11 @@ def _advice_to_scale(run: FittedRun, settings: Settings, data: Data) -> str:
 
 
 def _poor_figures(
-    enough: tuple[float, float], run: FittedRun, settings: Settings, data: Data
+    enough: tuple[float, float], run: FittedRun, data: Data
 ) -> tuple[float, float, float, float] | None:
     """Return accuracy and log-loss, and those of a constant prediction; None if good enough."""
     sample, network = data.train.spread_evenly(_SAMPLE), run.network
-    score, loss = Validation.on(sample, network, data.scaling, settings.loss).measure(network)
+    score, loss = Validation(sample, network, data.scaling).measure(network)
     # Measured on the same rows, because other rows have other class frequencies.
     constant_score, constant_loss = _constant_prediction(sample)
     won, lower = enough

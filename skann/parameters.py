@@ -217,21 +217,17 @@ def make_architecture(
     activations = per_layer("activation", parameters["activation"], len(sizes))
     if not isinstance(parameters["dropout"], str):
         per_layer("dropout", parameters["dropout"], len(sizes))
+    kind, embedding = parameters["numerical_embedding"], None
+    if kind is not None and n_numbers:
+        embedding = Embedding(kind, n_numbers, int(parameters["embedding_width"]), _N_FUNCTIONS)
     return Architecture(
         (n_features, *map(int, sizes), n_outputs),
         tuple(map(str, activations)),
         parameters["normalization"],
         int(parameters["n_members"]),
         loss,
-        _embedding(parameters, n_numbers),
+        embedding,
     )
-
-
-def _embedding(parameters: Mapping[str, Any], n_numbers: int) -> Embedding | None:
-    kind = parameters["numerical_embedding"]
-    if kind is None or not n_numbers:
-        return None
-    return Embedding(kind, n_numbers, int(parameters["embedding_width"]), _N_FUNCTIONS)
 
 
 def check_memory(architecture: Architecture, dtype: str) -> None:

@@ -326,7 +326,7 @@ def find_categories(X: Any, categorical_features: Any) -> list[bool] | None:
     """
     by_dtype = isinstance(categorical_features, str)
     if is_frame(X):
-        columns = _columns(nw.from_native(X, eager_only=True))
+        columns = list(nw.from_native(X, eager_only=True).iter_columns())
         if by_dtype:
             return [_is_category(column) for column in columns]
         is_category = _check_categorical_features(X, categorical_features)
@@ -380,7 +380,7 @@ def split(X: Any, is_category: list[bool]) -> Columns:
     if is_frame(X):
         frame = nw.from_native(X, eager_only=True)
         _check_width(frame.shape[1], is_category)
-        columns = _columns(frame)
+        columns = list(frame.iter_columns())
         categories = [
             Category(repr(columns[index].name), *_factorize(columns[index].to_list()))
             for index in categorical
@@ -405,7 +405,7 @@ def _check_width(n_columns: int, is_category: list[bool]) -> None:
 
 def _numbers(frame: nw.DataFrame, indices: NDArray) -> Any:
     """Return the numeric columns of a frame: a part of it if all have numeric dtypes."""
-    all_columns = _columns(frame)
+    all_columns = list(frame.iter_columns())
     columns = [all_columns[index] for index in indices]
     is_numeric = np.array([_is_numeric(column) for column in columns], bool)
     if len(indices) and is_numeric.all():
@@ -429,11 +429,6 @@ def _as_numbers(name: str, values: list) -> NDArray[np.float64]:
             " name it in categorical_features and fit again."
         )
     return np.array([np.nan if level is None else level for level in levels], float)[codes]
-
-
-def _columns(frame: nw.DataFrame) -> list[Any]:
-    """Return the narwhals Series of a frame."""
-    return list(frame.iter_columns())
 
 
 def _factorize(values: list) -> tuple[str, list, NDArray[np.intp]]:

@@ -26,7 +26,7 @@ def weights_of(weighting):
 
 
 def make_loss(kind, max_rows=N_ROWS, label_smoothing=0.0):
-    return LOSSES[kind](N_OUTPUTS[kind], max_rows, np.float64, label_smoothing)
+    return LOSSES[kind].make(N_OUTPUTS[kind], max_rows, np.float64, label_smoothing)
 
 
 def full_gradient(backpropagation):
@@ -201,9 +201,9 @@ def test_label_smoothing_equals_smoothed_targets(kind):
 
 
 class Recorder:
-    """A loss that keeps the logits it is given."""
+    """A loss function that keeps the logits it is given."""
 
-    def value_and_gradient(self, logits, targets, weights, divisor):
+    def __call__(self, logits, targets, weights, divisor):
         self.logits = logits.copy()
         logits.fill(0)
         return 0.0

@@ -101,7 +101,7 @@ class TestGradient:
             embedding=Embedding(embedding, N_NUMBERS, WIDTH, N_FUNCTIONS),
         )
         backpropagation = Backpropagation(network, N_ROWS)
-        loss = LOSSES[kind](N_OUTPUTS[kind], N_ROWS, np.float64)
+        loss = LOSSES[kind].make(N_OUTPUTS[kind], N_ROWS, np.float64)
         targets = random_targets(kind)
 
         def value(point):
@@ -119,7 +119,7 @@ class TestGradient:
     def test_a_short_batch_is_that_of_its_rows(self, embedding):
         shape = Embedding(embedding, N_NUMBERS, WIDTH, N_FUNCTIONS)
         network = random_network(4, embedding=shape)
-        loss = LOSSES["multiclass"](4, N_ROWS, np.float64)
+        loss = LOSSES["multiclass"].make(4, N_ROWS, np.float64)
         few = 5
         arguments = random_inputs()[:few], random_targets("multiclass")[:few], None, few, loss
         long, short = Backpropagation(network, N_ROWS), Backpropagation(network, few)

@@ -62,21 +62,21 @@ class TestValueAndGradient:
     def test_value_matches_the_formula(self, kind, weighting, label_smoothing):
         logits, targets = random_problem(kind)
         weights = weights_of(weighting)
-        loss = LOSSES[kind](KINDS[kind], N_ROWS, np.float64, label_smoothing)
-        value = loss.value_and_gradient(logits.copy(), targets, weights, 7.0)
+        loss = LOSSES[kind].make(KINDS[kind], N_ROWS, np.float64, label_smoothing)
+        value = loss(logits.copy(), targets, weights, 7.0)
         expected = reference_value(kind, logits, targets, weights, 7.0, label_smoothing)
         np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-15)
 
     def test_gradient_matches_finite_differences(self, kind, weighting, label_smoothing):
         logits, targets = random_problem(kind)
         weights = weights_of(weighting)
-        loss = LOSSES[kind](KINDS[kind], N_ROWS, np.float64, label_smoothing)
+        loss = LOSSES[kind].make(KINDS[kind], N_ROWS, np.float64, label_smoothing)
 
         def value_at(point):
-            return loss.value_and_gradient(point.copy(), targets, weights, 7.0)
+            return loss(point.copy(), targets, weights, 7.0)
 
         gradient = logits.copy()
-        loss.value_and_gradient(gradient, targets, weights, 7.0)
+        loss(gradient, targets, weights, 7.0)
         assert_gradient_matches(value_at, gradient, logits)
 
 
@@ -84,23 +84,21 @@ class TestValueAndGradient:
 class TestLabelSmoothing:
     def test_of_zero_changes_no_bit(self, kind):
         logits, targets = random_problem(kind)
-        plain = LOSSES[kind](KINDS[kind], N_ROWS, np.float64)
-        smoothed = LOSSES[kind](KINDS[kind], N_ROWS, np.float64, label_smoothing=0.0)
+        plain = LOSSES[kind].make(KINDS[kind], N_ROWS, np.float64)
+        smoothed = LOSSES[kind].make(KINDS[kind], N_ROWS, np.float64, label_smoothing=0.0)
         one, other = logits.copy(), logits.copy()
         weights = weights_of("weights")
-        assert plain.value_and_gradient(one, targets, weights, 2.0) == smoothed.value_and_gradient(
-            other, targets, weights, 2.0
-        )
+        assert plain(one, targets, weights, 2.0) == smoothed(other, targets, weights, 2.0)
         np.testing.assert_array_equal(one, other)
 
     def test_makes_the_smoothed_targets_the_best_probabilities(self, kind):
         targets = random_problem(kind)[1]
-        loss = LOSSES[kind](KINDS[kind], N_ROWS, np.float64, label_smoothing=0.2)
+        loss = LOSSES[kind].make(KINDS[kind], N_ROWS, np.float64, label_smoothing=0.2)
         if kind == "multiclass":
             logits = np.log(0.8 * np.eye(KINDS[kind])[targets] + 0.2 / KINDS[kind]).T.copy()
         else:
             logits = np.atleast_2d(logit(0.8 * targets + 0.1).T).copy()
-        loss.value_and_gradient(logits, targets, weights_of("weights"), 3.0)
+        loss(logits, targets, weights_of("weights"), 3.0)
         np.testing.assert_allclose(logits, 0, atol=1e-15)
 
 
@@ -113,11 +111,11 @@ def test_computing_allocates_nothing_of_the_size_of_a_batch(kind, weighted, labe
     weights = np.ones(n_rows, np.float32) if weighted else None
     shape = (n_rows, KINDS[kind]) if kind == "multilabel-indicator" else n_rows
     targets = np.zeros(shape, np.int8 if kind == "multilabel-indicator" else np.intp)
-    loss = LOSSES[kind](KINDS[kind], n_rows, np.float32, label_smoothing)
-    loss.value_and_gradient(logits, targets, weights, 1.0)  # May be compiled.
+    loss = LOSSES[kind].make(KINDS[kind], n_rows, np.float32, label_smoothing)
+    loss(logits, targets, weights, 1.0)  # May be compiled.
     tracemalloc.start()
     try:
-        loss.value_and_gradient(logits, targets, weights, 1.0)
+        loss(logits, targets, weights, 1.0)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -128,25 +126,23 @@ def test_computing_allocates_nothing_of_the_size_of_a_batch(kind, weighted, labe
 def test_value_equals_scikit_learns_log_loss(kind):
     logits, targets = random_problem(kind)
     weights = weights_of("weights")
-    loss = LOSSES[kind](KINDS[kind], N_ROWS, np.float64)
+    loss = LOSSES[kind].make(KINDS[kind], N_ROWS, np.float64)
     labels = np.arange(max(2, KINDS[kind]))
     expected = log_loss(
         targets, LOSSES[kind].probabilities(logits), sample_weight=weights, labels=labels
     )
-    value = loss.value_and_gradient(logits, targets, weights, weights.sum())
+    value = loss(logits, targets, weights, weights.sum())
     np.testing.assert_allclose(value, expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("kind", LOSSES)
 def test_a_short_batch_uses_part_of_the_scratch(kind):
     logits, targets = random_problem(kind)
-    exact = LOSSES[kind](KINDS[kind], N_ROWS, np.float64)
-    roomy = LOSSES[kind](KINDS[kind], 5 * N_ROWS, np.float64)
+    exact = LOSSES[kind].make(KINDS[kind], N_ROWS, np.float64)
+    roomy = LOSSES[kind].make(KINDS[kind], 5 * N_ROWS, np.float64)
     one, other = logits.copy(), logits.copy()
     weights = weights_of("weights")
-    assert exact.value_and_gradient(one, targets, weights, 2.0) == roomy.value_and_gradient(
-        other, targets, weights, 2.0
-    )
+    assert exact(one, targets, weights, 2.0) == roomy(other, targets, weights, 2.0)
     np.testing.assert_array_equal(one, other)
 
 
@@ -155,8 +151,8 @@ def test_a_short_batch_uses_part_of_the_scratch(kind):
 def test_huge_scores_give_a_finite_loss_and_gradient(kind, dtype):
     logits, targets = random_problem(kind, scale=1e4)
     logits = logits.astype(dtype)
-    loss = LOSSES[kind](KINDS[kind], N_ROWS, dtype)
-    assert np.isfinite(loss.value_and_gradient(logits, targets, None, N_ROWS))
+    loss = LOSSES[kind].make(KINDS[kind], N_ROWS, dtype)
+    assert np.isfinite(loss(logits, targets, None, N_ROWS))
     assert logits.dtype == dtype
     assert np.isfinite(logits).all()
 
@@ -226,8 +222,8 @@ def test_softmax_gradient_sums_to_zero_over_the_classes(logits, data):
     n_outputs, n_rows = logits.shape
     codes = st.integers(0, n_outputs - 1)
     targets = np.array(data.draw(st.lists(codes, min_size=n_rows, max_size=n_rows)))
-    loss = LOSSES["multiclass"](n_outputs, n_rows, np.float64)
-    value = loss.value_and_gradient(logits, targets, None, float(n_rows))
+    loss = LOSSES["multiclass"].make(n_outputs, n_rows, np.float64)
+    value = loss(logits, targets, None, float(n_rows))
     assert value >= 0
     np.testing.assert_allclose(logits.sum(axis=0), 0, atol=1e-12)
 

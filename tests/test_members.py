@@ -114,7 +114,7 @@ class TestGradient:
     def test_is_that_of_the_sum_of_the_losses(self, kind, normalization, container):
         _, network = random_members(kind, normalization=normalization)
         backpropagation = Backpropagation(network, N_ROWS)
-        loss = LOSSES[kind](N_OUTPUTS[kind], N_ROWS, np.float64)
+        loss = LOSSES[kind].make(N_OUTPUTS[kind], N_ROWS, np.float64)
         kept = network.parameters.copy()
         inputs, targets = container(random_inputs()), random_targets(kind)
 
@@ -133,7 +133,7 @@ class TestGradient:
             copy_views(views_by_member(network)[0], views)
         dropout, rng = Regularization((0.5, 0.0)), np.random.default_rng(0)
         backpropagation = Backpropagation(network, N_ROWS, False, dropout, rng)
-        loss = LOSSES["multiclass"](4, N_ROWS, np.float64)
+        loss = LOSSES["multiclass"].make(4, N_ROWS, np.float64)
         backpropagation.run(random_inputs(), random_targets("multiclass"), None, 5.0, loss)
         gradients = parameter_views(network.architecture, backpropagation.gradient)
         first, second, _ = (part.coefs[0] for part in gradients.by_member(N_MEMBERS))
@@ -143,7 +143,7 @@ class TestGradient:
         singles, network = random_members("multiclass")
         networks = [Backpropagation(each, N_ROWS) for each in [network, *singles]]
         for backpropagation in networks:
-            loss = LOSSES["multiclass"](4, N_ROWS, np.float64)
+            loss = LOSSES["multiclass"].make(4, N_ROWS, np.float64)
             inputs, targets = random_inputs(), random_targets("multiclass")
             backpropagation.run(inputs, targets, None, 1.0, loss)
         lengths = [each.clip(None) for each in networks]

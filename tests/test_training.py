@@ -81,7 +81,7 @@ def fit(
 
 def objective(network, alpha, weights=None, divisor=60.0):
     """Loss of all rows with the penalty."""
-    loss = LOSSES["multiclass"](3, 60, np.float64)
+    loss = LOSSES["multiclass"].make(3, 60, np.float64)
     value = Backpropagation(network, 60).run(X, y, weights, divisor, loss)
     weights = network.weights
     return value + 0.5 * alpha * float(weights @ weights) / divisor
@@ -116,7 +116,7 @@ def plain_loop(network, settings, weights=None):
         beta_2=0.999,
         epsilon=1e-8,
     )
-    loss = LOSSES["multiclass"](3, settings.batch_size, np.float64)
+    loss = LOSSES["multiclass"].make(3, settings.batch_size, np.float64)
     bounds = batch_bounds(60, settings.batch_size)
     steps_per_epoch = len(bounds)
     n_steps = settings.max_iter * steps_per_epoch
@@ -248,7 +248,7 @@ def test_the_watcher_and_validation_see_the_average_and_training_does_not(solver
         average = shares @ np.array(steps[: 4 * epoch]) / shares.sum()
         np.testing.assert_allclose(seen, average, rtol=1e-8, atol=1e-10)
         expected.parameters[...] = average
-        loss = LOSSES["multiclass"](3, 20, np.float64)
+        loss = LOSSES["multiclass"].make(3, 20, np.float64)
         value = Backpropagation(expected, 20).run(X[40:], y[40:], None, 20.0, loss)
         assert record.validation_loss == pytest.approx(value, rel=1e-8)
     np.testing.assert_array_equal(run.network.parameters, watcher.parameters[-1])
@@ -358,7 +358,7 @@ def test_lbfgs_records_the_norm_of_the_gradient_of_its_objective(weighted):
     run = fit(make_network(), settings, weights=weights)
     network = run.network
     backpropagation = Backpropagation(network, 60)
-    loss = LOSSES["multiclass"](3, 60, np.float64)
+    loss = LOSSES["multiclass"].make(3, 60, np.float64)
     backpropagation.run(X, y, weights, divisor, loss)
     backpropagation.gradient[: network.weights.size] += 2.0 / divisor * network.weights
     expected = np.linalg.norm(backpropagation.gradient)

@@ -18,9 +18,8 @@ WEIGHTED = pytest.mark.parametrize("weighted", [False, True])
 
 def make_network(kind):
     n_outputs = {"binary": 1}.get(kind, 3)
-    network = Network.random(
-        Architecture((4, 6, n_outputs), ("tanh",)), np.float64, np.random.default_rng(0)
-    )
+    architecture = Architecture((4, 6, n_outputs), ("tanh",), loss=kind)
+    network = Network.random(architecture, np.float64, np.random.default_rng(0))
     # Another network than what a fit starts from: some rows right, and some wrong.
     network.weights[...] *= 2
     return network
@@ -37,7 +36,7 @@ def make_examples(kind, weighted, container=np.asarray):
 def test_score_and_loss_are_those_of_all_rows(kind, weighted, container):
     X, y = problem(kind)
     network, examples = make_network(kind), make_examples(kind, weighted, container)
-    score, loss = Validation.on(examples, network, None, kind).measure(network)
+    score, loss = Validation(examples, network, None).measure(network)
     logits = np.tanh(X @ network.coefs[0] + network.intercepts[0]) @ network.coefs[1]
     logits = (logits + network.intercepts[1]).T
     if kind == "multiclass":
@@ -49,8 +48,8 @@ def test_score_and_loss_are_those_of_all_rows(kind, weighted, container):
     assert 0 < right.sum() < 60
     assert score == pytest.approx(np.average(right, weights=examples.weights), rel=1e-12)
     weights = np.ones(60) if examples.weights is None else examples.weights
-    whole = LOSSES[kind](len(logits), 60, np.float64)
-    expected = whole.value_and_gradient(logits, y, weights, weights.sum())
+    whole = LOSSES[kind].make(len(logits), 60, np.float64)
+    expected = whole(logits, y, weights, weights.sum())
     assert loss == pytest.approx(expected, rel=1e-12)
 
 
@@ -62,7 +61,7 @@ def test_rows_are_measured_the_same_in_chunks(monkeypatch, kind, weighted, conta
     measured = []
     for rows in (60, 7, 1):
         monkeypatch.setattr("skann.engine.validation.chunk_rows", lambda _, rows=rows: rows)
-        validation = Validation.on(examples, network, None, kind)
+        validation = Validation(examples, network, None)
         assert validation.chunk_rows == rows
         measured.append(validation.measure(network))
     np.testing.assert_allclose(measured[1], measured[0], rtol=1e-12)
@@ -77,8 +76,7 @@ def test_some_of_the_rows_are_measured_as_if_there_were_no_others(kind, weighted
     weights = None if examples.weights is None else examples.weights[places]
     alone = Examples(examples.X[places], examples.targets[places], weights)
     measured = [
-        Validation.on(rows, network, None, kind).measure(network)
-        for rows in (examples.at(places), alone)
+        Validation(rows, network, None).measure(network) for rows in (examples.at(places), alone)
     ]
     assert measured[0] == measured[1]
 
@@ -87,21 +85,21 @@ def test_rows_are_scaled():
     network, examples = make_network("multiclass"), make_examples("multiclass", False)
     scaling = Scaling(np.full(4, 3.0), np.full(4, 2.0))
     unscaled = Examples(examples.X / 2 + 3, examples.targets, None)
-    expected = Validation.on(examples, network, None, "multiclass").measure(network)
-    measured = Validation.on(unscaled, network, scaling, "multiclass").measure(network)
+    expected = Validation(examples, network, None).measure(network)
+    measured = Validation(unscaled, network, scaling).measure(network)
     assert measured == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_scoring_of_ones_own_is_given_the_loss():
     network, examples = make_network("multiclass"), make_examples("multiclass", False)
-    _, expected = Validation.on(examples, network, None, "multiclass").measure(network)
+    _, expected = Validation(examples, network, None).measure(network)
     seen = []
 
     def scoring(*given):
         seen.append(given)
         return 0.25
 
-    validation = Validation.on(examples, network, None, "multiclass", scoring)
+    validation = Validation(examples, network, None, scoring)
     assert validation.measure(network) == (0.25, expected)
     assert seen == [(network, expected)]
 

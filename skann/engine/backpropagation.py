@@ -2,7 +2,7 @@
 
 import math
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,10 @@ from skann.engine.activations import ACTIVATIONS, passes
 from skann.engine.dropout import Corruption, Dropout
 from skann.engine.embeddings import EmbeddingArrays, NumericalEmbedding
 from skann.engine.kernels import active
+from skann.engine.kernels.numpy_kernels import LossFunction
 from skann.engine.layers import SparseGradient
 from skann.engine.memory import aligned_empty
 from skann.engine.network import Layer, Network, parameter_views
-
-if TYPE_CHECKING:
-    from skann.engine.losses import Loss
 
 
 class Regularization(NamedTuple):
@@ -308,24 +306,19 @@ class Backpropagation:
         embedding, layers = self.network.members[number]
         names = (*self.network.architecture.activations, "identity")
         of_embedding, of_layers = arrays
+        coefs, embedding_weights, intercepts, scales, shifts, *_ = self._views[number]
+        first = [] if self.sparse_gradient is None else [self.sparse_gradient]
+        weights: list[NDArray | SparseGradient] = [*first, *coefs]
+        pairs = list(zip(scales, shifts, strict=True))
         own: list[TrainingEmbedding | TrainingLayer] = []
         if embedding is not None and of_embedding is not None:
-            gradient = self._views[number].embedding_weights[0]
-            own.append(TrainingEmbedding(embedding, gradient, of_embedding))
+            own.append(TrainingEmbedding(embedding, embedding_weights[0], of_embedding))
         for depth, (layer, array) in enumerate(zip(layers, of_layers, strict=True)):
-            gradients = self._gradients_of(number, depth)
+            # The last layer has no normalisation.
+            pair = pairs[depth] if depth < len(pairs) else ()
+            gradients = _Gradients(weights[depth], intercepts[depth], pair)
             own.append(TrainingLayer(layer, names[depth], gradients, dropout[depth], array))
         return own
-
-    def _gradients_of(self, member: int, depth: int) -> _Gradients:
-        coefs, _, intercepts, scales, shifts, *_ = self._views[member]
-        weights: NDArray | SparseGradient
-        if self.sparse_gradient is None:
-            weights = coefs[depth]
-        else:
-            weights = coefs[depth - 1] if depth else self.sparse_gradient
-        pairs = list(zip(scales, shifts, strict=True))
-        return _Gradients(weights, intercepts[depth], pairs[depth] if depth < len(pairs) else ())
 
     def run(
         self,
@@ -333,7 +326,7 @@ class Backpropagation:
         targets: NDArray,
         weights: NDArray | None,
         divisor: float,
-        loss: "Loss",
+        loss: LossFunction,
     ) -> float:
         """Compute the loss of a batch, and write its gradient to `gradient`.
 
@@ -347,8 +340,8 @@ class Backpropagation:
             Sample weights.
         divisor : float
             Divisor of the weighted sum over the rows.
-        loss : Loss
-            The loss.
+        loss : callable (logits, targets, weights, divisor) -> float
+            The loss, see `skann.engine.losses.Loss`.
 
         Returns
         -------
@@ -362,7 +355,7 @@ class Backpropagation:
             outputs: Any = inputs
             for layer in layers:
                 outputs = layer.forward(outputs)
-            value += loss.value_and_gradient(outputs.T, targets, weights, divisor)
+            value += loss(outputs.T, targets, weights, divisor)
             grad = outputs
             for layer in reversed(layers):
                 grad = layer.backward(grad)

@@ -1,6 +1,35 @@
-"""Random initial weights, and the registry of their names."""
+"""Random initial weights, and the registry of their names.
+
+Except for "orthogonal", every initializer draws each weight independently, either uniformly or
+normally, with a mean of zero and the same variance for both distributions:
+
+- "glorot" with 2 / (fan_in + fan_out), which preserves the variance of signals and gradients
+  through layers that are linear around zero [1]_;
+- "he" with 2 / fan_in, which compensates for the half of the signal that a rectifier drops [2]_;
+- "lecun" with 1 / fan_in, which preserves the variance of the signal through linear layers [3]_.
+  The self-normalizing activation SELU is designed for "lecun_normal" [4]_.
+
+References
+----------
+.. [1] Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
+   networks", AISTATS 2010.
+.. [2] He, Zhang, Ren and Sun, "Delving deep into rectifiers", ICCV 2015,
+   https://arxiv.org/abs/1502.01852
+.. [3] LeCun, Bottou, Orr and Müller, "Efficient backprop", 1998.
+.. [4] Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks",
+   NeurIPS 2017, https://arxiv.org/abs/1706.02515
+
+Examples
+--------
+>>> import numpy as np
+>>> from skann.engine.initializers import INITIALIZERS
+>>> weights = INITIALIZERS["glorot_normal"](np.random.default_rng(0), 150, 50)
+>>> round(float(weights.std()), 2)
+0.1
+"""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,184 +37,19 @@ from numpy.typing import NDArray
 Initializer = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
 
 
-def glorot_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
-    """Draw weights uniformly from +-sqrt(6 / (fan_in + fan_out)).
-
-    Preserves the variance of signals and gradients through layers that are linear around
-    zero [1]_.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random number generator.
-    fan_in, fan_out : int
-        Number of inputs and outputs of the layer.
-
-    Returns
-    -------
-    ndarray of shape (fan_in, fan_out), float64
-
-    References
-    ----------
-    .. [1] Glorot and Bengio, "Understanding the difficulty of training deep feedforward
-       neural networks", AISTATS 2010.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skann.engine.initializers import glorot_uniform
-    >>> bool(abs(glorot_uniform(np.random.default_rng(0), 4, 2)).max() <= 1)
-    True
-    """
-    bound = np.sqrt(6.0 / (fan_in + fan_out))
+def _uniform(
+    scale: float, with_fan_out: bool, rng: np.random.Generator, fan_in: int, fan_out: int
+) -> NDArray[np.float64]:
+    # The variance of a uniform distribution is a third of its squared bound.
+    bound = np.sqrt(3 * scale / (fan_in + with_fan_out * fan_out))
     return rng.uniform(-bound, bound, (fan_in, fan_out))
 
 
-def glorot_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
-    """Draw weights normally with variance 2 / (fan_in + fan_out), that of `glorot_uniform`.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random number generator.
-    fan_in, fan_out : int
-        Number of inputs and outputs of the layer.
-
-    Returns
-    -------
-    ndarray of shape (fan_in, fan_out), float64
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skann.engine.initializers import glorot_normal
-    >>> weights = glorot_normal(np.random.default_rng(0), 150, 50)
-    >>> round(float(weights.std()), 2)
-    0.1
-    """
-    return rng.normal(0.0, np.sqrt(2.0 / (fan_in + fan_out)), (fan_in, fan_out))
-
-
-def he_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
-    """Draw weights uniformly from +-sqrt(6 / fan_in).
-
-    The variance is 2 / `fan_in`, which compensates for the half of the signal that a rectifier
-    drops [1]_.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random number generator.
-    fan_in, fan_out : int
-        Number of inputs and outputs of the layer.
-
-    Returns
-    -------
-    ndarray of shape (fan_in, fan_out), float64
-
-    References
-    ----------
-    .. [1] He, Zhang, Ren and Sun, "Delving deep into rectifiers", ICCV 2015,
-       https://arxiv.org/abs/1502.01852
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skann.engine.initializers import he_uniform
-    >>> bool(abs(he_uniform(np.random.default_rng(0), 6, 2)).max() <= 1)
-    True
-    """
-    bound = np.sqrt(6.0 / fan_in)
-    return rng.uniform(-bound, bound, (fan_in, fan_out))
-
-
-def he_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
-    """Draw weights normally with variance 2 / fan_in, that of `he_uniform`.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random number generator.
-    fan_in, fan_out : int
-        Number of inputs and outputs of the layer.
-
-    Returns
-    -------
-    ndarray of shape (fan_in, fan_out), float64
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skann.engine.initializers import he_normal
-    >>> weights = he_normal(np.random.default_rng(0), 200, 50)
-    >>> round(float(weights.std()), 2)
-    0.1
-    """
-    return rng.normal(0.0, np.sqrt(2.0 / fan_in), (fan_in, fan_out))
-
-
-def lecun_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
-    """Draw weights uniformly from +-sqrt(3 / fan_in).
-
-    The variance is 1 / `fan_in`, which preserves the variance of the signal through linear
-    layers [1]_.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random number generator.
-    fan_in, fan_out : int
-        Number of inputs and outputs of the layer.
-
-    Returns
-    -------
-    ndarray of shape (fan_in, fan_out), float64
-
-    References
-    ----------
-    .. [1] LeCun, Bottou, Orr and Müller, "Efficient backprop", 1998.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skann.engine.initializers import lecun_uniform
-    >>> bool(abs(lecun_uniform(np.random.default_rng(0), 3, 2)).max() <= 1)
-    True
-    """
-    bound = np.sqrt(3.0 / fan_in)
-    return rng.uniform(-bound, bound, (fan_in, fan_out))
-
-
-def lecun_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
-    """Draw weights normally with variance 1 / fan_in, that of `lecun_uniform`.
-
-    The self-normalizing activation SELU is designed for this initializer [1]_.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random number generator.
-    fan_in, fan_out : int
-        Number of inputs and outputs of the layer.
-
-    Returns
-    -------
-    ndarray of shape (fan_in, fan_out), float64
-
-    References
-    ----------
-    .. [1] Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks",
-       NeurIPS 2017, https://arxiv.org/abs/1706.02515
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skann.engine.initializers import lecun_normal
-    >>> weights = lecun_normal(np.random.default_rng(0), 100, 50)
-    >>> round(float(weights.std()), 2)
-    0.1
-    """
-    return rng.normal(0.0, np.sqrt(1.0 / fan_in), (fan_in, fan_out))
+def _normal(
+    scale: float, with_fan_out: bool, rng: np.random.Generator, fan_in: int, fan_out: int
+) -> NDArray[np.float64]:
+    deviation = np.sqrt(scale / (fan_in + with_fan_out * fan_out))
+    return rng.normal(0.0, deviation, (fan_in, fan_out))
 
 
 def orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
@@ -227,11 +91,11 @@ def orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[n
 
 
 INITIALIZERS: dict[str, Initializer] = {
-    "glorot_uniform": glorot_uniform,
-    "glorot_normal": glorot_normal,
-    "he_uniform": he_uniform,
-    "he_normal": he_normal,
-    "lecun_uniform": lecun_uniform,
-    "lecun_normal": lecun_normal,
+    "glorot_uniform": partial(_uniform, 2.0, True),
+    "glorot_normal": partial(_normal, 2.0, True),
+    "he_uniform": partial(_uniform, 2.0, False),
+    "he_normal": partial(_normal, 2.0, False),
+    "lecun_uniform": partial(_uniform, 1.0, False),
+    "lecun_normal": partial(_normal, 1.0, False),
     "orthogonal": orthogonal,
 }

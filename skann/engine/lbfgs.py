@@ -2,14 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable
 
 import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
 
-from skann.engine.memory import aligned_copy
-from skann.engine.network import Network
 from skann.engine.rows import chunk_rows
 from skann.engine.run import Data, Observer, Run
 from skann.engine.settings import Settings
@@ -19,20 +16,23 @@ from skann.engine.subnormals import flush_subnormals
 
 
 class LbfgsRun(Run):
-    """A training run on all rows at once, by L-BFGS, which needs exact gradients.
+    """A training run on all rows at once, by L-BFGS [1]_, which needs exact gradients.
 
-    The parameters are those of `Run`, except for `network` and `batch_size`.
+    The parameters are those of `Run`, except for `batch_size`.
+
+    References
+    ----------
+    .. [1] Liu and Nocedal, "On the limited memory BFGS method for large scale
+       optimization", Mathematical Programming 45, 1989.
     """
 
     def __init__(
         self, settings: Settings, data: Data, start: TrainingState, observer: Observer
     ) -> None:
-        parameters = aligned_copy(start.parameters, settings.dtype)
-        network = Network(settings.architecture, parameters)
         at_once = chunk_rows(settings.architecture.weight_shapes[0][0])
-        super().__init__(settings, data, start, observer, network, at_once)
-        self._accepted = parameters.copy()
-        self._gradient = np.empty_like(parameters)
+        super().__init__(settings, data, start, observer, at_once)
+        self._accepted = self.network.parameters.copy()
+        self._gradient = np.empty_like(self._accepted)
         self._begin = time.perf_counter()
         self._in_iteration = False
         self._error_of_callback: StopIteration | None = None
@@ -42,13 +42,13 @@ class LbfgsRun(Run):
         settings, stopping = self.settings, self.stopping
         message = ""
         try:
-            result = minimize_lbfgs(
+            result = scipy.optimize.minimize(
                 self._objective,
                 self._accepted.copy(),
-                self._end_iteration,
-                max_iter=settings.max_iter,
-                max_fun=settings.max_fun,
-                tol=settings.tol,
+                method="L-BFGS-B",
+                jac=True,
+                callback=self._end_iteration,
+                options=_options(settings),
             )
             if not math.isfinite(result.fun):
                 stopping.reason = "diverged"
@@ -123,56 +123,14 @@ class LbfgsRun(Run):
         return value, self._gradient.copy()
 
 
-def minimize_lbfgs(
-    objective: Callable[[NDArray], tuple[float, NDArray]],
-    start: NDArray,
-    callback: Callable[[NDArray], None],
-    *,
-    max_iter: int,
-    max_fun: int,
-    tol: float,
-) -> scipy.optimize.OptimizeResult:
-    """Minimise a smooth function of a float64 vector by L-BFGS [1]_.
-
-    Parameters
-    ----------
-    objective : callable (vector) -> (value, gradient)
-        Function to minimise.
-    start : ndarray of shape (n_parameters,)
-        Initial point.
-    callback : callable (vector) -> None
-        Called after every iteration. It may raise StopIteration to end the search.
-    max_iter, max_fun : int
-        Maximum number of iterations and of evaluations.
-    tol : float
-        The search ends when no entry of the gradient is larger than this.
-
-    Returns
-    -------
-    scipy.optimize.OptimizeResult
-        Result of the search.
-
-    References
-    ----------
-    .. [1] Liu and Nocedal, "On the limited memory BFGS method for large scale
-       optimization", Mathematical Programming 45, 1989.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skann.engine.lbfgs import minimize_lbfgs
-    >>> result = minimize_lbfgs(lambda x: (x @ x, 2 * x), np.ones(2), lambda x: None,
-    ...                         max_iter=9, max_fun=99, tol=1e-6)
-    >>> result.success
-    True
-    """
-    return scipy.optimize.minimize(
-        objective,
-        start,
-        method="L-BFGS-B",
-        jac=True,
-        callback=callback,
-        # With rectifiers the objective has kinks, where the gradient need not vanish. So the search
-        # also ends when an iteration gains less than ftol, relative to the loss.
-        options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol, "ftol": 1e-4 * tol},
-    )
+def _options(settings: Settings) -> dict[str, float]:
+    """Return SciPy's options of the search."""
+    tol = settings.tol
+    # With rectifiers the objective has kinks, where the gradient need not vanish. So the search
+    # also ends when an iteration gains less than ftol, relative to the loss.
+    return {
+        "maxiter": settings.max_iter,
+        "maxfun": settings.max_fun,
+        "gtol": tol,
+        "ftol": 1e-4 * tol,
+    }

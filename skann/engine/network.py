@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -15,10 +15,8 @@ from skann.engine.initializers import INITIALIZERS
 from skann.engine.layers import BatchNormalization, Dense, LayerNormalization
 from skann.engine.losses import LOSSES
 from skann.engine.memory import aligned_copy, aligned_empty
+from skann.engine.rows import RowSource
 from skann.engine.settings import Architecture
-
-if TYPE_CHECKING:
-    from skann.engine.rows import RowSource
 
 
 class ParameterViews(list):
@@ -253,7 +251,7 @@ class Network:
             if (norms > max_norm).any():
                 coef *= max_norm / np.maximum(norms, max_norm)
 
-    def decision_function(self, rows: "RowSource", chunk_rows: int) -> NDArray:
+    def decision_function(self, rows: RowSource, chunk_rows: int) -> NDArray:
         """Return the raw scores of all rows, computed chunk by chunk.
 
         Parameters
@@ -275,9 +273,7 @@ class Network:
             logits[:, part] = scores
         return logits
 
-    def scores_by_chunk(
-        self, rows: "RowSource", chunk_rows: int
-    ) -> Iterator[tuple[slice, NDArray]]:
+    def scores_by_chunk(self, rows: RowSource, chunk_rows: int) -> Iterator[tuple[slice, NDArray]]:
         """Yield the raw scores chunk by chunk.
 
         Parameters
@@ -301,7 +297,7 @@ class Network:
             yield slice(start, stop), self._scores_of_chunk(rows, start, stop, buffers)
 
     def _scores_of_chunk(
-        self, rows: "RowSource", start: int, stop: int, buffers: list[NDArray]
+        self, rows: RowSource, start: int, stop: int, buffers: list[NDArray]
     ) -> NDArray:
         """Return the scores of consecutive rows; replace `buffers` if they have another size."""
         inputs = _at_least_two(rows.chunk(start, stop))

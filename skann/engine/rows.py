@@ -1,7 +1,7 @@
 """Access to rows of X, which are gathered, scaled and cast a few at a time."""
 
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -44,19 +44,6 @@ class Scaling(NamedTuple):
     clip: float | None = None
     is_wide: bool = False
     kind: str | None = None
-
-
-class RowSource(Protocol):
-    """Rows of an array, in the computing dtype."""
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-
-    def gather(self, indices: NDArray) -> NDArray | sparse.csr_array:
-        """Return the rows at `indices`, valid until the next call."""
-
-    def chunk(self, start: int, stop: int) -> NDArray | sparse.csr_array:
-        """Return consecutive rows, valid until the next call."""
 
 
 class DenseRows:
@@ -246,7 +233,7 @@ class SparseRows:
             return rows
         if clip is not None:
             _clip_smoothly(data, clip, np.empty_like(data))
-        return _with_data(rows, data)
+        return sparse.csr_array((data, rows.indices, rows.indptr), shape=rows.shape)
 
 
 def _split(factor: Any) -> tuple[NDArray, NDArray]:
@@ -265,8 +252,7 @@ def _clip_smoothly(values: NDArray, clip: float, scratch: NDArray) -> None:
     values /= scratch
 
 
-def _with_data(X: sparse.csr_array, data: NDArray) -> sparse.csr_array:
-    return sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)
+RowSource = DenseRows | SparseRows
 
 
 def make_rows(

@@ -8,6 +8,7 @@ from skann.engine.augmentation import Augmentation
 from skann.engine.backpropagation import Backpropagation, Regularization
 from skann.engine.batches import Batches, Examples
 from skann.engine.losses import LOSSES
+from skann.engine.memory import aligned_copy
 from skann.engine.network import Network
 from skann.engine.rows import Scaling
 from skann.engine.schedules import find_schedule
@@ -69,13 +70,13 @@ class Run:
         State to continue from.
     observer : Observer
         Observer that follows the run.
-    network : Network
-        Network with the parameters of `start`. It is trained in place.
     batch_size : int
         Maximum number of rows for which the gradient is computed at once.
 
     Attributes
     ----------
+    network : Network
+        The network, which starts from a copy of the parameters of `start`.
     stopping : Stopping
         The history, and the reason why training ended.
     """
@@ -86,13 +87,14 @@ class Run:
         data: Data,
         start: TrainingState,
         observer: Observer,
-        network: Network,
         batch_size: int,
     ) -> None:
-        self.settings, self.observer, self.network = settings, observer, network
+        self.settings, self.observer = settings, observer
+        parameters = aligned_copy(start.parameters, settings.dtype)
+        self.network = network = Network(settings.architecture, parameters)
         self.rng = start.generator()
         self.n_rows_seen = start.n_rows_seen
-        dtype, rows_at_once = network.parameters.dtype, min(batch_size, len(data.train))
+        dtype, rows_at_once = parameters.dtype, min(batch_size, len(data.train))
         regularization = Regularization(
             settings.dropout, settings.input_dropout, settings.input_noise
         )
@@ -107,31 +109,22 @@ class Run:
             scaling = None
         self.batches = Batches(data.train, batch_size, dtype, scaling, augmentation)
         n_outputs = settings.architecture.layer_sizes[-1]
-        self.loss = LOSSES[settings.loss](n_outputs, rows_at_once, dtype, settings.label_smoothing)
+        make = LOSSES[settings.loss].make
+        self.loss = make(n_outputs, rows_at_once, dtype, settings.label_smoothing)
         self.stopping = Stopping(
             _watched(settings), tol=settings.tol, n_iter_no_change=settings.n_iter_no_change
         )
         self._validation = None
         if data.validation is not None:
-            self._validation = Validation.on(
-                data.validation, network, data.scaling, settings.loss, data.scoring
-            )
+            self._validation = Validation(data.validation, network, data.scaling, data.scoring)
 
     @property
     def history(self) -> list[Epoch]:
         """One record for each completed epoch."""
         return self.stopping.history
 
-    def train(self) -> str:
-        """Train to the end; return why the solver did not converge, or an empty string."""
-        raise NotImplementedError
-
     def state(self) -> TrainingState:
         """Return the state from which training can continue with the same bits."""
-        raise NotImplementedError
-
-    def end(self) -> TrainingState:
-        """Put the weights to keep into the network; return the state for a later run."""
         raise NotImplementedError
 
     def record(self, epoch: Epoch) -> bool:

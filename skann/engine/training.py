@@ -4,13 +4,12 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from skann.engine.averaging import Average
-from skann.engine.memory import aligned_copy
-from skann.engine.network import Network
 from skann.engine.optimizers import OPTIMIZERS, Optimizer
 from skann.engine.run import Data, Observer, Run
 from skann.engine.schedules import find_schedule, warmed_up
@@ -31,15 +30,14 @@ class MiniBatchRun(Run):
     The loss of an epoch is the mean loss of its batches, each measured before its step, plus the
     penalty on the weights at the end of the epoch.
 
-    The parameters are those of `Run`, except for `network` and `batch_size`.
+    The parameters are those of `Run`, except for `batch_size`.
     """
 
     def __init__(
         self, settings: Settings, data: Data, start: TrainingState, observer: Observer
     ) -> None:
-        parameters = aligned_copy(start.parameters, settings.dtype)
-        network = Network(settings.architecture, parameters)
-        super().__init__(settings, data, start, observer, network, settings.batch_size)
+        super().__init__(settings, data, start, observer, settings.batch_size)
+        parameters = self.network.parameters
         self.optimizer = self._make_optimizer()
         self.average = None
         if settings.ema_decay is not None:
@@ -134,21 +132,13 @@ class MiniBatchRun(Run):
 
     def end(self) -> TrainingState:
         """Put the weights to keep into the network; return the state for a later run."""
-        parameters = self.network.parameters
-        average = None
-        if self.average is not None and self.average.n_updates:
-            average = self.average.state()
-            last = parameters.copy()
-            parameters[...] = self.average.values
+        state = replace(self.state(), epochs=None)
+        if self.average is not None:
+            # The next run continues from the last step, not from the average.
+            state = replace(state, parameters=state.parameters.copy())
+            self.network.parameters[...] = self.average.values
         self.restore_best()
-        return TrainingState(
-            parameters=parameters if average is None else last,
-            stream=self.rng.bit_generator.state,
-            n_rows_seen=self.n_rows_seen,
-            solver=self.settings.solver,
-            optimizer=self.optimizer.state(),
-            average=average,
-        )
+        return state
 
     @flush_subnormals()
     def _run_epoch(self) -> Epoch | None:

@@ -1,68 +1,49 @@
 """Score and loss of a network on validation rows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self
 
 from numpy.typing import NDArray
 
 from skann.engine.batches import Examples
-from skann.engine.losses import LOSSES, Loss
+from skann.engine.losses import LOSSES
 from skann.engine.network import Network
-from skann.engine.rows import RowSource, Scaling, chunk_rows, make_rows
+from skann.engine.rows import Scaling, chunk_rows, make_rows
 
 Scoring = Callable[[Network, float], float]
 
 
-@dataclass
 class Validation:
     """Validation rows, and how to measure a network on them.
 
     Parameters
     ----------
-    rows : RowSource
-        Validation rows, scaled and cast.
-    targets : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        Encoded targets.
-    weights : ndarray of shape (n_rows,) or None
-        Weights of the rows; None for equal weights.
-    loss : Loss
-        Loss with scratch arrays for the rows of a chunk.
-    chunk_rows : int
-        Number of rows to compute at once.
+    examples : Examples
+        The rows, with their targets and weights.
+    network : Network
+        Network of the architecture and dtype to measure.
+    scaling : Scaling or None
+        Scaling of the rows.
     scoring : callable (network, loss) -> float, or None
         Returns the score, given the loss on these rows; greater is better. None for accuracy.
     """
 
-    rows: RowSource
-    targets: NDArray
-    weights: NDArray | None
-    loss: Loss
-    chunk_rows: int
-    scoring: Scoring | None = None
-
-    @classmethod
-    def on(
-        cls,
+    def __init__(
+        self,
         examples: Examples,
         network: Network,
         scaling: Scaling | None,
-        loss: str,
         scoring: Scoring | None = None,
-    ) -> Self:
-        """Return a validation on examples for a network; `loss` is a name in `LOSSES`."""
-        dtype, layer_sizes = network.parameters.dtype, network.architecture.layer_sizes
-        at_once = min(chunk_rows(network.architecture.widest), len(examples))
+    ) -> None:
+        dtype, architecture = network.parameters.dtype, network.architecture
+        at_once = min(chunk_rows(architecture.widest), len(examples))
+        self.rows = make_rows(examples.X, dtype, at_once, scaling, examples.subset)
+        self.targets = examples.targets
+        # Relative weights, because the weights may exceed the range of the computing dtype.
         weights = examples.weights
-        return cls(
-            make_rows(examples.X, dtype, at_once, scaling, examples.subset),
-            examples.targets,
-            # Relative weights, because the weights may exceed the range of the computing dtype.
-            None if weights is None else weights / weights.mean(),
-            LOSSES[loss](layer_sizes[-1], at_once, dtype),
-            at_once,
-            scoring,
-        )
+        self.weights = None if weights is None else weights / weights.mean()
+        self.loss = LOSSES[architecture.loss].make(architecture.layer_sizes[-1], at_once, dtype)
+        self.chunk_rows = at_once
+        self.scoring = scoring
 
     def measure(self, network: Network) -> tuple[float, float]:
         """Return score and loss; for several outputs, accuracy counts rows with no error."""
@@ -73,7 +54,7 @@ class Validation:
             weights = None if self.weights is None else self.weights[part]
             right = _is_right(logits, targets)
             weight_of_right += float((right if weights is None else right * weights).sum())
-            loss += self.loss.value_and_gradient(logits, targets, weights, total)
+            loss += self.loss(logits, targets, weights, total)
         if self.scoring is not None:
             return self.scoring(network, loss), loss
         return weight_of_right / total, loss

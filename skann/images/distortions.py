@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral, Real
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -241,22 +241,14 @@ class ElasticTransform:
         np.matmul(np.hstack([down, itself]), terms, out=images)
 
 
-class _Workspace(NamedTuple):
-    """Buffers for distorting a number of images, kept because new memory is slow at first use."""
-
-    coordinates: NDArray  # rows and columns: (2, n_images, height * width)
-    interpolate: Callable[[NDArray, NDArray], None]
-
-
+# Kept because new memory is slow at first use.
 @lru_cache(maxsize=4)
 def _workspace(
     n_images: int, height: int, width: int, dtype: np.dtype, kernels: ModuleType, thread: int
-) -> _Workspace:
-    """Return the workspace of a thread for images of one shape."""
-    return _Workspace(
-        np.empty((2, n_images, height * width), dtype),
-        kernels.make_interpolation(n_images, height, width, dtype),
-    )
+) -> tuple[NDArray, Callable[[NDArray, NDArray], None]]:
+    """Return a thread's array of coordinates and its interpolation for images of one shape."""
+    coordinates = np.empty((2, n_images, height * width), dtype)  # rows and columns
+    return coordinates, kernels.make_interpolation(n_images, height, width, dtype)
 
 
 def _distort(

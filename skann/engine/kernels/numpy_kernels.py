@@ -218,7 +218,7 @@ def make_softmax_cross_entropy(
     Returns
     -------
     callable (logits, targets, weights, divisor) -> float
-        See `skann.engine.losses.SoftmaxCrossEntropy.value_and_gradient`.
+        See `skann.engine.losses.Loss`.
     """
     row_buffer, scale_buffer, log_buffer = np.empty((3, max_rows), dtype)
     wanted_buffer = np.empty(n_outputs * max_rows, dtype)
@@ -267,7 +267,7 @@ def make_logistic_cross_entropy(
     Returns
     -------
     callable (logits, targets, weights, divisor) -> float
-        See `skann.engine.losses.LogisticCrossEntropy.value_and_gradient`.
+        See `skann.engine.losses.Loss`.
     """
     buffer = np.empty(n_outputs * max_rows, dtype)
 
