@@ -124,7 +124,7 @@ def _draw_case(axes: Axes, case: str, rows: list[Row], results: Results) -> None
     axes.margins(x=0)
     # Room for the numbers beside the bars.
     longest = max(measures[measure] for row in rows for measures in row.rounds)
-    axes.set_xlim(0, max(longest, 0) * 1.5 or 1)
+    axes.set_xlim(0, max(longest, 0) * 1.8 or 1)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     _tidy(axes)
     axes.grid(axis="y", visible=False)
