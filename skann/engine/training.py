@@ -133,7 +133,7 @@ class MiniBatchRun(Run):
     def end(self) -> TrainingState:
         """Put the weights to keep into the network; return the state for a later run."""
         state = replace(self.state(), epochs=None)
-        if self.average is not None:
+        if self.average is not None and self.average.n_updates:
             # The next run continues from the last step, not from the average.
             state = replace(state, parameters=state.parameters.copy())
             self.network.parameters[...] = self.average.values
