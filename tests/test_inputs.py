@@ -44,7 +44,7 @@ def assert_checked_alike(estimator, X):
     if isinstance(theirs, tuple):
         if X.ndim == 1 and X.size and X.dtype.kind == "U":  # Texts have a message of their own.
             assert ours[0] is ValueError
-            assert "one string for each sample" in ours[1]
+            assert "one string or path for each sample" in ours[1]
         else:
             assert ours == theirs
         return

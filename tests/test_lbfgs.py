@@ -17,7 +17,7 @@ pytestmark = pytest.mark.kernels
 
 @pytest.fixture
 def minimize(monkeypatch):
-    """Return a function that minimizes an objective as a run does, to the run and the result."""
+    """Return a function that minimizes by a run, and returns the run and the result."""
     results = []
 
     def recorded(*args, **options):

@@ -668,14 +668,14 @@ class TestErrors:
     )
     def test_of_texts(self, make, model):
         texts = make(["a text", "another"] * (N_ROWS // 2))
-        with pytest.raises(ValueError, match=r"one string for each sample, .* TfidfVectorizer"):
+        with pytest.raises(ValueError, match=r"one string or path for each sample, .* TfidfVectorizer"):
             quick().fit(texts, y)
-        with pytest.raises(ValueError, match=r"one string for each sample, .*ImageReader"):
+        with pytest.raises(ValueError, match=r"one string or path for each sample, .*ImageReader"):
             model.predict(texts)
 
     @pytest.mark.parametrize("first", [None, Path("a.png")])
     def test_of_texts_after_none_and_of_paths(self, first):
-        with pytest.raises(ValueError, match=r"one string for each sample, .*ImageReader"):
+        with pytest.raises(ValueError, match=r"one string or path for each sample, .*ImageReader"):
             quick().fit([first, "b.png"] * (N_ROWS // 2), y)
 
     @pytest.mark.parametrize("flat", [sparse.coo_array(np.ones(3)), np.ones(3), []])

@@ -314,7 +314,7 @@ class Backpropagation:
         if embedding is not None and of_embedding is not None:
             own.append(TrainingEmbedding(embedding, embedding_weights[0], of_embedding))
         for depth, (layer, array) in enumerate(zip(layers, of_layers, strict=True)):
-            # The last layer has no normalisation.
+            # The last layer has no scale and shift, nor has any without normalisation.
             pair = pairs[depth] if depth < len(pairs) else ()
             gradients = _Gradients(weights[depth], intercepts[depth], pair)
             own.append(TrainingLayer(layer, names[depth], gradients, dropout[depth], array))

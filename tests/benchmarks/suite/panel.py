@@ -19,7 +19,7 @@ from tests.benchmarks.data import Split
 
 def strong_classifier(seed: int, n_rows: int) -> ANNClassifier:
     """Return five networks with embedded numbers, for tables where accuracy matters more."""
-    # Few rows need neither normalisation nor more epochs: both overfit them.
+    # With few rows, these settings lead to overfitting.
     for_many_rows = {"normalization": "batch", "dropout": [0.2, 0.1], "max_iter": 80}
     return ANNClassifier(
         n_members=5,
