@@ -505,8 +505,8 @@ def refuse_texts(X: Any) -> None:
     first = next((item for item in X if item is not None), None)
     if isinstance(first, str | os.PathLike):
         raise ValueError(
-            "X holds one string or path for each sample, not rows of features. Put a step before the"
-            " classifier that turns strings into numbers: TfidfVectorizer for texts, or"
+            "X holds one string or path for each sample, not rows of features. Put a step before"
+            " the classifier that turns strings into numbers: TfidfVectorizer for texts, or"
             " skann.images.ImageReader for paths of pictures. For a single column of categories,"
             " pass a table with this column."
         )
