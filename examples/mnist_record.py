@@ -37,6 +37,7 @@ RECIPE = {
     "alpha": 0.0,
     "batch_size": 512,
     "learning_rate_init": 0.004,
+    "beta_2": 0.999,
     "max_iter": 50,
     "input_scaling": "maxabs",
 }
@@ -48,6 +49,7 @@ WITH_DISTORTIONS = {
     "alpha": 0.0,
     "batch_size": 512,
     "learning_rate_init": 0.004,
+    "beta_2": 0.999,
     "max_iter": 120,
     "input_scaling": "maxabs",
 }

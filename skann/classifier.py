@@ -26,14 +26,16 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         \frac{1}{\sum_i w_i} \left( \sum_i w_i \, \ell(y_i, f(x_i))
         + \frac{\alpha}{2} \lVert W \rVert^2 \right),
 
-    where :math:`f` is a stack of fully connected layers, :math:`w_i` is the weight of row i, and
-    :math:`\ell` is the log-loss: binary cross-entropy for two classes, cross-entropy for more
-    classes, and the sum of the binary cross-entropies of all labels for multilabel targets.
+    where :math:`f` is a stack of fully connected layers, the sums run over all training rows,
+    :math:`w_i` is the weight of row i, and :math:`\ell` is the log-loss: binary cross-entropy for
+    two classes, cross-entropy for more classes, and the sum of the binary cross-entropies of all
+    labels for multilabel targets.
 
     A mini-batch solver first divides the weight of each row by the mean weight of all training
     rows. The loss of a batch is the sum of the weighted losses of its rows, divided by the number
-    of its rows. A batch with small weights therefore makes a small step. The penalty is divided by
-    `batch_size_` times the mean weight of all training rows, even if the batch has fewer rows.
+    of its rows. A batch with small weights therefore makes a small step. The penalty of a step
+    is divided by `batch_size_` times the mean weight of all training rows. If the last batches of
+    an epoch have fewer rows, the divisor is the same.
 
     All parameters of `MLPClassifier` exist here under the same names. Several defaults differ, and
     some parameters behave differently. Two differences matter most: with the default schedule,
@@ -82,8 +84,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     input_scaling : {"standard", "maxabs", "robust"} or None, default=None
         Scaling of each feature. "standard" gives each feature mean 0 and variance 1. "maxabs"
         divides by the largest absolute value. "robust" [5]_ subtracts the median, divides by the
-        interquartile range (if that is 0, by half of maximum minus minimum), and sets `input_clip`
-        to 3 if it is None. Use "maxabs" for pixels and counts, "standard" for tables.
+        interquartile range (if that is 0, by half the difference between maximum and minimum), and
+        sets `input_clip` to 3 if it is None. Use "maxabs" for pixels and counts, "standard" for
+        tables.
 
         The statistics come from the training rows, with their sample weights; those of "robust"
         come from at most 100,000 rows. Each batch is scaled when it is cast to `dtype`, so scaling
@@ -135,12 +138,12 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         With "adamw", the loss has no penalty. Instead, each step multiplies the weights by 1 minus
         `alpha` times the current learning rate.
 
-        "auto" is 150 divided by the number of training rows, but at least 0.05 and at most 0.4.
+        "auto" is 225 divided by the number of training rows, but at least 0.05 and at most 0.6.
         With "lbfgs", it is 1. In `partial_fit`, it is 0.05 times `batch_size_` / 128, because the
         total number of rows is unknown. These numbers apply to rows of weight 1. With sample or
-        class weights, the weight of a row is the product of the two. If the mean of all weights
-        above 0 is less than 1, "auto" is multiplied by this mean. With "adamw", "auto" is always
-        0.01.
+        class weights, the weight of a row is the product of the two. "auto" is also multiplied by
+        the mean weight of the rows if this is less than 1; rows of weight 0 do not count. With
+        "adamw", "auto" is always 0.01.
     dropout : float, "auto" or list of float, default="auto"
         Share of the outputs of each hidden layer that is set to zero in training [6]_, or a list
         with one share for each hidden layer. "auto" is 0.1 in the first hidden layer and 0 in the
@@ -161,8 +164,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         `skann.images`.
 
         With an augmentation, `input_scaling` multiplies all features by the same factor, because
-        distortions move values from one feature to another. This factor is the smallest of
-        those that the features would have without augmentation. Cannot be used with
+        distortions move values from one feature to another. It is the smallest of the factors that
+        are used without an augmentation, one for each feature. Cannot be used with
         sparse X or "lbfgs".
     label_smoothing : float or "auto", default="auto"
         Share of each target that is spread evenly over all classes, in [0, 1). "auto" is 0.02, and
@@ -190,9 +193,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     beta_1 : float, default=0.9
         Decay rate of the first moment in "adam" and "adamw", in [0, 1). It rarely needs to be
         changed.
-    beta_2 : float, default=0.999
-        Decay rate of the second moment in "adam" and "adamw", in [0, 1). Lower it, for example to
-        0.99, if gradients change fast and the loss has spikes.
+    beta_2 : float, default=0.95
+        Decay rate of the second moment in "adam" and "adamw", in [0, 1). The usual default is
+        0.999; lower values are more accurate on tables [5]_. Raise it to reproduce results of other
+        libraries.
     epsilon : float, default=1e-8
         Number that "adam" and "adamw" add to the square root of the second moment. Raise it if
         parameters with tiny gradients change too much.
@@ -219,21 +223,22 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         - a callable: takes the number of completed steps and returns a factor of at least 0.
         - "constant": always 1.
         - "invscaling": ``(t + 1) ** -power_t``, where t is the number of rows seen in this fit.
-        - "adaptive": constant, but divided by five whenever progress stops. Training ends when
-          progress stops at a rate of 1e-6 or less.
+        - "adaptive": constant, but divided by five whenever progress stops. If progress
+          stops when the rate is already 1e-6 or less, training ends.
 
         Training with "constant" and "invscaling" ends when progress stops (see `tol`). If training
         with these two or with "adaptive" has not ended after `max_iter` epochs, there is a warning.
     learning_rate_init : float or "auto", default="auto"
-        Learning rate that the schedule multiplies. "auto" is 0.01 with Adam and 0.05 with SGD if
-        the schedule has an end, otherwise 0.001 with Adam and 0.01 with SGD. Lower it if training
-        diverges or the loss curve is noisy.
+        Learning rate that the schedule multiplies. For a schedule with an end, "auto" is 0.01 with
+        "adam" and "adamw" (0.015 with "adam" and fewer than 10,000 rows) and 0.05 with "sgd". For
+        other schedules, it is 0.001 with "adam" and "adamw" and 0.01 with "sgd". Lower it if
+        training diverges or the loss curve is noisy.
     power_t : float, default=0.5
         Exponent of "invscaling". Lower it if the learning rate falls too fast.
     warmup : float, default=0.0
-        Share of the steps, at the start, in which the learning rate is also multiplied by a factor
-        that rises linearly from 0 to 1. Try 0.05 if training diverges early with a schedule that
-        has no rise of its own.
+        Length of the warm-up, as a share of all steps. During the warm-up, the learning rate of the
+        schedule is multiplied by a factor that rises linearly from 0 to 1. Try 0.05 if training
+        diverges early with a schedule that has no rise of its own.
     max_iter : int or "auto", default="auto"
         Maximum number of epochs, or of iterations with "lbfgs". It is also the length of a schedule
         with an end. "auto" is 200 for a schedule without an end and 2000 for "lbfgs". Otherwise it
@@ -296,7 +301,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     n_layers_ : int
         Number of layers, including the input and the output layer.
     n_outputs_ : int
-        Number of outputs: one for two classes, otherwise one for each class.
+        Number of outputs: one for two classes, otherwise one for each class or label.
     out_activation_ : {"logistic", "softmax"}
         Activation of the output layer.
     t_ : int
@@ -424,7 +429,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         momentum=0.9,
         nesterovs_momentum=True,
         beta_1=0.9,
-        beta_2=0.999,
+        beta_2=0.95,
         epsilon=1e-8,
         gradient_clip_norm=None,
         ema_decay=None,
@@ -554,8 +559,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     def predict_log_proba(self, X: ArrayLike) -> NDArray:
         """Predict the logarithms of the class probabilities.
 
-        They are computed from the raw scores, so they are accurate even for probabilities too
-        close to 0 or 1 for the dtype.
+        They are computed from the raw scores, so they are accurate even if the dtype cannot
+        represent a probability that is close to 0 or 1.
 
         Parameters
         ----------

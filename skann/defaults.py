@@ -45,16 +45,18 @@ class Resolved(NamedTuple):
 
 # Fewer rows need a stronger penalty: alpha times the number of rows is constant between two bounds.
 # The penalty is divided by the rows of a mini-batch, with L-BFGS by all rows.
-_ALPHA_TIMES_ROWS, _LEAST_ALPHA, _LARGEST_ALPHA, _ALPHA_LBFGS = 150, 0.05, 0.4, 1.0
-_ROWS_FOR_LARGE_BATCHES = 10_000
+_ALPHA_TIMES_ROWS, _LEAST_ALPHA, _LARGEST_ALPHA, _ALPHA_LBFGS = 225, 0.05, 0.6, 1.0
+_MANY_ROWS = 10_000
 # For decoupled weight decay, which is not part of the loss.
 _ALPHA_ADAMW = 0.01
 # L-BFGS uses neither, because it minimises the log-loss itself. Dropout applies to the first
 # hidden layer only: in later layers it costs accuracy on large data.
 _DROPOUT, _LABEL_SMOOTHING = 0.1, 0.02
 
-# For each solver, the peak rate of a schedule with an end, and the rate of one without an end.
+# For each solver, the peak rate of a schedule with an end, and the rate of one without an end. With
+# few rows, and so few steps, Adam has a higher peak.
 _RATES = {"adam": (1e-2, 1e-3), "adamw": (1e-2, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
+_ADAM_ON_FEW_ROWS = 1.5e-2
 
 # With `partial_fit`, a batch of any size has the penalty of a batch of this many rows.
 _STREAM_BATCH = 128
@@ -120,15 +122,22 @@ def resolve(
     return Resolved(
         float(given_or(alpha, "alpha")),
         batch_size,
-        float(given_or(_RATES[solver][0 if has_end else 1], "learning_rate_init")),
+        float(given_or(_rate(solver, n_rows, has_end), "learning_rate_init")),
         int(given_or(_max_iter(solver, n_rows, has_end), "max_iter")),
         per_layer("dropout", given_or(dropout, "dropout"), n_hidden),
         float(given_or(label_smoothing, "label_smoothing")),
     )
 
 
+def _rate(solver: str, n_rows: int, has_end: bool) -> float:
+    peak, lasting = _RATES[solver]
+    if solver == "adam" and n_rows < _MANY_ROWS:
+        peak = _ADAM_ON_FEW_ROWS
+    return peak if has_end else lasting
+
+
 def _batch_size(n_rows: int) -> int:
-    if n_rows >= _ROWS_FOR_LARGE_BATCHES:
+    if n_rows >= _MANY_ROWS:
         return 256
     return min(max(2 ** round(math.log2(3 * math.sqrt(n_rows))), 32), 128)
 

@@ -209,10 +209,10 @@ class TestStudy:
     @pytest.mark.parametrize(
         ("name", "parameter", "value"),
         [
-            ("alpha halved", "alpha", 0.15),
+            ("alpha halved", "alpha", 0.225),
             ("epochs doubled", "max_iter", 80),
             ("batch doubled", "batch_size", 128),
-            ("learning rate halved", "learning_rate_init", 0.005),
+            ("learning rate halved", "learning_rate_init", 0.0075),
         ],
     )
     def test_multiples_are_of_what_auto_stands_for(self, name, parameter, value):

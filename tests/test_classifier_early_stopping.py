@@ -14,7 +14,7 @@ X_val, y_val = problem(n_rows=150, seed=0)[0][120:], problem(n_rows=150, seed=0)
 def jumpy(solver="adam", **changes):
     """Train at a rate so high that the last epoch is seldom the best."""
     settings = {"max_iter": 3000} if solver == "lbfgs" else {"max_iter": 25}
-    settings |= {"learning_rate_init": 0.3 if solver == "adam" else 0.5}
+    settings |= {"learning_rate_init": 0.5}
     return quick(solver=solver, n_iter_no_change=np.inf, **(settings | changes))
 
 

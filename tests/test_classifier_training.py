@@ -40,7 +40,7 @@ FEATURES = {
     "kernel_initializer": {"kernel_initializer": "orthogonal"},
     "label_smoothing": {"label_smoothing": 0.2},
     "max_norm": {"max_norm": 0.5},
-    "gradient_clip_norm": {"gradient_clip_norm": 0.05},
+    "gradient_clip_norm": {"gradient_clip_norm": 0.2},
     "warmup": {"warmup": 0.5},
     "ema_decay": {"ema_decay": 0.9},
     "n_members": {"n_members": 3},

@@ -71,6 +71,13 @@ def test_a_schedule_that_ends_near_zero_has_a_higher_rate(solver):
     assert peak > resolved(solver, 1000, "constant").learning_rate_init
 
 
+@pytest.mark.parametrize(("n_rows", "rate"), [(100, 0.015), (9_999, 0.015), (10_000, 0.01)])
+def test_adam_has_a_higher_rate_with_few_rows(n_rows, rate):
+    assert resolved("adam", n_rows, "one_cycle").learning_rate_init == rate
+    assert resolved("adamw", n_rows, "one_cycle").learning_rate_init == 0.01
+    assert resolved("adam", n_rows, "constant").learning_rate_init == 0.001
+
+
 def test_lbfgs_minimises_the_loss_itself():
     got = resolved("lbfgs", 1000)
     assert not any(got.dropout)
@@ -79,7 +86,7 @@ def test_lbfgs_minimises_the_loss_itself():
 
 @pytest.mark.parametrize(
     ("n_rows", "batch_size", "alpha"),
-    [(120, 32, 0.4), (375, 64, 0.4), (500, 64, 0.3), (1500, 128, 0.1), (3000, 128, 0.05)]
+    [(120, 32, 0.6), (375, 64, 0.6), (500, 64, 0.45), (1500, 128, 0.15), (4500, 128, 0.05)]
     + [(5_000, 128, 0.05), (9_999, 128, 0.05), (10_000, 256, 0.05), (60_000, 256, 0.05)],
 )
 def test_batch_and_penalty_by_rows_are_those_of_the_docstring(n_rows, batch_size, alpha):
@@ -110,4 +117,4 @@ def test_boosting_learns(solver):
 def test_balanced_classes_leave_alpha_as_it_is():
     X, y = load_breast_cancer(return_X_y=True)
     network = ANNClassifier(class_weight="balanced", input_scaling="standard", random_state=0)
-    assert network.fit(X, y).alpha_ == pytest.approx(150 / 569)
+    assert network.fit(X, y).alpha_ == pytest.approx(225 / 569)

@@ -92,7 +92,7 @@ class TestHopelessRates:
         X, y = problem()
         weights = np.full(len(y), 1 / len(y))
         with pytest.warns(ConvergenceWarning, match="here 10, for weights with a mean of 0.0166"):
-            quick(alpha=10).fit(X, y, weights)
+            quick(alpha=10, learning_rate_init=0.1).fit(X, y, weights)
 
     def test_take_the_place_of_the_advice_to_train_longer(self):
         X, y = problem()
@@ -193,7 +193,7 @@ class TestNoFalseAlarm:
     def test_where_all_rows_with_weight_have_the_same_labels(self):
         X = 10 * np.random.default_rng(0).standard_normal((30, 4))
         y = np.eye(3, dtype=int)[np.arange(30) % 3]
-        model = ANNClassifier(random_state=0, learning_rate_init=1.0)
+        model = ANNClassifier(random_state=0, learning_rate_init=0.5)
         model.fit(X, y, sample_weight=y[:, 1])
         np.testing.assert_array_equal(model.predict(X[y[:, 1] == 1]), y[y[:, 1] == 1])
 
@@ -284,7 +284,8 @@ class TestOneScale:
     def test_of_pixels(self, dtype, make):
         X, y = load_digits(return_X_y=True)
         y = np.random.default_rng(0).permutation(y)  # Not learned: only the spreads decide.
-        model = ANNClassifier(random_state=0, max_iter=5).fit(make(X.astype(dtype)), y)
+        model = ANNClassifier(learning_rate_init=1e-3, random_state=0, max_iter=5)
+        model.fit(make(X.astype(dtype)), y)
         assert model.score(X, y) < 0.9
 
     @pytest.mark.parametrize("scheme", ["counts", "tfidf"])

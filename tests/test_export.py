@@ -96,6 +96,7 @@ class TestMatrix:
             activation=activation,
             normalization=normalization,
             input_scaling="standard",
+            alpha=0.1,
         ).fit(X, y)
         outspoken(model, X)
         for dtype in ("float32", "float64", "int64", "uint8"):

@@ -56,7 +56,8 @@ class Trainer:
             n_iter_no_change=np.inf,
             random_state=seed,
             input_scaling=self._scaling,
-            # What the other contestants do without.
+            # As the other contestants have it.
+            beta_2=0.999,
             dropout=0.0,
             label_smoothing=0.0,
         ).set_callbacks(clock)
