@@ -37,7 +37,6 @@ RECIPE = {
     "alpha": 0.0,
     "batch_size": 512,
     "learning_rate_init": 0.004,
-    "beta_2": 0.999,
     "max_iter": 50,
     "input_scaling": "maxabs",
 }
@@ -49,7 +48,6 @@ WITH_DISTORTIONS = {
     "alpha": 0.0,
     "batch_size": 512,
     "learning_rate_init": 0.004,
-    "beta_2": 0.999,
     "max_iter": 120,
     "input_scaling": "maxabs",
 }

@@ -193,10 +193,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     beta_1 : float, default=0.9
         Decay rate of the first moment in "adam" and "adamw", in [0, 1). It rarely needs to be
         changed.
-    beta_2 : float, default=0.95
-        Decay rate of the second moment in "adam" and "adamw", in [0, 1). The usual default is
-        0.999; lower values are more accurate on tables [5]_. Raise it to reproduce results of other
-        libraries.
+    beta_2 : float or "auto", default="auto"
+        Decay rate of the second moment in "adam" and "adamw", in [0, 1). "auto" is 0.999 from
+        10,000 rows on. With fewer rows, and in `partial_fit`, it is 0.95, which is more accurate on
+        small tables [5]_.
     epsilon : float, default=1e-8
         Number that "adam" and "adamw" add to the square root of the second moment. Raise it if
         parameters with tiny gradients change too much.
@@ -340,6 +340,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         Dropout rate of each hidden layer.
     label_smoothing_ : float
         Share of each target that is spread over all classes.
+    beta_2_ : float
+        Decay rate of the second moment.
 
     Raises
     ------
@@ -429,7 +431,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         momentum=0.9,
         nesterovs_momentum=True,
         beta_1=0.9,
-        beta_2=0.95,
+        beta_2="auto",
         epsilon=1e-8,
         gradient_clip_norm=None,
         ema_decay=None,

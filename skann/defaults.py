@@ -33,6 +33,8 @@ class Resolved(NamedTuple):
         Dropout rate of each hidden layer.
     label_smoothing : float
         Share of each target that is spread evenly over all classes.
+    beta_2 : float
+        Decay rate of the second moment in Adam and AdamW.
     """
 
     alpha: float
@@ -41,6 +43,7 @@ class Resolved(NamedTuple):
     max_iter: int
     dropout: list[float]
     label_smoothing: float
+    beta_2: float
 
 
 # Fewer rows need a stronger penalty: alpha times the number of rows is constant between two bounds.
@@ -54,9 +57,9 @@ _ALPHA_ADAMW = 0.01
 _DROPOUT, _LABEL_SMOOTHING = 0.1, 0.02
 
 # For each solver, the peak rate of a schedule with an end, and the rate of one without an end. With
-# few rows, and so few steps, Adam has a higher peak.
+# few rows, and so few steps, Adam has a higher peak and forgets earlier gradients sooner.
 _RATES = {"adam": (1e-2, 1e-3), "adamw": (1e-2, 1e-3), "sgd": (0.05, 0.01), "lbfgs": (1.0, 1.0)}
-_ADAM_ON_FEW_ROWS = 1.5e-2
+_ADAM_ON_FEW_ROWS, _BETA_2_ON_FEW_ROWS, _BETA_2 = 1.5e-2, 0.95, 0.999
 
 # With `partial_fit`, a batch of any size has the penalty of a batch of this many rows.
 _STREAM_BATCH = 128
@@ -119,6 +122,7 @@ def resolve(
         alpha *= min(1.0, mean_weight)
     dropout = [0.0 if is_lbfgs else _DROPOUT, *[0.0] * n_hidden][:n_hidden]
     label_smoothing = 0.0 if is_lbfgs else _LABEL_SMOOTHING
+    beta_2 = _BETA_2_ON_FEW_ROWS if of_stream or n_rows < _MANY_ROWS else _BETA_2
     return Resolved(
         float(given_or(alpha, "alpha")),
         batch_size,
@@ -126,6 +130,7 @@ def resolve(
         int(given_or(_max_iter(solver, n_rows, has_end), "max_iter")),
         per_layer("dropout", given_or(dropout, "dropout"), n_hidden),
         float(given_or(label_smoothing, "label_smoothing")),
+        float(given_or(beta_2, "beta_2")),
     )
 
 

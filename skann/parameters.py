@@ -55,7 +55,7 @@ CONSTRAINTS: dict[str, list] = {
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "beta_1": [_SHARE],
-    "beta_2": [_SHARE],
+    "beta_2": [_AUTO, _SHARE],
     "epsilon": [_POSITIVE],
     "n_iter_no_change": [_COUNT, Options(Real, {np.inf})],
     "max_fun": [_COUNT],

@@ -199,6 +199,7 @@ class TestPartialFit:
         model = ANNClassifier(random_state=0).partial_fit(X[rows], y[rows], CLASSES)
         assert model.batch_size_ == batch_size
         assert model.alpha_ == 0.05 * batch_size / 128
+        assert model.beta_2_ == 0.95
 
     @pytest.mark.parametrize("solver", STOCHASTIC_SOLVERS)
     def test_has_the_documented_rate(self, solver):

@@ -61,7 +61,7 @@ VALUES = {
     "early_stopping": [False, True],
     "validation_fraction": [0.1, 0.5],
     "beta_1": [0.9, 0],
-    "beta_2": [0.95, 0.999],
+    "beta_2": ["auto", 0.9],
     "epsilon": [1e-8, 1e-3],
     "n_iter_no_change": [10, 1, np.inf],
     "max_fun": [15000, 5],

@@ -31,14 +31,14 @@ def test_automatic_values_can_be_used_whatever_the_data(solver, n_rows, n_hidden
     assert 1 <= got.batch_size <= n_rows
     assert 0 < got.learning_rate_init <= 1
     assert got.max_iter >= 1
-    assert [type(value) for value in got] == [float, int, float, int, list, float]
+    assert [type(value) for value in got] == [float, int, float, int, list, float, float]
     assert len(got.dropout) == n_hidden
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_given_values_are_kept(solver, schedule):
-    given = (0.5, 64, 0.125, 7, [0.2, 0.1], 0.05)
+    given = (0.5, 64, 0.125, 7, [0.2, 0.1], 0.05, 0.9)
     named = dict(zip(Resolved._fields, given, strict=True))
     assert resolved(solver, 1000, schedule, **named) == given
 
@@ -72,7 +72,8 @@ def test_a_schedule_that_ends_near_zero_has_a_higher_rate(solver):
 
 
 @pytest.mark.parametrize(("n_rows", "rate"), [(100, 0.015), (9_999, 0.015), (10_000, 0.01)])
-def test_adam_has_a_higher_rate_with_few_rows(n_rows, rate):
+def test_with_few_rows_adam_takes_larger_steps_and_forgets_sooner(n_rows, rate):
+    assert resolved("adam", n_rows).beta_2 == (0.999 if rate == 0.01 else 0.95)
     assert resolved("adam", n_rows, "one_cycle").learning_rate_init == rate
     assert resolved("adamw", n_rows, "one_cycle").learning_rate_init == 0.01
     assert resolved("adam", n_rows, "constant").learning_rate_init == 0.001

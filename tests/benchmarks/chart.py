@@ -1,5 +1,6 @@
 """The chart of a benchmark."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -35,6 +36,7 @@ _PLACES = (
     (0, 7, "center", "bottom"),
     (9, 0, "left", "center"),
     (-9, 0, "right", "center"),
+    (6, -6, "left", "top"),
     (0, -7, "center", "top"),
 )
 _BAR_INCHES = 0.26
@@ -227,15 +229,20 @@ def _draw_front(results: Results) -> Figure:
     _tidy(axes)
     n_sets = len({row.case for row in results.rows}) - 1
     figure.suptitle(f"{results.benchmark.title}: test accuracy and time to fit {n_sets} sets")
-    _label_points(axes, points)
+    _label_points(axes, points, front)
     return figure
 
 
-def _label_points(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
-    """Write the name of each point beside it, where no point and no other name is."""
+def _label_points(
+    axes: Axes, points: dict[str, tuple[float, float]], front: list[tuple[float, float]]
+) -> None:
+    """Write the name of each point beside it, away from points, other names and the front."""
     axes.figure.draw_without_rendering()
-    centres = [axes.transData.transform(point) for point in points.values()]
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in centres]
+    to_pixels = axes.transData.transform
+    taken = [Bbox([centre, centre]).padded(6) for centre in to_pixels(list(points.values()))]
+    for (x, y), (next_x, next_y) in pairwise(front):
+        level, rise = [(x, y), (next_x, y)], [(next_x, y), (next_x, next_y)]
+        taken += [Bbox(to_pixels(part)).padded(2) for part in (level, rise)]
     for contestant, point in points.items():
         is_ours = contestant.startswith("skann")
         for dx, dy, ha, va in _PLACES if is_ours else reversed(_PLACES):

@@ -57,6 +57,7 @@ _VARIANTS: dict[str, _Maker] = {
     "batch and alpha doubled": _times(2, "batch_size", "alpha"),
     "learning rate halved": _times(0.5, "learning_rate_init"),
     "learning rate doubled": _times(2, "learning_rate_init"),
+    "beta_2 0.999": _with(beta_2=0.999),
     "inputs clipped at 3": _with(input_clip=3.0),
     "layers of 64 and 32 units": _with(hidden_layer_sizes=(64, 32)),
     "layers of 256 and 128 units": _with(hidden_layer_sizes=(256, 128)),
