@@ -33,9 +33,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
 
     A mini-batch solver first divides the weight of each row by the mean weight of all training
     rows. The loss of a batch is the sum of the weighted losses of its rows, divided by the number
-    of its rows. A batch with small weights therefore makes a small step. The penalty of a step
-    is divided by `batch_size_` times the mean weight of all training rows. If the last batches of
-    an epoch have fewer rows, the divisor is the same.
+    of its rows. A batch with small weights therefore makes a small step. In each step, the
+    penalty is divided not by the sum of the weights, but by `batch_size_` times the mean weight of
+    all training rows, also in a smaller batch at the end of an epoch.
 
     All parameters of `MLPClassifier` exist here under the same names. Several defaults differ, and
     some parameters behave differently. Two differences matter most: with the default schedule,
@@ -140,10 +140,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
 
         "auto" is 225 divided by the number of training rows, but at least 0.05 and at most 0.6.
         With "lbfgs", it is 1. In `partial_fit`, it is 0.05 times `batch_size_` / 128, because the
-        total number of rows is unknown. These numbers apply to rows of weight 1. With sample or
-        class weights, the weight of a row is the product of the two. "auto" is also multiplied by
-        the mean weight of the rows if this is less than 1; rows of weight 0 do not count. With
-        "adamw", "auto" is always 0.01.
+        total number of rows is unknown. If the mean weight of the rows is less than 1, these
+        numbers are multiplied by it. The weight of a row is its sample weight times its class
+        weight; rows of weight 0 do not count. With "adamw", "auto" is always 0.01.
     dropout : float, "auto" or list of float, default="auto"
         Share of the outputs of each hidden layer that is set to zero in training [6]_, or a list
         with one share for each hidden layer. "auto" is 0.1 in the first hidden layer and 0 in the
@@ -164,8 +163,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         `skann.images`.
 
         With an augmentation, `input_scaling` multiplies all features by the same factor, because
-        distortions move values from one feature to another. It is the smallest of the factors that
-        are used without an augmentation, one for each feature. Cannot be used with
+        distortions move values from one feature to another. This is the smallest of the factors
+        that the features have without an augmentation. Cannot be used with
         sparse X or "lbfgs".
     label_smoothing : float or "auto", default="auto"
         Share of each target that is spread evenly over all classes, in [0, 1). "auto" is 0.02, and
