@@ -33,14 +33,14 @@ class ANNClassifier(ClassifierMixin, BaseANN):
 
     A mini-batch solver first divides the weight of each row by the mean weight of all training
     rows. The loss of a batch is the sum of the weighted losses of its rows, divided by the number
-    of its rows. A batch with small weights therefore makes a small step. In each step, the
-    penalty is divided not by the sum of the weights, but by `batch_size_` times the mean weight of
-    all training rows, also in a smaller batch at the end of an epoch.
+    of its rows. A batch with small weights therefore makes a small step. The penalty is divided by
+    `batch_size_` times the mean weight of all training rows, instead of the sum of these weights.
+    This holds for smaller batches too.
 
     All parameters of `MLPClassifier` exist here under the same names. Several defaults differ, and
     some parameters behave differently. Two differences matter most: with the default schedule,
     `max_iter` is the number of epochs, not only a limit; and ``hidden_layer_sizes=()`` gives
-    logistic regression with a stronger L2 penalty and label smoothing. Features should have similar
+    logistic regression with label smoothing and a stronger L2 penalty. Features should have similar
     scales: put a `StandardScaler` before the classifier or set `input_scaling`.
 
     The parameters are grouped by topic:
@@ -140,9 +140,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
 
         "auto" is 225 divided by the number of training rows, but at least 0.05 and at most 0.6.
         With "lbfgs", it is 1. In `partial_fit`, it is 0.05 times `batch_size_` / 128, because the
-        total number of rows is unknown. If the mean weight of the rows is less than 1, these
-        numbers are multiplied by it. The weight of a row is its sample weight times its class
-        weight; rows of weight 0 do not count. With "adamw", "auto" is always 0.01.
+        total number of rows is unknown. If the mean weight of the rows is less than 1, the
+        value of "auto" is multiplied by this mean. The weight of a row is its sample weight times
+        its class weight; the mean is that of the weights above 0. With "adamw", "auto" is always
+        0.01.
     dropout : float, "auto" or list of float, default="auto"
         Share of the outputs of each hidden layer that is set to zero in training [6]_, or a list
         with one share for each hidden layer. "auto" is 0.1 in the first hidden layer and 0 in the
@@ -163,9 +164,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         `skann.images`.
 
         With an augmentation, `input_scaling` multiplies all features by the same factor, because
-        distortions move values from one feature to another. This is the smallest of the factors
-        that the features have without an augmentation. Cannot be used with
-        sparse X or "lbfgs".
+        distortions move values from one feature to another. Without an augmentation, each
+        feature has a factor of its own; the common factor is the smallest of them. Cannot be used
+        with sparse X or "lbfgs".
     label_smoothing : float or "auto", default="auto"
         Share of each target that is spread evenly over all classes, in [0, 1). "auto" is 0.02, and
         0 with "lbfgs". Larger values such as 0.05 make the probabilities less extreme.
@@ -179,8 +180,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     batch_size : int or "auto", default="auto"
         Number of rows in a mini-batch, at most the number of training rows. "auto" is 256 from
         10,000 rows on; below that, ``3 * sqrt(n_rows)``, rounded to a power of two from 32 to 128.
-        If the number of rows is not a multiple of the batch size, the last two batches of an epoch
-        differ in size by at most one row. "lbfgs" ignores `batch_size`. Raise it for speed,
+        If the last batch would not be full, its rows and those of the batch before are divided
+        evenly between the two. "lbfgs" ignores `batch_size`. Raise it for speed,
         together with `learning_rate_init`. Lower it if a small data set gets too few steps.
     shuffle : bool, default=True
         Whether to shuffle the rows before every epoch. Disable it only if the rows must keep their
