@@ -2,8 +2,10 @@
 
 import inspect
 import os
+import signal
 import subprocess
 import sys
+import threading
 import tracemalloc
 import warnings
 
@@ -16,6 +18,7 @@ from skann import ANNClassifier
 from skann.engine import kernels
 from skann.engine.activations import ACTIVATIONS
 from skann.engine.kernels import numpy_kernels
+from skann.engine.kernels.interrupts import deferred_interrupts
 
 numba_kernels = pytest.importorskip("skann.engine.kernels.numba_kernels", exc_type=ImportError)
 
@@ -350,6 +353,55 @@ class TestChoice:
     def _restored(self):
         yield
         kernels._error_of_numba.cache_clear()
+
+    @pytest.mark.usefixtures("_restored")
+    def test_ctrl_c_waits_until_numba_is_loaded(self, monkeypatch):
+        monkeypatch.delenv(kernels.VARIABLE, raising=False)
+        done = []
+
+        def load():
+            signal.raise_signal(signal.SIGINT)
+            done.append("loaded")
+
+        monkeypatch.setattr(numba_kernels, "try_out", load)
+        kernels._error_of_numba.cache_clear()
+        handler = signal.getsignal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            ANNClassifier().fit(self.X, self.y)
+        assert done == ["loaded"]
+        assert signal.getsignal(signal.SIGINT) is handler
+
+    def test_ctrl_c_waits_until_a_kernel_is_compiled(self):
+        @numba_kernels.kernel
+        def answer():
+            return 42
+
+        kind = type(answer)
+        done = []
+
+        def compile_(self, *arguments):
+            signal.raise_signal(signal.SIGINT)
+            done.append("compiled")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kind, "compile", compile_)
+            interruptible = numba_kernels.kernel(answer.py_func)
+        with pytest.raises(KeyboardInterrupt):
+            interruptible.compile(())
+        assert done == ["compiled"]
+        assert answer() == 42
+
+    def test_other_threads_leave_ctrl_c_alone(self):
+        seen = []
+
+        def enter():
+            with deferred_interrupts():
+                seen.append(signal.getsignal(signal.SIGINT))
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        assert seen == [signal.getsignal(signal.SIGINT)]
 
     @pytest.mark.usefixtures("_restored")
     def test_broken_numba_is_replaced_with_one_warning(self, monkeypatch):

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from skann.engine.kernels import numpy_kernels
+from skann.engine.kernels.interrupts import deferred_interrupts
 
 VARIABLE = "SKANN_KERNELS"
 _NAMES = ("numpy", "numba")
@@ -67,7 +68,8 @@ def _error_of_numba() -> str | None:
     if find_spec("numba") is None:
         return "it is not installed"
     try:
-        import_module("skann.engine.kernels.numba_kernels").try_out()
+        with deferred_interrupts():
+            import_module("skann.engine.kernels.numba_kernels").try_out()
     except Exception as error:  # Whatever the error is, fall back to NumPy.
         reason = f"{type(error).__name__}: {error}"
         warnings.warn(

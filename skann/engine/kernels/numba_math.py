@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
+from skann.engine.kernels.interrupts import deferred_interrupts
+
 # Multiplications and additions may be fused; no other reordering is allowed.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
@@ -19,9 +21,11 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {
 def kernel(function: Callable) -> Callable:
     """Compile a function at its first call, for the types of that call; cache the code on disk."""
     try:
-        return njit(cache=True, **_OPTIONS)(function)
+        compiled = njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # There is no writeable folder for the compiled code.
-        return njit(**_OPTIONS)(function)
+        compiled = njit(**_OPTIONS)(function)
+    compiled.compile = deferred_interrupts()(compiled.compile)
+    return compiled
 
 
 # Loops become vector instructions only if all functions in them are inlined.
