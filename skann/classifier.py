@@ -18,8 +18,8 @@ from skann.targets import plain_labels
 class ANNClassifier(ClassifierMixin, BaseANN):
     r"""Multi-layer perceptron classifier.
 
-    The network is trained with NumPy. Training minimises the mean log-loss plus an L2 penalty on
-    the weights,
+    The network is trained with NumPy, and with Numba if it is installed. Training minimises the
+    mean log-loss plus an L2 penalty on the weights,
 
     .. math::
 
@@ -33,9 +33,9 @@ class ANNClassifier(ClassifierMixin, BaseANN):
 
     A mini-batch solver first divides the weight of each row by the mean weight of all training
     rows. The loss of a batch is the sum of the weighted losses of its rows, divided by the number
-    of its rows. A batch with small weights therefore makes a small step. The penalty is divided by
-    `batch_size_` times the mean weight of all training rows, instead of the sum of these weights.
-    This holds for smaller batches too.
+    of its rows. A batch with small weights therefore makes a small step. While the formula
+    above divides the penalty by the sum of all row weights, a mini-batch solver divides it by
+    `batch_size_` times their mean, also in a batch with fewer than `batch_size_` rows.
 
     All parameters of `MLPClassifier` exist here under the same names. Several defaults differ, and
     some parameters behave differently. Two differences matter most: with the default schedule,
@@ -142,7 +142,7 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         With "lbfgs", it is 1. In `partial_fit`, it is 0.05 times `batch_size_` / 128, because the
         total number of rows is unknown. If the mean weight of the rows is less than 1, the
         value of "auto" is multiplied by this mean. The weight of a row is its sample weight times
-        its class weight; the mean is that of the weights above 0. With "adamw", "auto" is always
+        its class weight. Rows of weight 0 do not count in the mean. With "adamw", "auto" is always
         0.01.
     dropout : float, "auto" or list of float, default="auto"
         Share of the outputs of each hidden layer that is set to zero in training [6]_, or a list
@@ -163,10 +163,10 @@ class ANNClassifier(ClassifierMixin, BaseANN):
         values of the same shape. Validation data and predictions are not changed. For images, see
         `skann.images`.
 
-        With an augmentation, `input_scaling` multiplies all features by the same factor, because
-        distortions move values from one feature to another. Without an augmentation, each
-        feature has a factor of its own; the common factor is the smallest of them. Cannot be used
-        with sparse X or "lbfgs".
+        With an augmentation, `input_scaling` multiplies all features by one factor, because
+        distortions move values from one feature to another. This factor is the smallest of those
+        that the features would have without an augmentation. Cannot be used with sparse X or
+        "lbfgs".
     label_smoothing : float or "auto", default="auto"
         Share of each target that is spread evenly over all classes, in [0, 1). "auto" is 0.02, and
         0 with "lbfgs". Larger values such as 0.05 make the probabilities less extreme.
@@ -231,8 +231,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     learning_rate_init : float or "auto", default="auto"
         Learning rate that the schedule multiplies. For a schedule with an end, "auto" is 0.01 with
         "adam" and "adamw" (0.015 with "adam" and fewer than 10,000 rows) and 0.05 with "sgd". For
-        other schedules, it is 0.001 with "adam" and "adamw" and 0.01 with "sgd". Lower it if
-        training diverges or the loss curve is noisy.
+        other schedules and in `partial_fit`, it is 0.001 with "adam" and "adamw" and 0.01 with
+        "sgd". Lower it if training diverges or the loss curve is noisy.
     power_t : float, default=0.5
         Exponent of "invscaling". Lower it if the learning rate falls too fast.
     warmup : float, default=0.0
@@ -263,8 +263,8 @@ class ANNClassifier(ClassifierMixin, BaseANN):
     scoring : str, callable or None, default=None
         Score on the validation data: None for accuracy, "loss" for minus the loss, a name from
         `sklearn.metrics.get_scorer_names`, or a callable ``scoring(estimator, X, y) -> float``.
-        Greater is always better. Metrics with a positive class use class 1, or ``classes_[1]`` if
-        there is no class 1. Choose "loss" if there are few validation rows or if probabilities
+        Greater is always better. The positive class of a metric is the label 1 or, if no label is
+        1, ``classes_[1]``. Choose "loss" if there are few validation rows or if probabilities
         matter.
     dtype : {"float32", "float64"}, default="float32"
         Data type of all computations. "float64" takes about twice as long; use it if more than six
