@@ -10,8 +10,8 @@ from contextlib import contextmanager
 def deferred_interrupts() -> Iterator[None]:
     """Raise the KeyboardInterrupt of a Ctrl-C at the end of the with statement, not inside.
 
-    Python runs callbacks of LLVM's, where an exception is lost, and imports of Numba's that can be
-    neither interrupted nor repeated.
+    While Numba loads or compiles, an interrupt can be lost in a callback from LLVM, or leave Numba
+    half imported.
 
     Examples
     --------
